@@ -1,0 +1,57 @@
+"""The mistakes a user can make, one class per kind.
+
+Every message is one line that names the file and the field and says what would be right; the command line
+prints it without a traceback and exits with `exit_code`.
+"""
+
+
+class SplitkitError(Exception):
+    """Something the user can mend. `hint` says how."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} ({self.hint})" if self.hint else message
+
+
+class ConfigError(SplitkitError):
+    """A configuration or profile file, or a command-line value, that cannot be used."""
+
+    exit_code = 2
+
+
+class ModelError(SplitkitError):
+    """An ONNX file or graph that cannot be read, cut or compiled."""
+
+
+class DataError(SplitkitError):
+    """A data set that is missing, empty or malformed."""
+
+
+class CheckpointError(SplitkitError):
+    """A checkpoint that cannot be read, or that belongs to another search space."""
+
+
+class BundleError(SplitkitError):
+    """A bundle whose files do not match its manifest."""
+
+
+class VerificationError(SplitkitError):
+    """Halves that do not agree with the whole."""
+
+
+class LinkError(SplitkitError):
+    """The peer on the link is gone, or speaks of another bundle."""
+
+
+class ToolchainError(SplitkitError):
+    """A compiler, linker or emulator that is missing or failed."""
+
+
+class DeviceError(SplitkitError):
+    """A device that cannot run what it was asked to run."""
