@@ -1,0 +1,241 @@
+"""Kernel specifications: everything a schedule needs to know of one kernel, and nothing of where it stands.
+
+A specification is plain data. Its JSON is the kernel's payload, the hash of that JSON its key, so that equal kernels
+of different networks share one row of the latency table. Activations are channel-packed: a tensor of C channels in
+blocks of v is laid out (N, ceil(C/v), H, W, v), the channels past C being zero; v = 1 is plain NCHW.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from math import ceil, prod
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A point-wise function. `kind`: relu, clip, hard_swish, hard_sigmoid, swish, sigmoid, tanh, gelu, leaky_relu.
+
+    `clip` uses both bounds (relu6 is clip 0..6); `hard_sigmoid` is clip(alpha x + beta, 0, 1), `leaky_relu` uses alpha.
+    """
+
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    alpha: float = 0.0
+    beta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What is applied to a kernel's accumulator before it is stored, in this order: bias, activation, residual, activation.
+
+    `residual` adds a tensor of the output's own shape and layout; `residual_activation` follows the addition.
+    """
+
+    bias: bool = False
+    activation: Activation | None = None
+    residual: bool = False
+    residual_activation: Activation | None = None
+
+    def label(self) -> str:
+        parts = ["bias" if self.bias else None, self.activation and self.activation.kind]
+        parts += ["add" if self.residual else None, self.residual_activation and self.residual_activation.kind]
+        return "".join(f" +{p}" for p in parts if p)
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """2-D convolution, float32. Operands in order: input, [scale], weight, [bias], [residual], output.
+
+    Attributes:
+        size: input height and width; `padding` is top, left, bottom, right.
+        in_block, out_block: channels per packed block of the input and the output.
+        input_scale: the input is first multiplied by a per-channel vector (squeeze-excite), operand `scale`,
+            shape (batch, in_channels) packed like the input's channels.
+    """
+
+    kind: ClassVar[str] = "conv"
+    batch: int
+    in_channels: int
+    out_channels: int
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    in_block: int = 1
+    out_block: int = 1
+    input_scale: bool = False
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        h, w = (
+            (self.size[i] + self.padding[i] + self.padding[i + 2] - self.dilation[i] * (self.kernel[i] - 1) - 1)
+            // self.stride[i]
+            + 1
+            for i in (0, 1)
+        )
+        return h, w
+
+    @property
+    def family(self) -> str:
+        if self.groups == 1:
+            return "pointwise" if self.kernel == (1, 1) else "dense"
+        return "depthwise" if self.groups == self.in_channels == self.out_channels else "grouped"
+
+    @property
+    def macs(self) -> int:
+        per_output = prod(self.kernel) * self.in_channels // self.groups
+        return self.batch * self.out_channels * prod(self.out_size) * per_output
+
+    @property
+    def weight_elements(self) -> int:
+        return self.out_channels * self.in_channels // self.groups * prod(self.kernel)
+
+    def label(self) -> str:
+        (h, w), (oh, ow) = self.size, self.out_size
+        batch = f"{self.batch}x" if self.batch > 1 else ""
+        dilation = f" d={self.dilation[0]}" if self.dilation != (1, 1) else ""
+        scale = "scale+ " if self.input_scale else ""
+        return (
+            f"conv k={_pair(self.kernel)} s={_pair(self.stride)} p={_pads(self.padding)}{dilation} g={self.groups} "
+            f"{batch}{self.in_channels}x{h}x{w}->{self.out_channels}x{oh}x{ow} {scale}".rstrip()
+            + f"{self.epilogue.label()} f32 nchw{self.in_block}c->{self.out_block}c"
+        )
+
+
+@dataclass(frozen=True)
+class LinearSpec:
+    """Fully connected layer (batch, in_features) -> (batch, out_features), float32.
+
+    Operands in order: input, weight, [bias], output. The residual of the epilogue is not used.
+    """
+
+    kind: ClassVar[str] = "linear"
+    batch: int
+    in_features: int
+    out_features: int
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+    @property
+    def family(self) -> str:
+        return "linear"
+
+    @property
+    def macs(self) -> int:
+        return self.batch * self.in_features * self.out_features
+
+    def label(self) -> str:
+        return f"linear {self.batch}x{self.in_features}->{self.out_features}{self.epilogue.label()} f32"
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """Pooling on a packed tensor. `mode`: max, avg (`count_include_pad` as ONNX says) or global_avg.
+
+    Operands: input, output. A global pool writes (batch, ceil(C/v) * v) values, which for packed channels is the
+    plain channel order.
+    """
+
+    kind: ClassVar[str] = "pool"
+    mode: str
+    batch: int
+    channels: int
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    block: int = 1
+    count_include_pad: bool = False
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        if self.mode == "global_avg":
+            return 1, 1
+        h, w = (
+            (self.size[i] + self.padding[i] + self.padding[i + 2] - self.kernel[i]) // self.stride[i] + 1 for i in (0, 1)
+        )
+        return h, w
+
+    @property
+    def family(self) -> str:
+        return "pool"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    def label(self) -> str:
+        (h, w), (oh, ow) = self.size, self.out_size
+        window = "" if self.mode == "global_avg" else f" k={_pair(self.kernel)} s={_pair(self.stride)} p={_pads(self.padding)}"
+        batch = f"{self.batch}x" if self.batch > 1 else ""
+        return f"{self.mode}_pool{window} {batch}{self.channels}x{h}x{w}->{self.channels}x{oh}x{ow} f32 nchw{self.block}c"
+
+
+@dataclass(frozen=True)
+class LayoutSpec:
+    """Copy between two channel packings of one float32 tensor. Operands: input, output."""
+
+    kind: ClassVar[str] = "layout"
+    batch: int
+    channels: int
+    size: tuple[int, int]
+    in_block: int
+    out_block: int
+
+    @property
+    def family(self) -> str:
+        return "layout"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    def label(self) -> str:
+        h, w = self.size
+        return f"layout {self.batch}x{self.channels}x{h}x{w} f32 nchw{self.in_block}c->{self.out_block}c"
+
+
+Spec = ConvSpec | LinearSpec | PoolSpec | LayoutSpec
+"""The specifications that have schedules. More kinds (element-wise chains, fallback TIR) join this union."""
+
+
+def packed_shape(batch: int, channels: int, size: tuple[int, int], block: int) -> tuple[int, int, int, int, int]:
+    """Shape of a packed activation: (N, ceil(C/v), H, W, v)."""
+    return batch, ceil(channels / block), *size, block
+
+
+def payload(spec: Spec) -> str:
+    """Canonical JSON of a specification."""
+    return json.dumps({"kind": spec.kind} | asdict(spec), sort_keys=True, separators=(",", ":"))
+
+
+def key(spec: Spec) -> str:
+    """Readable family and a 64-bit hash of the payload, `pointwise-9f86d081884c7d65`."""
+    return f"{spec.family}-{hashlib.sha256(payload(spec).encode()).hexdigest()[:16]}"
+
+
+def _pair(value: tuple[int, int]) -> str:
+    return str(value[0]) if value[0] == value[1] else f"{value[0]}x{value[1]}"
+
+
+def _pads(value: tuple[int, int, int, int]) -> str:
+    return str(value[0]) if len(set(value)) == 1 else ",".join(map(str, value))
+
+
+def from_payload(text: str) -> Spec:
+    """The specification a payload was made from."""
+    body: dict[str, Any] = json.loads(text)
+    kinds: dict[str, type[Spec]] = {cls.kind: cls for cls in (ConvSpec, LinearSpec, PoolSpec, LayoutSpec)}
+    cls = kinds[body.pop("kind")]
+    return cls(**{name: _value(name, value) for name, value in body.items()})
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "epilogue":
+        acts = {k: Activation(**value[k]) if value[k] else None for k in ("activation", "residual_activation")}
+        return Epilogue(**(value | acts))
+    return tuple(value) if isinstance(value, list) else value
