@@ -121,7 +121,9 @@ class Artifact:
         try:
             body = json.loads(file.read_text())
             if body["schema_version"] != SCHEMA_VERSION:
-                raise BundleError(f"{file}: schema_version {body['schema_version']}, this splitkit reads {SCHEMA_VERSION}")
+                raise BundleError(
+                    f"{file}: schema_version {body['schema_version']}, this splitkit reads {SCHEMA_VERSION}"
+                )
             return cls(
                 path=path,
                 exporter=body["exporter"],

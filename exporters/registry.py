@@ -2,8 +2,9 @@
 
 from importlib.metadata import entry_points
 
-from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Exporter
+
+from splitkit.errors import ConfigError
 
 GROUP = "splitkit.exporters"
 

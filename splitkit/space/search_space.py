@@ -1,0 +1,279 @@
+"""What can be chosen, as TOML says it and pydantic checks it."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from splitkit.errors import ConfigError
+from splitkit.space.architecture import Architecture, PhaseChoice
+
+LinkDtype = Literal["float32", "float16", "uint8"]
+Placement = Literal["aggregator", "split", "sensor"]
+ActivationName = Literal["relu", "relu6", "hard_swish", "swish"]
+
+Count = Annotated[int, Field(ge=0, le=32)]
+Width = Annotated[int, Field(ge=1, le=4096)]
+Kernel = Annotated[int, Field(ge=1, le=11)]
+Ratio = Annotated[float, Field(gt=0, le=1)]
+
+LINK_CHANNEL_STEP = 4
+"""Link channels are a multiple of this: one 32-bit word of uint8, one NEON vector of float32."""
+
+CHANNEL_STEP = 8
+"""Inner channels of a block are a multiple of this, so that they fill vectors."""
+
+
+def round_channels(value: float, step: int = CHANNEL_STEP) -> int:
+    """Nearest multiple of `step`, at least `step`, and never more than a tenth below `value`."""
+    rounded = max(step, int(value + step / 2) // step * step)
+    return rounded + step if rounded < 0.9 * value else rounded
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpace(_Model):
+    """The captured image, uint8: `channels` x `size` x `size`, and the sides it may be resized to."""
+
+    channels: Annotated[int, Field(ge=1, le=4)]
+    size: Annotated[int, Field(ge=8, le=1024)]
+    resolutions: tuple[Annotated[int, Field(ge=8, le=1024)], ...] = Field(min_length=1)
+    views: Annotated[int, Field(ge=1, le=16)] = 1
+
+
+class StemSpace(_Model):
+    """The first convolution."""
+
+    widths: tuple[Width, ...] = Field(min_length=1)
+    kernel: Kernel = 3
+    stride: Annotated[int, Field(ge=1, le=4)] = 2
+    activation: ActivationName = "hard_swish"
+
+
+class PhaseSpace(_Model):
+    """Choices of one phase; `before` counts blocks ahead of the strided one, `after` blocks behind it."""
+
+    widths: tuple[Width, ...] = Field(min_length=1)
+    before: tuple[Count, ...] = (0,)
+    after: tuple[Count, ...] = (0,)
+    kernels: tuple[Kernel, ...] = (3,)
+    expands: tuple[Annotated[int, Field(ge=1, le=12)], ...] = (4,)
+    stride: Annotated[int, Field(ge=1, le=3)] = 2
+    squeeze_excite: bool = False
+    activation: ActivationName = "hard_swish"
+
+    @model_validator(mode="after")
+    def _blocks_before_need_a_stride(self) -> Self:
+        if self.stride == 1 and self.before != (0,):
+            raise ValueError("before: with stride 1 there is nothing to stand before; leave it out or use [0]")
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError("kernels: must be odd")
+        return self
+
+    @property
+    def max_depth(self) -> int:
+        """Most blocks this phase can have."""
+        return max(self.before) + 1 + max(self.after)
+
+
+class HeadSpace(_Model):
+    """1x1 convolution to `expand` times the channels, global average pool, features, classifier.
+
+    A width of 0 leaves the feature layer out.
+    """
+
+    classes: Annotated[int, Field(ge=2, le=100_000)]
+    expand: Annotated[int, Field(ge=1, le=12)] = 4
+    widths: tuple[Annotated[int, Field(ge=0, le=8192)], ...] = (0,)
+    activation: ActivationName = "hard_swish"
+
+
+class LinkSpace(_Model):
+    """Choices of the splitting module."""
+
+    reduce_ratios: tuple[Ratio, ...] = Field(min_length=1)
+    dtypes: tuple[LinkDtype, ...] = ("float32", "float16", "uint8")
+
+
+class SearchSpace(_Model):
+    """Every sub-network that can be chosen, and every place it can be cut.
+
+    Tuples are choices; they must be strictly increasing (dtypes: distinct) so that equal spaces are written equally.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    input: InputSpace
+    stem: StemSpace
+    phases: tuple[PhaseSpace, ...] = Field(min_length=1, max_length=16)
+    head: HeadSpace
+    link: LinkSpace
+    placements: tuple[Placement, ...] = Field(default=("aggregator", "split", "sensor"), min_length=1)
+
+    @model_validator(mode="after")
+    def _choices_are_increasing(self) -> Self:
+        sections = [("input", self.input), ("stem", self.stem), ("head", self.head), ("link", self.link)]
+        sections += [(f"phases[{i}]", phase) for i, phase in enumerate(self.phases)]
+        for where, section in sections:
+            for field in type(section).model_fields:
+                value = getattr(section, field)
+                if isinstance(value, tuple) and field != "dtypes" and list(value) != sorted(set(value)):
+                    raise ValueError(f"{where}.{field}: choices must be strictly increasing, got {list(value)}")
+        if len(set(self.link.dtypes)) != len(self.link.dtypes):
+            raise ValueError("link.dtypes: choices must be distinct")
+        if len(set(self.placements)) != len(self.placements):
+            raise ValueError("placements: choices must be distinct")
+        return self
+
+    @property
+    def views(self) -> int:
+        """Number of sensors, one view each."""
+        return self.input.views
+
+    @property
+    def max_units(self) -> int:
+        """Units of the deepest sub-network: the stem, every block, the head."""
+        return 2 + sum(phase.max_depth for phase in self.phases)
+
+    def restricted(self, *placements: Placement) -> Self:
+        """The same space with the split confined to `placements`."""
+        return self.model_copy(update={"placements": placements})
+
+    def link_channels(self, width: int, ratio: float) -> int:
+        """Channels sent over the link where the network is `width` wide."""
+        return min(round_channels(width * ratio, LINK_CHANNEL_STEP), max(width, LINK_CHANNEL_STEP))
+
+    def distinct_ratios(self, width: int) -> tuple[float, ...]:
+        """The reduce ratios that lead to different channel counts at `width`, the smallest of each kept."""
+        first: dict[int, float] = {}
+        for ratio in self.link.reduce_ratios:
+            first.setdefault(self.link_channels(width, ratio), ratio)
+        return tuple(first.values())
+
+    def width_at(self, architecture: Architecture, boundary: int) -> int:
+        """Channels at a boundary: after the stem (1) up to after the last block (units - 1)."""
+        if boundary == 1:
+            return architecture.stem_width
+        left = boundary - 1
+        for phase in architecture.phases:
+            if left <= phase.depth:
+                return phase.width
+            left -= phase.depth
+        raise ValueError(f"no boundary {boundary} in {architecture.units} units")
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The same network with every gene that cannot matter fixed to its first choice."""
+        a = architecture
+        fuse = a.fuse if self.views > 1 and a.split == 0 else a.split
+        ratio: float = self.link.reduce_ratios[0]
+        dtype: str = self.link.dtypes[0]
+        if 0 < fuse < a.units:
+            channels = self.link_channels(self.width_at(a, fuse), a.reduce_ratio)
+            ratio = next(
+                r for r in self.link.reduce_ratios if self.link_channels(self.width_at(a, fuse), r) == channels
+            )
+            dtype = a.link_dtype if a.placement == "split" else dtype
+        return Architecture(self.name, a.resolution, a.stem_width, a.phases, a.head_width, a.split, fuse, ratio, dtype)
+
+    def check(self, architecture: Architecture) -> None:
+        """Raise unless `architecture` is a canonical member of this space.
+
+        Raises:
+            ConfigError: it belongs to another space, or the named field is not one of this space's choices.
+        """
+        a = architecture
+        if a.space != self.name:
+            raise ConfigError(f"architecture of space {a.space!r}, expected {self.name!r}")
+        if len(a.phases) != len(self.phases):
+            raise ConfigError(f"phases: {len(a.phases)} given, space {self.name!r} has {len(self.phases)}")
+        wanted: list[tuple[str, object, tuple[object, ...]]] = [
+            ("resolution", a.resolution, self.input.resolutions),
+            ("stem_width", a.stem_width, self.stem.widths),
+            ("head_width", a.head_width, self.head.widths),
+            ("reduce_ratio", a.reduce_ratio, self.link.reduce_ratios),
+            ("link_dtype", a.link_dtype, self.link.dtypes),
+            ("split", a.placement, self.placements),
+        ]
+        for i, (choice, phase) in enumerate(zip(a.phases, self.phases, strict=True)):
+            wanted += [
+                (f"phases[{i}].width", choice.width, phase.widths),
+                (f"phases[{i}].before", choice.before, phase.before),
+                (f"phases[{i}].after", choice.after, phase.after),
+                (f"phases[{i}].kernel", choice.kernel, phase.kernels),
+                (f"phases[{i}].expand", choice.expand, phase.expands),
+            ]
+        for field, value, choices in wanted:
+            if value not in choices:
+                raise ConfigError(f"{field}: {value!r} is not one of {list(choices)} of space {self.name!r}")
+        if not 0 <= a.split <= a.units:
+            raise ConfigError(f"split: {a.split} is outside 0..{a.units}")
+        if self.views > 1 and a.split == 0 and not 0 < a.fuse < a.units:
+            raise ConfigError(f"fuse: {a.fuse} is outside 1..{a.units - 1}")
+        if self.canonical(a) != a:
+            raise ConfigError(f"architecture is not in canonical form: {a}", "use SearchSpace.canonical")
+
+    def _extreme(self, pick: int, split: int) -> Architecture:
+        phases = tuple(
+            PhaseChoice(p.widths[pick], p.before[pick], p.after[pick], p.kernels[pick], p.expands[pick])
+            for p in self.phases
+        )
+        units = 2 + sum(phase.depth for phase in phases)
+        at = min(split, units)
+        fuse = units // 2 if at == 0 else at
+        ratio = self.link.reduce_ratios[pick]
+        return self.canonical(
+            Architecture(
+                self.name, self.input.resolutions[pick], self.stem.widths[pick], phases, self.head.widths[pick],
+                at, fuse, ratio, self.link.dtypes[0],
+            )
+        )  # fmt: skip
+
+    def smallest(self, split: int = 0) -> Architecture:
+        """Every choice at its least, cut after `split` units."""
+        return self._extreme(0, split)
+
+    def largest(self, split: int = 0) -> Architecture:
+        """Every choice at its most, cut after `split` units."""
+        return self._extreme(-1, split)
+
+
+def preset_names() -> list[str]:
+    """Names of the spaces that come with splitkit."""
+    folder = resources.files("splitkit.space") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_space(name_or_path: str | Path) -> SearchSpace:
+    """A preset by name, or a space from a TOML file (anything with a suffix or a path separator).
+
+    Raises:
+        ConfigError: no such preset or file, not TOML, or a field that is missing, unknown or out of range.
+    """
+    text = str(name_or_path)
+    if text in preset_names():
+        source = resources.files("splitkit.space") / "presets" / f"{text}.toml"
+        return parse_space(source.read_text(), f"preset {text}")
+    path = Path(text)
+    if not path.suffix and path.name == text:
+        raise ConfigError(
+            f"no search space is called {text!r}", f"presets: {', '.join(preset_names())}; or a .toml file"
+        )
+    try:
+        return parse_space(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def parse_space(text: str, source: str) -> SearchSpace:
+    """A space from TOML text; `source` is named in errors."""
+    try:
+        return SearchSpace.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "space"
+        raise ConfigError(f"{source}: {where}: {first['msg']}") from error

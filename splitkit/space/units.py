@@ -1,0 +1,253 @@
+"""Units: the pieces a network is chained from, each with concrete channels and sizes, and their operators.
+
+A unit knows nothing of where in a network it stands, so that equal units share one row of every table. `batch` is the
+number of views that pass through it at once: 1 on a sensor and behind the splitting module, V ahead of it when the
+whole network runs on the aggregator.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from splitkit.space.operators import Operator, Tensor
+from splitkit.space.search_space import round_channels
+
+SQUEEZE_RATIO = 4
+
+_Join = Literal["add", "scale"]
+_Unary = Literal[
+    "cast", "resize", "normalise", "pool", "flatten", "quantise", "dequantise", "stack_views", "mean_views"
+]
+
+
+class Unit(Protocol):
+    """Anything that turns input tensors into one output tensor."""
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        """Operators in order; the last one's output is the unit's. Tensor names begin with `slot`."""
+        ...
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        """The inputs it expects, named as in a graph of its own."""
+        ...
+
+
+class _Chain:
+    """Collects operators, feeding each one the output of the one before."""
+
+    def __init__(self, source: Tensor, slot: str) -> None:
+        self.operators: list[Operator] = []
+        self.at = source
+        self.slot = slot
+
+    def conv(self, name: str, channels: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        batch, _, height, width = self.at.shape
+        shape = (batch, channels, -(-height // stride), -(-width // stride))
+        out = Tensor(f"{self.slot}.{name}", shape)
+        self._add(Operator("conv", (self.at,), out, kernel=kernel, stride=stride, groups=groups))
+
+    def linear(self, name: str, features: int) -> None:
+        out = Tensor(f"{self.slot}.{name}", (self.at.shape[0], features))
+        self._add(Operator("linear", (self.at,), out))
+
+    def activation(self, function: str) -> None:
+        out = Tensor(f"{self.at.name}.{function}", self.at.shape)
+        self._add(Operator("activation", (self.at,), out, activation=function))
+
+    def join(self, kind: _Join, name: str, other: Tensor) -> None:
+        self._add(Operator(kind, (other, self.at), Tensor(f"{self.slot}.{name}", other.shape)))
+
+    def to(self, kind: _Unary, name: str, shape: tuple[int, ...], dtype: str = "float32") -> None:
+        self._add(Operator(kind, (self.at,), Tensor(f"{self.slot}.{name}", shape, dtype)))
+
+    def _add(self, operator: Operator) -> None:
+        self.operators.append(operator)
+        self.at = operator.output
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """Captured uint8 image (batch, channels, capture, capture) -> resize, normalise, convolution, activation."""
+
+    batch: int
+    channels: int
+    capture: int
+    resolution: int
+    width: int
+    kernel: int
+    stride: int
+    activation: str
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("image", (self.batch, self.channels, self.capture, self.capture), "uint8"),)
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        chain.to("cast", "pixels", inputs[0].shape)
+        shape = (self.batch, self.channels, self.resolution, self.resolution)
+        if self.resolution != self.capture:
+            chain.to("resize", "resized", shape)
+        chain.to("normalise", "normalised", shape)
+        chain.conv("conv", self.width, self.kernel, self.stride)
+        chain.activation(self.activation)
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Inverted residual (MBConv): expand 1x1, depthwise kxk, squeeze-excite, project 1x1, residual where shapes allow.
+
+    Input (batch, in_channels, size, size). With `expand` 1 the first convolution is left out (Sandler et al., CVPR
+    2018; Howard et al., ICCV 2019 for squeeze-excite between depthwise and project).
+    """
+
+    batch: int
+    in_channels: int
+    out_channels: int
+    size: int
+    expand: int
+    kernel: int
+    stride: int
+    squeeze_excite: bool
+    activation: str
+
+    @property
+    def inner_channels(self) -> int:
+        """Channels of the depthwise convolution."""
+        return self.in_channels if self.expand == 1 else round_channels(self.in_channels * self.expand)
+
+    @property
+    def squeezed_channels(self) -> int:
+        """Channels between the two layers of squeeze-excite."""
+        return round_channels(self.inner_channels / SQUEEZE_RATIO)
+
+    @property
+    def residual(self) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("input", (self.batch, self.in_channels, self.size, self.size)),)
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        inner = self.inner_channels
+        if self.expand != 1:
+            chain.conv("expand", inner)
+            chain.activation(self.activation)
+        chain.conv("depthwise", inner, self.kernel, self.stride, groups=inner)
+        chain.activation(self.activation)
+        if self.squeeze_excite:
+            features = chain.at
+            chain.to("pool", "squeeze", (self.batch, inner, 1, 1))
+            chain.conv("squeeze_reduce", self.squeezed_channels)
+            chain.activation("relu")
+            chain.conv("squeeze_expand", inner)
+            chain.activation("hard_sigmoid")
+            chain.join("scale", "excited", features)
+        chain.conv("project", self.out_channels)
+        if self.residual:
+            chain.join("add", "sum", inputs[0])
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Features (batch, in_channels, size, size) -> 1x1 conv, global average pool, [features], class scores."""
+
+    batch: int
+    in_channels: int
+    size: int
+    conv_channels: int
+    features: int
+    classes: int
+    activation: str
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("input", (self.batch, self.in_channels, self.size, self.size)),)
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        chain.conv("conv", self.conv_channels)
+        chain.activation(self.activation)
+        chain.to("pool", "pool", (self.batch, self.conv_channels, 1, 1))
+        chain.to("flatten", "flat", (self.batch, self.conv_channels))
+        if self.features:
+            chain.linear("features", self.features)
+            chain.activation(self.activation)
+        chain.linear("scores", self.classes)
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """Sensor side of the splitting module: 1x1 conv to `link_channels`, then cast or quantise to `dtype`.
+
+    `linked` is false when the module stands inside one graph (the all-on-aggregator multi-view system): nothing is
+    cast then.
+    """
+
+    batch: int
+    in_channels: int
+    link_channels: int
+    size: int
+    dtype: str
+    linked: bool = True
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("input", (self.batch, self.in_channels, self.size, self.size)),)
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        chain.conv("reduce", self.link_channels)
+        if self.linked and self.dtype == "uint8":
+            chain.to("quantise", "link", chain.at.shape, "uint8")
+        elif self.linked and self.dtype == "float16":
+            chain.to("cast", "link", chain.at.shape, "float16")
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
+class Fuse:
+    """Aggregator side of the splitting module: V views (views, link_channels, size, size) joined along channels, 1x1 conv.
+
+    With one view this is `recover`. The views are the batch of its one input.
+    `linked` as in `Reduce`.
+    """
+
+    views: int
+    link_channels: int
+    out_channels: int
+    size: int
+    dtype: str
+    linked: bool = True
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        dtype = self.dtype if self.linked else "float32"
+        return (Tensor("views", (self.views, self.link_channels, self.size, self.size), dtype),)
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        if self.linked and self.dtype == "uint8":
+            chain.to("dequantise", "received", chain.at.shape)
+        elif self.linked and self.dtype == "float16":
+            chain.to("cast", "received", chain.at.shape)
+        if self.views > 1:
+            chain.to("stack_views", "stacked", (1, self.views * self.link_channels, self.size, self.size))
+        chain.conv("fuse", self.out_channels)
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
+class MeanScores:
+    """Late fusion: class scores of V sensors (views, classes) -> their mean (1, classes)."""
+
+    views: int
+    classes: int
+
+    def input_tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("views", (self.views, self.classes)),)
+
+    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        chain.to("mean_views", "scores", (1, self.classes))
+        return chain.operators
