@@ -1,0 +1,29 @@
+"""Hypothesis strategies over search spaces and their members."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from splitkit.space import Architecture, SearchSpace, load_space
+from splitkit.space.encoding import Encoding
+
+
+def with_views(space: SearchSpace, views: int) -> SearchSpace:
+    """The same space for another number of sensors."""
+    return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    """A preset, for one to three views, with any choice of placements."""
+    space = with_views(load_space(draw(st.sampled_from(["tiny", "cifar", "mobile"]))), draw(st.integers(1, 3)))
+    placements = draw(st.lists(st.sampled_from(["aggregator", "split", "sensor"]), min_size=1, unique=True))
+    return space.restricted(*placements)  # type: ignore[arg-type]
+
+
+@st.composite
+def members(draw: st.DrawFn) -> tuple[SearchSpace, Architecture]:
+    """A space and any of its canonical architectures."""
+    space = draw(spaces())
+    encoding = Encoding(space)
+    genes = [draw(st.integers(0, int(high))) for high in encoding.upper]
+    return space, encoding.decode(np.array(genes))

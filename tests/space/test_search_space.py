@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from splitkit.errors import ConfigError
+from splitkit.space import load_space, preset_names, space_size
+from splitkit.space.search_space import parse_space, round_channels
+
+from .test_sampling import SMALL
+
+
+def test_presets_load_and_are_as_large_as_they_look() -> None:
+    assert preset_names() == ["cifar", "mobile", "tiny"]
+    for name, limit in [("tiny", 1e6), ("cifar", 1e8), ("mobile", 1e14)]:
+        assert space_size(load_space(name)) > limit
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("widths = [8, 24]", "widths = [24, 8]", "stem.widths"),
+        ("kernels = [3]", "kernels = [4]", "kernels: must be odd"),
+        ("classes = 3", "classes = 3\ncolour = 1", "head.colour"),
+        ("expands = [2]", "expands = [2]\nstride = 1", "before: with stride 1"),
+        ('dtypes = ["float32", "uint8"]', 'dtypes = ["int4"]', "link.dtypes"),
+        ("size = 16", "size = 'big'", "input.size"),
+        ("[head]\nclasses = 3", "", "head: Field required"),
+        ("[link]", "[link", "not TOML"),
+    ],
+)
+def test_bad_space_is_one_line_naming_file_and_field(tmp_path: Path, old: str, new: str, named: str) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(SMALL.replace(old, new))
+    with pytest.raises(ConfigError) as error:
+        load_space(file)
+    assert str(file) in str(error.value)
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_name_lists_the_presets() -> None:
+    with pytest.raises(ConfigError, match="tiny"):
+        load_space("nosuch")
+    with pytest.raises(ConfigError, match=r"nosuch\.toml: cannot be read"):
+        load_space("nosuch.toml")
+
+
+def test_ratios_that_give_the_same_channels_are_one_choice() -> None:
+    space = parse_space(SMALL, "small")
+    assert space.distinct_ratios(8) == (0.125, 1.0), "8 channels reduce to 4 at an eighth and at a quarter"
+    assert space.distinct_ratios(40) == (0.125, 0.25, 1.0)
+
+
+def test_round_channels_never_loses_a_tenth() -> None:
+    for value in range(1, 2000):
+        rounded = round_channels(value)
+        assert rounded % 8 == 0
+        assert rounded >= 0.9 * value
