@@ -1,0 +1,35 @@
+# make demo   train, measure, search, split, run and measure again, on embedded data
+# make test   the fast tests;  make test-slow  all of them;  make lint  ruff, mypy and the import contracts
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint install clean
+
+demo: install
+	$(BIN)/splitkit demo
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+# mypy does not see packages mapped by package-dir through an editable install: check a plain one.
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pip install -q --no-deps --upgrade --target build/typed .
+	MYPYPATH=build/typed $(BIN)/mypy -p splitkit
+	$(BIN)/lint-imports
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade "pip>=24"
+	$(BIN)/pip install -q -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build runs *.egg-info

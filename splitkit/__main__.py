@@ -1,0 +1,5 @@
+"""`python -m splitkit` is `splitkit`."""
+
+from splitkit.cli.main import main
+
+main()

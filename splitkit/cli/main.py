@@ -1,0 +1,69 @@
+"""The `splitkit` command. Each command is one module, imported only when it is used, so that `--help` stays instant."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from splitkit import __version__
+from splitkit.errors import SplitkitError
+
+COMMANDS = {
+    "init": "Write a commented splitkit.toml.",
+    "train": "Train the supernets.",
+    "bench": "Measure kernels on a target, or an exported bundle.",
+    "search": "Search architecture, split and compression together.",
+    "export": "Export a searched network as a bundle: both halves, compiled and verified.",
+    "demo": "Run the whole loop on embedded data.",
+    "profiles": "List and show device, link and system profiles.",
+    "doctor": "Check that this machine has what splitkit needs.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' one-line help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"splitkit.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SplitkitError as error:
+            if ctx.params.get("verbose"):
+                raise
+            click.echo(f"splitkit: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("splitkit: interrupted; what was finished is kept, run the same command to go on", err=True)
+            ctx.exit(1)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(1)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="splitkit")
+@click.option("-v", "--verbose", is_flag=True, help="Show a traceback when something fails.")
+def main(verbose: bool) -> None:
+    """Design, split, compile and deploy networks across camera sensors and an aggregator.
+
+    \b
+    Start here:  splitkit demo
+    Or:          splitkit init && splitkit train && splitkit bench --target sensor && splitkit search
+    """
+
+
+if __name__ == "__main__":
+    main()
