@@ -1,0 +1,129 @@
+"""splitkit's TVM kernels against ONNX Runtime (all graph optimisations on): whole networks and both halves.
+
+Batch 1, untuned, random weights; every pair is timed interleaved in one process, ratio of medians (below 1 is faster
+than ONNX Runtime).
+
+    python benchmarks/compile_vs_ort.py [--networks 20] [--repeats 60] [--threads 1 2] [--json]
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from report import emit
+
+from splitkit.exporters import CompileTarget, Session, get_exporter
+from splitkit.exporters.onnx.render import render
+from splitkit.space import Sampler, describe, load_space
+from splitkit.space.architecture import Architecture
+
+
+def networks(count: int, seed: int) -> list[tuple[str, str, Architecture]]:
+    """(space, name, architecture): half of them `mobile`, half `cifar`, cut somewhere inside."""
+    picked = []
+    for space_name, share in (("mobile", count // 2), ("cifar", count - count // 2)):
+        sampler = Sampler(load_space(space_name).restricted("split"), np.random.default_rng(seed))
+        picked += [(space_name, f"{space_name}-{i}", sampler.uniform()) for i in range(share)]
+    return picked
+
+
+def graphs(space_name: str, architecture: Architecture) -> dict[str, onnx.ModelProto]:
+    """The whole network (uncut) and both halves."""
+    space = load_space(space_name)
+    uncut = Architecture(**{f: getattr(architecture, f) for f in Architecture.__slots__} | {"split": 0, "fuse": 0})
+    halves = describe(space, architecture)
+    return {
+        "whole": render(describe(space, space.canonical(uncut)).operators("aggregator")),
+        "sensor": render(halves.operators("sensor")),
+        "aggregator": render(halves.operators("aggregator")),
+    }
+
+
+def feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Random inputs of the graph's shapes and dtypes."""
+    rng = np.random.default_rng(0)
+    values = {}
+    for tensor in model.graph.input:
+        shape = [d.dim_value for d in tensor.type.tensor_type.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.type.tensor_type.elem_type)
+        values[tensor.name] = rng.integers(0, 256, shape, dtype=np.uint8).astype(dtype)
+        if dtype != np.uint8:
+            values[tensor.name] = rng.standard_normal(shape).astype(dtype)
+    return values
+
+
+def interleaved(sessions: dict[str, Session], repeats: int) -> dict[str, float]:
+    """Median us of each session; they take turns in short bursts, so that drift meets all of them."""
+    samples: dict[str, list[np.ndarray]] = {name: [] for name in sessions}
+    for session in sessions.values():
+        session.time_ns(5)
+    rounds = 12
+    for _ in range(rounds):
+        for name, session in sessions.items():
+            samples[name].append(session.time_ns(-(-repeats // rounds)))
+    return {name: float(np.median(np.concatenate(values))) / 1e3 for name, values in samples.items()}
+
+
+def relative_error(ours: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> float:
+    """Largest difference over the reference's largest magnitude; uint8 borders count LSBs over 255."""
+    worst = 0.0
+    for a, b in zip(ours.values(), reference.values(), strict=True):
+        scale = 255.0 if b.dtype == np.uint8 else float(np.abs(b.astype(np.float64)).max())
+        assert scale > 1e-3, "the reference output vanishes: the comparison would prove nothing"
+        worst = max(worst, float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max()) / scale)
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+
+    tvm, ort = get_exporter("tvm"), get_exporter("onnxruntime")
+    rows: list[dict[str, Any]] = []
+    compile_s: dict[str, list[float]] = {"mobile": [], "cifar": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        for space_name, name, architecture in networks(args.networks, args.seed):
+            for part, model in graphs(space_name, architecture).items():
+                row: dict[str, Any] = {"network": name, "part": part}
+                for threads in args.threads:
+                    os.sched_setaffinity(0, set(range(threads)))
+                    target = CompileTarget({"kind": "host"}, threads)
+                    folder = Path(scratch) / f"{name}-{part}-{threads}"
+                    start = time.perf_counter()
+                    ours = tvm.compile(model, target, folder / "tvm")
+                    if part == "whole" and threads == 1:
+                        compile_s[space_name].append(time.perf_counter() - start)
+                    theirs = ort.compile(model, target, folder / "ort")
+                    pair = {"tvm": tvm.load(ours), "ort": ort.load(theirs)}
+                    if threads == 1:
+                        inputs = feeds(model)
+                        row["error"] = relative_error(pair["tvm"].run(inputs), pair["ort"].run(inputs))
+                    times = interleaved(pair, args.repeats)
+                    row |= {f"ratio_{threads}t": times["tvm"] / times["ort"]}
+                    row |= {f"{k}_us_{threads}t": v for k, v in times.items()}
+                rows.append(row)
+    figures: dict[str, float] = {}
+    for threads in args.threads:
+        ratios = np.array([row[f"ratio_{threads}t"] for row in rows])
+        figures[f"geomean_{threads}t"] = float(np.exp(np.log(ratios).mean()))
+        figures[f"worst_{threads}t"] = float(ratios.max())
+        for part in ("whole", "sensor", "aggregator"):
+            subset = np.array([row[f"ratio_{threads}t"] for row in rows if row["part"] == part])
+            figures[f"geomean_{threads}t_{part}"] = float(np.exp(np.log(subset).mean()))
+    figures |= {f"compile_s_{space}": float(np.max(times)) for space, times in compile_s.items() if times}
+    figures["max_error"] = max(row["error"] for row in rows)
+    emit("compile_vs_ort", figures, rows, as_json=args.json, notes="ratio = splitkit TVM / ONNX Runtime, medians")
+
+
+if __name__ == "__main__":
+    main()
