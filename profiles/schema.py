@@ -1,0 +1,141 @@
+"""What a profile may say. Frozen pydantic models; unknown keys are refused; units are in the names."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Side = Literal["sensor", "aggregator"]
+
+Number = TypeVar("Number", float, NDArray[np.float64])
+
+ANALYTICAL_FIELDS = ("macs_per_s", "bandwidth_bytes_per_s", "kernel_overhead_us")
+
+
+class _Profile(BaseModel):
+    """`sources` says, field by field, where a number comes from: a public source, or `assumption: ...`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    description: str = ""
+    sources: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sources_are_of_fields(self) -> Self:
+        strangers = sorted(set(self.sources) - set(type(self).model_fields))
+        if strangers:
+            raise ValueError(f"sources.{strangers[0]}: there is no such field")
+        return self
+
+    def unsourced(self) -> list[str]:
+        """Fields that hold a physical number of this hardware without saying where it comes from."""
+        return [field for field in self._numbers() if field not in self.sources]
+
+    def _numbers(self) -> Iterator[str]:
+        yield from ()
+
+
+class DeviceProfile(_Profile):
+    """Something that computes, as compiler and bench see it.
+
+    Attributes:
+        kind: which device class times it: `host` (this machine), `analytical` (a roofline), or an installed one.
+        exporter: the exporter that compiles for it.
+        target: what the exporter compiles for; `{kind = "host"}` is this machine.
+        threads: how many threads a graph may use.
+        cpus: the processor numbers to pin to; left out, the last `threads` ones this process may use.
+        time_scale: every time is multiplied by it. Other than 1 it emulates a slower (or faster) core, and every
+            figure is labelled so.
+        memory_bytes: working RAM for activations, workspace and RAM-resident weights; left out, unlimited.
+        macs_per_s: peak multiply-accumulates per second by dtype (kind `analytical`).
+        bandwidth_bytes_per_s: memory bandwidth (kind `analytical`).
+        kernel_overhead_us: cost of starting one kernel (kind `analytical`).
+        pj_per_mac, pj_per_byte: energy of one multiply-accumulate and of one byte moved to or from memory.
+    """
+
+    kind: Name
+    exporter: Name = "tvm"
+    target: Mapping[str, Any] = Field(default_factory=lambda: {"kind": "host"})
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    cpus: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    time_scale: Positive = 1.0
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    macs_per_s: Mapping[str, Positive] = Field(default_factory=dict)
+    bandwidth_bytes_per_s: Positive | None = None
+    kernel_overhead_us: NotNegative | None = None
+    pj_per_mac: NotNegative | None = None
+    pj_per_byte: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.kind == "analytical":
+            for field in ANALYTICAL_FIELDS:
+                if getattr(self, field) in (None, {}):
+                    raise ValueError(f"{field}: an analytical device needs it")
+            if "float32" not in self.macs_per_s:
+                raise ValueError("macs_per_s: float32 is needed, the dtype networks compute in")
+        if self.cpus is not None and len(set(self.cpus)) != self.threads:
+            raise ValueError(f"cpus: {self.threads} distinct numbers are needed, one per thread")
+        return self
+
+    def unscaled(self) -> Self:
+        """The same device at its own speed: `time_scale` 1. Rows measured on it serve every scale."""
+        return self.model_copy(update={"time_scale": 1.0})
+
+    def _numbers(self) -> Iterator[str]:
+        if self.time_scale != 1.0:
+            yield "time_scale"
+        yield from (
+            field
+            for field in (*ANALYTICAL_FIELDS, "memory_bytes", "pj_per_mac", "pj_per_byte")
+            if getattr(self, field) not in (None, {})
+        )
+
+
+class LinkProfile(_Profile):
+    """The way from the sensors to the aggregator.
+
+    Attributes:
+        bandwidth_bytes_per_s: payload bytes per second, after the protocol's own share.
+        overhead_us: fixed cost of one transfer.
+        shared: one link carries every view, one after the other; otherwise each sensor has its own.
+        pj_per_byte: energy of one byte sent.
+    """
+
+    bandwidth_bytes_per_s: Positive
+    overhead_us: NotNegative = 0.0
+    shared: bool = False
+    pj_per_byte: NotNegative | None = None
+
+    def latency_us(self, payload_bytes: Number, views: int = 1) -> Number:
+        """Time until the last of `views` payloads has arrived, for one payload size or an array of them."""
+        transfers = views if self.shared else 1
+        return transfers * (self.overhead_us + payload_bytes / self.bandwidth_bytes_per_s * 1e6)
+
+    def _numbers(self) -> Iterator[str]:
+        yield from ("bandwidth_bytes_per_s", "overhead_us")
+        if self.pj_per_byte is not None:
+            yield "pj_per_byte"
+
+
+class System(_Profile):
+    """Sensors of one kind, a link, an aggregator. How many sensors there are is the search space's to say (views)."""
+
+    sensor: DeviceProfile
+    link: LinkProfile
+    aggregator: DeviceProfile
+
+    def device(self, side: Side) -> DeviceProfile:
+        """The profile of one side."""
+        return self.sensor if side == "sensor" else self.aggregator
+
+    def unsourced(self) -> list[str]:
+        """Fields of all three parts, as `sensor.macs_per_s`, that hold a number without a source."""
+        parts: dict[str, _Profile] = {"sensor": self.sensor, "link": self.link, "aggregator": self.aggregator}
+        return [f"{part}.{field}" for part, profile in parts.items() for field in profile.unsourced()]

@@ -1,0 +1,54 @@
+"""What a device kind promises: say what to compile for, run it, time it."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.devices.timing import Timing
+from splitkit.exporters.protocol import Artifact, CompileTarget, Session
+from splitkit.profiles.schema import DeviceProfile
+
+
+@runtime_checkable
+class Device(Protocol):
+    """A piece of hardware, or a model of one, that times compiled graphs. Made from a profile: `Device(profile)`."""
+
+    profile: DeviceProfile
+
+    @property
+    def emulated(self) -> bool:
+        """Whether its figures are not those of the hardware it stands for."""
+        ...
+
+    def label(self) -> str:
+        """How its figures must be labelled: `measured`, `measured x8 (emulated slower core)`, `analytical`."""
+        ...
+
+    def fingerprint(self) -> str:
+        """The hardware and how it is used (threads, pinning, scale): the condition under which a time holds."""
+        ...
+
+    def target(self) -> CompileTarget:
+        """What to compile for."""
+        ...
+
+    def time_graph(self, artifact: Artifact, repeats: int = 50) -> Timing:
+        """Time whole runs of a compiled graph, warm, on staged inputs; `time_scale` applied.
+
+        Raises:
+            DeviceError: the device cannot run the artifact.
+        """
+        ...
+
+    def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
+        """Time each kernel where it stands; us, shape (repeats, kernels), `time_scale` applied, nothing rejected.
+
+        Raises:
+            DeviceError: the device cannot run the artifact, or its exporter cannot time single kernels.
+        """
+        ...
+
+    def open(self, artifact: Artifact) -> Session:
+        """A session in this process, for what the graph computes rather than for how long it takes."""
+        ...
