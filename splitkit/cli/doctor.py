@@ -26,7 +26,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         for column in ("", "check", "found", "what to do"):
             table.add_column(column)
         for check in checks:
-            mark = "[green]ok[/green]" if check.ok else "[red]missing[/red]" if check.required else "[yellow]note[/yellow]"
+            bad = "[red]missing[/red]" if check.required else "[yellow]note[/yellow]"
+            mark = "[green]ok[/green]" if check.ok else bad
             table.add_row(mark, check.name, check.detail, "" if check.ok else check.hint)
         stderr.print(table)
     if any(check.required and not check.ok for check in checks):
