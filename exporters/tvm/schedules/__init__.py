@@ -1,0 +1,54 @@
+"""Schedules: one kernel specification in, one function out. Rules by family, parameters from the machine model."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.spec import ConvSpec, LayoutSpec, LinearSpec, PoolSpec, Spec
+
+Weights = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A private `tirx.PrimFunc` on raw pointers, in lowered form.
+
+    Its parameters are the specification's operands in order, then a workspace pointer if `workspace_bytes` > 0. It needs
+    no lowering but `LowerIntrin`, and no pass that moves allocations (`StorageRewrite`) may touch it.
+    """
+
+    func: Any
+    workspace_bytes: int
+
+
+def emit(spec: Spec, machine: Machine) -> Scheduled:
+    """The kernel of a specification."""
+    from splitkit.exporters.tvm.schedules import layout, plain, pool
+
+    match spec:
+        case ConvSpec():
+            code, operands = plain.conv(spec)
+        case LinearSpec():
+            code, operands = plain.linear(spec)
+        case PoolSpec():
+            code, operands = pool.pool(spec, machine)
+        case LayoutSpec():
+            code, operands = layout.layout(spec, machine)
+    return Scheduled(code.function(operands), 0)
+
+
+def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Machine) -> Weights:
+    """OIHW (or (out, in)) float32 in the layout the kernel of `spec` reads."""
+    return np.ascontiguousarray(weight, np.float32)
+
+
+def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
+    """(out,) float32 padded with zeros to whole blocks."""
+    block = spec.out_block if isinstance(spec, ConvSpec) else 1
+    padded = np.zeros(ceil(len(bias) / block) * block, np.float32)
+    padded[: len(bias)] = bias
+    return padded

@@ -1,0 +1,128 @@
+"""The few TensorIR nodes that schedules are written in.
+
+Kernels are emitted in lowered form: flat buffers over raw pointers, explicit vectors, accumulators as one-element
+vector buffers that LLVM promotes to registers. No schedule primitive and no lowering pass stands between what a
+schedule says and what LLVM gets, which keeps compile time down and the register tile as it was written.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tvm import tirx
+from tvm.ir import PointerType, PrimType
+
+Expr = Any
+"""A TensorIR expression or a Python number."""
+
+
+def vector_type(lanes: int) -> str:
+    """float32 of so many lanes."""
+    return "float32" if lanes == 1 else f"float32x{lanes}"
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """The scalar in every lane."""
+    scalar = tirx.FloatImm("float32", float(value)) if isinstance(value, int | float) else value
+    return scalar if lanes == 1 else tirx.Broadcast(scalar, lanes)
+
+
+def fma(a: Expr, b: Expr, c: Expr, lanes: int) -> Expr:
+    """a * b + c, fused where the target can (`llvm.fmuladd` never becomes a library call)."""
+    return tirx.call_llvm_pure_intrin(vector_type(lanes), "llvm.fmuladd", a, b, c)
+
+
+class Register:
+    """A vector variable that LLVM keeps in a register."""
+
+    def __init__(self, code: "Code", name: str, lanes: int) -> None:
+        self.code, self.lanes = code, lanes
+        self.buffer = tirx.decl_buffer((1,), vector_type(lanes), name, scope="local")
+        # The annotation keeps the slot on the stack: kernels have no device context to allocate from.
+        code.emit(tirx.AllocBuffer(self.buffer, {"disable_lower_builtin": tirx.IntImm("bool", 1)}))
+
+    def get(self) -> Expr:
+        return tirx.BufferLoad(self.buffer, [0])
+
+    def set(self, value: Expr) -> None:
+        self.code.emit(tirx.BufferStore(self.buffer, value, [0]))
+
+    def add_product(self, a: Expr, b: Expr) -> None:
+        self.set(fma(a, b, self.get(), self.lanes))
+
+
+class Operand:
+    """A float32 array in memory, a parameter of the kernel."""
+
+    def __init__(self, code: "Code", name: str, elements: int) -> None:
+        self.code = code
+        self.pointer = tirx.Var(f"{name}_ptr", PointerType(PrimType("float32")))
+        self.buffer = tirx.decl_buffer((elements,), "float32", name)
+        code.emit(tirx.DeclBuffer(self.buffer, data=self.pointer))
+
+    def load(self, index: Expr, lanes: int = 1) -> Expr:
+        return tirx.BufferLoad(self.buffer, [index if lanes == 1 else tirx.Ramp(index, 1, lanes)])
+
+    def store(self, index: Expr, value: Expr, lanes: int = 1) -> None:
+        at = index if lanes == 1 else tirx.Ramp(index, 1, lanes)
+        self.code.emit(tirx.BufferStore(self.buffer, value, [at]))
+
+
+class Code:
+    """Statements of a kernel in the order in which they are emitted."""
+
+    def __init__(self) -> None:
+        self._statements: list[Any] = []
+
+    def emit(self, statement: Any) -> None:
+        self._statements.append(statement)
+
+    def let(self, name: str, value: Expr) -> Expr:
+        """Name a value so that it is computed once."""
+        if isinstance(value, int | float):
+            return value
+        var = tirx.Var(name, value.ty)
+        self.emit(tirx.Bind(var, value))
+        return var
+
+    def register(self, name: str, lanes: int) -> Register:
+        return Register(self, name, lanes)
+
+    @contextmanager
+    def block(self) -> Iterator[list[Any]]:
+        """Collect what is emitted inside instead of appending it."""
+        outer, self._statements = self._statements, []
+        try:
+            yield self._statements
+        finally:
+            self._statements = outer
+
+    @contextmanager
+    def loop(self, name: str, extent: Expr, start: Expr = 0, parallel: bool = False) -> Iterator[Expr]:
+        """`for name in [start, start + extent)`; a single iteration is emitted without a loop."""
+        if isinstance(extent, int) and extent == 1:
+            yield start
+            return
+        var = tirx.Var(name, "int32")
+        with self.block() as body:
+            yield var
+        kind = tirx.ForKind.PARALLEL if parallel else tirx.ForKind.SERIAL
+        if body and not (isinstance(extent, int) and extent <= 0):
+            self.emit(tirx.For(var, start, extent, kind, sequence(body)))
+
+    @contextmanager
+    def when(self, condition: Expr) -> Iterator[None]:
+        """`if condition`."""
+        with self.block() as body:
+            yield
+        self.emit(tirx.IfThenElse(condition, sequence(body), None))
+
+    def function(self, operands: Sequence[Operand]) -> Any:
+        """The private function of these operands, which do not overlap."""
+        body = sequence(self._statements)
+        return tirx.PrimFunc([operand.pointer for operand in operands], body).with_attr("tirx.noalias", True)
+
+
+def sequence(statements: Sequence[Any]) -> Any:
+    """One statement of several."""
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
