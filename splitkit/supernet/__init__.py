@@ -1,0 +1,9 @@
+"""Weight-sharing networks, one per side, and the sub-networks taken out of them."""
+
+from splitkit.supernet.extract import extract, extract_calibrated
+from splitkit.supernet.link import Quantisation
+from splitkit.supernet.statistics import Calibration
+from splitkit.supernet.subnetwork import SubNetwork
+from splitkit.supernet.supernet import Supernet, calibrate
+
+__all__ = ["Calibration", "Quantisation", "SubNetwork", "Supernet", "calibrate", "extract", "extract_calibrated"]

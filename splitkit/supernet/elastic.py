@@ -1,0 +1,83 @@
+"""Elastic layers: one set of weights, any smaller layer out of it.
+
+The choice is an argument, never state: a layer is asked to be what an operator says. Fewer channels are the first
+ones; a smaller window is the centre of the larger one, passed through a small learned matrix so that the centre need
+not serve both sizes as it is (Cai et al., "Once-for-All", ICLR 2020, section 3.2).
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from splitkit.space.operators import Operator
+from splitkit.supernet.extents import LayerExtent
+from splitkit.supernet.statistics import Statistics
+
+
+class ElasticConv(nn.Module):
+    """Convolution with a batch norm, or with a bias where `normed` is false (squeeze-excite).
+
+    `weight` has the shape (outputs, inputs, k, k) of the largest layer, inputs being 1 for a depthwise one.
+    """
+
+    def __init__(self, extent: LayerExtent, normed: bool = True) -> None:
+        super().__init__()
+        self.extent = extent
+        self.normed = normed
+        kernel = max(extent.kernels)
+        inputs = 1 if extent.depthwise else extent.inputs
+        self.weight = nn.Parameter(torch.empty(extent.outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(extent.outputs))
+        if normed:
+            self.gain = nn.Parameter(torch.ones(extent.outputs))
+        self.transforms = nn.ParameterDict({str(k): torch.eye(k * k) for k in extent.kernels[:-1]})
+
+    def forward(self, x: Tensor, operator: Operator, statistics: Statistics) -> Tensor:
+        """(batch, in, h, w) -> (batch, out, h', w') as `operator` says."""
+        outputs = operator.output.shape[1]
+        weight = self.sliced_weight(operator)
+        bias = None if self.normed else self.bias[:outputs]
+        x = F.conv2d(x, weight, bias, operator.stride, operator.kernel // 2, groups=operator.groups)
+        return statistics.normalise(self, x, self.gain[:outputs], self.bias[:outputs]) if self.normed else x
+
+    def sliced_weight(self, operator: Operator) -> Tensor:
+        """Weights (out, in / groups, k, k) of the convolution that `operator` asks for."""
+        weight = self.weight[: operator.output.shape[1]]
+        if not self.extent.depthwise:
+            weight = _first_inputs(weight, operator.inputs[0].shape[1], self.extent.stacked)
+        for larger, smaller in pairwise(reversed(self.extent.kernels)):
+            if smaller < operator.kernel:
+                break
+            edge = (larger - smaller) // 2
+            centre = weight[:, :, edge : larger - edge, edge : larger - edge]
+            weight = (centre.flatten(2) @ self.transforms[str(smaller)]).view_as(centre)
+        return weight
+
+
+class ElasticLinear(nn.Module):
+    """Fully connected layer, `weight` (outputs, inputs) of the largest one."""
+
+    def __init__(self, extent: LayerExtent) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(extent.outputs, extent.inputs))
+        self.bias = nn.Parameter(torch.zeros(extent.outputs))
+
+    def forward(self, x: Tensor, operator: Operator) -> Tensor:
+        """(batch, in) -> (batch, out)."""
+        return F.linear(x, *self.sliced(operator))
+
+    def sliced(self, operator: Operator) -> tuple[Tensor, Tensor]:
+        """Weight (out, in) and bias (out,) of the layer that `operator` asks for."""
+        inputs, outputs = operator.inputs[0].shape[1], operator.output.shape[1]
+        return self.weight[:outputs, :inputs], self.bias[:outputs]
+
+
+def _first_inputs(weight: Tensor, inputs: int, views: int) -> Tensor:
+    """The first input channels of every view's share."""
+    if views == 1:
+        return weight[:, :inputs]
+    outputs, _, *window = weight.shape
+    shares = weight.view(outputs, views, -1, *window)
+    return shares[:, :, : inputs // views].reshape(outputs, inputs, *window)

@@ -1,0 +1,103 @@
+"""How large each layer of a supernet must be: the most any sub-network asks of it, read off their operators."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+from splitkit.space.architecture import Architecture
+from splitkit.space.network import describe
+from splitkit.space.operators import Operator
+from splitkit.space.search_space import SearchSpace
+from splitkit.supernet.interpret import layer_name, operators_of
+
+Side = Literal["sensor", "aggregator"]
+SIDES: tuple[Side, ...] = ("sensor", "aggregator")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerExtent:
+    """The largest convolution or linear layer under one name in one slot.
+
+    `stacked` is the number of views along the input channels: each view's share is sliced by itself. `inputs` counts
+    all of them.
+    """
+
+    kind: Literal["conv", "linear"]
+    inputs: int
+    outputs: int
+    kernels: tuple[int, ...]
+    depthwise: bool
+    stacked: int
+
+    def covering(self, other: "LayerExtent") -> "LayerExtent":
+        """The least extent that holds both."""
+        return replace(
+            self,
+            inputs=max(self.inputs, other.inputs),
+            outputs=max(self.outputs, other.outputs),
+            kernels=tuple(sorted({*self.kernels, *other.kernels})),
+        )
+
+
+SlotExtents = dict[str, LayerExtent]
+"""Layers of one slot by name."""
+
+
+def slot_extents(space: SearchSpace) -> dict[Side, dict[str, SlotExtents]]:
+    """Layers of every slot on either side, slots in the order of the network.
+
+    A slot without layers (late fusion) is present and empty. The sensor side lacks the slots that only
+    all-on-aggregator systems use, and the other way round.
+    """
+    extents: dict[Side, dict[str, SlotExtents]] = {side: {} for side in SIDES}
+    for architecture in _extreme_architectures(space):
+        network = describe(space, architecture)
+        for side in SIDES:
+            for placed in getattr(network, side):
+                slot = extents[side].setdefault(placed.slot, {})
+                for name, extent in _layers(operators_of(placed)):
+                    slot[name] = slot[name].covering(extent) if name in slot else extent
+    return extents
+
+
+def _layers(operators: tuple[Operator, ...]) -> Iterator[tuple[str, LayerExtent]]:
+    stacked = 1
+    for op in operators:
+        if op.kind == "stack_views":
+            stacked = op.output.shape[1] // op.inputs[0].shape[1]
+        elif op.kind == "conv" or op.kind == "linear":
+            extent = LayerExtent(
+                op.kind, op.inputs[0].shape[1], op.output.shape[1], (op.kernel,), op.groups > 1, stacked
+            )
+            yield layer_name(op), extent
+            stacked = 1
+
+
+def _extreme_architectures(space: SearchSpace) -> Iterator[Architecture]:
+    """Architectures that between them ask the most of every layer, at every split position.
+
+    Everything grows with its choices but two things: a strided block's input is the phase before when no block
+    stands ahead of it, and a feature layer may be absent.
+    """
+    kernels = range(max(len(phase.kernels) for phase in space.phases))
+    for kernel, before, head in product(kernels, (0, -1), (0, -1)):
+        widest = space.largest()
+        phases = tuple(
+            replace(choice, before=phase.before[before], kernel=phase.kernels[min(kernel, len(phase.kernels) - 1)])
+            for choice, phase in zip(widest.phases, space.phases, strict=True)
+        )
+        base = replace(widest, phases=phases, head_width=space.head.widths[head])
+        for split, fuse in _positions(space, base.units):
+            wanted = replace(base, split=split, fuse=fuse, reduce_ratio=space.link.reduce_ratios[-1])
+            yield space.canonical(wanted)
+
+
+def _positions(space: SearchSpace, units: int) -> Iterator[tuple[int, int]]:
+    """(split, fuse) of every allowed placement."""
+    if "sensor" in space.placements:
+        yield units, units
+    if "split" in space.placements:
+        yield from ((at, at) for at in range(1, units))
+    if "aggregator" in space.placements:
+        yield from ((0, at) for at in range(1, units if space.views > 1 else 2))

@@ -1,0 +1,52 @@
+"""Checkpoint files: written whole or not at all, read without running code from them."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from splitkit.errors import CheckpointError
+
+SCHEMA_VERSION = 1
+
+
+def write_checkpoint(path: Path, kind: str, body: dict[str, Any]) -> None:
+    """Save tensors and plain values so that `path` always holds a complete file, whatever interrupts the writing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"kind": kind, "schema_version": SCHEMA_VERSION, **body}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    # The rename itself lasts only once the directory is on disk.
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read_checkpoint(path: Path, kind: str, device: str = "cpu") -> dict[str, Any]:
+    """What `write_checkpoint` saved.
+
+    Raises:
+        CheckpointError: no such file, not a complete checkpoint, or one of another kind or version.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        body = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: truncated, or not a checkpoint") from error
+    if not isinstance(body, dict) or body.get("kind") != kind:
+        raise CheckpointError(f"{path}: not a {kind} checkpoint")
+    if body.get("schema_version") != SCHEMA_VERSION:
+        found = body.get("schema_version")
+        raise CheckpointError(f"{path}: schema_version {found!r}, this splitkit reads {SCHEMA_VERSION}")
+    return body

@@ -1,0 +1,204 @@
+"""A sub-network by itself: plain torch modules, one per side, ready to fine-tune, to export and to deploy."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from splitkit.errors import CheckpointError, ConfigError
+from splitkit.space.architecture import Architecture
+from splitkit.space.network import PlacedUnit, describe
+from splitkit.space.operators import Operator
+from splitkit.space.search_space import SearchSpace
+from splitkit.supernet.interpret import layer_name, operators_of, run
+from splitkit.supernet.link import LEVELS, Quantisation, fake_float16, straight_through_codes
+from splitkit.supernet.storage import read_checkpoint, write_checkpoint
+from splitkit.supernet.supernet import UNNORMED, module_key
+
+FORMAT = "splitkit subnetwork"
+
+
+class PlainUnit(nn.Module):
+    """One unit with its own weights: `nn.Conv2d`, `nn.BatchNorm2d` and `nn.Linear` named after the operators.
+
+    It is its own `Layers`. A unit that quantises or dequantises keeps the link's constants as buffers.
+    """
+
+    def __init__(self, placed: PlacedUnit, folded: bool = False) -> None:
+        super().__init__()
+        self.operators = operators_of(placed)
+        self.convs = nn.ModuleDict()
+        self.norms = nn.ModuleDict()
+        self.linears = nn.ModuleDict()
+        for op in self.operators:
+            if op.kind == "conv":
+                self._add_conv(op, folded)
+            elif op.kind == "linear":
+                self.linears[layer_name(op)] = nn.Linear(op.inputs[0].shape[1], op.output.shape[1])
+            elif op.kind == "quantise" or op.kind == "dequantise":
+                self.register_buffer("scale", torch.ones(()))
+                self.register_buffer("zero_point", torch.zeros(()))
+                self.register_buffer("inverse_scale", torch.ones(()))
+
+    scale: Tensor
+    zero_point: Tensor
+    inverse_scale: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the unit; any batch."""
+        return run(self.operators, x, self)
+
+    def conv(self, name: str, operator: Operator, x: Tensor) -> Tensor:
+        x = self.convs[name](x)
+        return self.norms[name](x) if name in self.norms else x
+
+    def linear(self, name: str, operator: Operator, x: Tensor) -> Tensor:
+        return self.linears[name](x)  # type: ignore[no-any-return]
+
+    def float16(self, x: Tensor) -> Tensor:
+        return fake_float16(x) if self.training else x.half()
+
+    def quantise(self, x: Tensor) -> Tensor:
+        if self.training:
+            return straight_through_codes(x, self.inverse_scale, self.zero_point)
+        return torch.round(x * self.inverse_scale + self.zero_point).clamp(0, LEVELS).to(torch.uint8)
+
+    def dequantise(self, x: Tensor) -> Tensor:
+        return (x.float() - self.zero_point) * self.scale
+
+    @property
+    def quantised(self) -> bool:
+        """Whether this unit holds the link's constants."""
+        return hasattr(self, "scale")
+
+    def set_quantisation(self, quantisation: Quantisation) -> None:
+        """Take over scale and zero point."""
+        self.scale.copy_(quantisation.scale)
+        self.zero_point.copy_(quantisation.zero_point)
+        self.inverse_scale.copy_(1 / quantisation.scale)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Fold every batch norm into its convolution, which gets a bias."""
+        for name, norm in self.norms.items():
+            conv = self.convs[name]
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            conv.weight.mul_(factor[:, None, None, None])
+            conv.bias = nn.Parameter(norm.bias - norm.running_mean * factor)
+        self.norms = nn.ModuleDict()
+
+    def _add_conv(self, op: Operator, folded: bool) -> None:
+        name, outputs = layer_name(op), op.output.shape[1]
+        normed = name not in UNNORMED and not folded
+        self.convs[name] = nn.Conv2d(
+            op.inputs[0].shape[1], outputs, op.kernel, op.stride, op.kernel // 2, groups=op.groups, bias=not normed
+        )
+        if normed:
+            self.norms[name] = nn.BatchNorm2d(outputs)
+
+
+class Side(nn.Sequential):
+    """The units of one side in order, children named after their slots."""
+
+    def __init__(self, chain: Sequence[PlacedUnit], folded: bool = False) -> None:
+        super().__init__()
+        for placed in chain:
+            self.add_module(module_key(placed.slot), PlainUnit(placed, folded))
+
+    def units(self) -> list[PlainUnit]:
+        """The units in order."""
+        return [unit for unit in self if isinstance(unit, PlainUnit)]
+
+
+class SubNetwork(nn.Module):
+    """Both sides of one architecture with their own weights.
+
+    Attributes:
+        sensor: uint8 image (b, channels, size, size) -> what the link carries, in its own dtype (b, ...). None when
+            the sensor sends the image itself.
+        aggregator: link tensor (views, ...) of one frame -> float32 (1, classes). Takes the images, uint8 (views,
+            channels, size, size), when the sensor computes nothing; None when it has nothing to do (all on one sensor).
+        folded: whether batch norms are folded into the convolutions.
+    """
+
+    def __init__(self, space: SearchSpace, architecture: Architecture, folded: bool = False) -> None:
+        """Untrained weights; `extract` and `load` give trained ones.
+
+        Raises:
+            ConfigError: `architecture` is not a canonical member of `space`.
+        """
+        super().__init__()
+        space.check(architecture)
+        network = describe(space, architecture)
+        self.space = space
+        self.architecture = architecture
+        self.folded = folded
+        self.sensor = Side(network.sensor, folded) if network.sensor else None
+        self.aggregator = Side(network.aggregator, folded) if network.aggregator else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The fake-quantised reference of the deployed system: what both sides compute, link included.
+
+        Args:
+            images: uint8 (n, views, channels, size, size).
+
+        Returns:
+            float32 scores (n, classes).
+        """
+        x = images.flatten(0, 1)
+        if self.sensor is not None:
+            x = self.sensor(x)
+        return x if self.aggregator is None else self.aggregator(x)
+
+    @property
+    def quantisation(self) -> Quantisation | None:
+        """Scale and zero point of a uint8 link, else None."""
+        for unit in self.units():
+            if unit.quantised:
+                return Quantisation(unit.scale, unit.zero_point)
+        return None
+
+    def units(self) -> list[PlainUnit]:
+        """The units of both sides in order."""
+        return [unit for side in (self.sensor, self.aggregator) if side is not None for unit in side.units()]
+
+    def folded_copy(self) -> "SubNetwork":
+        """The same network, in evaluation mode, with one convolution per convolution: batch norms folded."""
+        copy = deepcopy(self).eval()
+        for unit in copy.units():
+            unit.fold()
+        copy.folded = True
+        return copy
+
+    def save(self, path: Path) -> None:
+        """Write weights, space and architecture; the file appears whole or not at all."""
+        body = {
+            "space": self.space.model_dump(mode="json"),
+            "architecture": self.architecture.to_json(),
+            "folded": self.folded,
+            "state": self.state_dict(),
+        }
+        write_checkpoint(path, FORMAT, body)
+
+    @classmethod
+    def load(cls, path: Path) -> "SubNetwork":
+        """Inverse of `save`, in evaluation mode.
+
+        Raises:
+            CheckpointError: the file is missing, truncated, of another kind, or its weights do not fit.
+        """
+        body = read_checkpoint(path, FORMAT)
+        try:
+            space = SearchSpace.model_validate(body["space"])
+            subnetwork = cls(space, Architecture.from_json(body["architecture"]), body["folded"])
+            subnetwork.load_state_dict(body["state"])
+        except (KeyError, ValueError, RuntimeError, TypeError, ConfigError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{path}: not a complete sub-network: {reason}") from error
+        return subnetwork.eval()

@@ -1,0 +1,169 @@
+"""The supernet: two chains of elastic units with separate weights, stitched wherever an architecture is cut."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from splitkit.space.architecture import Architecture
+from splitkit.space.network import PlacedUnit, describe
+from splitkit.space.operators import Operator
+from splitkit.space.search_space import SearchSpace
+from splitkit.supernet.elastic import ElasticConv, ElasticLinear
+from splitkit.supernet.extents import SIDES, Side, SlotExtents, slot_extents
+from splitkit.supernet.initialise import initialise_convolution, initialise_linear, initialise_splitting_pair
+from splitkit.supernet.interpret import operators_of, run
+from splitkit.supernet.link import fake_float16, fake_uint8
+from splitkit.supernet.statistics import BatchStatistics, Calibration, Recorder, Statistics
+
+UNNORMED = frozenset({"squeeze_reduce", "squeeze_expand"})
+"""Convolutions with a bias and no batch norm: what they see has been pooled to one pixel."""
+
+
+class ElasticUnit(nn.Module):
+    """All layers of one slot, by operator name."""
+
+    def __init__(self, extents: SlotExtents) -> None:
+        super().__init__()
+        self.convs = nn.ModuleDict()
+        self.linears = nn.ModuleDict()
+        for name, extent in extents.items():
+            if extent.kind == "conv":
+                self.convs[name] = ElasticConv(extent, normed=name not in UNNORMED)
+            else:
+                self.linears[name] = ElasticLinear(extent)
+
+    def forward(self, x: Tensor, placed: PlacedUnit, statistics: Statistics) -> Tensor:
+        """Run the unit of this slot that `placed` describes."""
+        return run(operators_of(placed), x, _ElasticLayers(self, statistics))
+
+    def conv(self, name: str) -> ElasticConv:
+        """The convolution of that name."""
+        layer = self.convs[name]
+        assert isinstance(layer, ElasticConv)
+        return layer
+
+    def linear(self, name: str) -> ElasticLinear:
+        """The fully connected layer of that name."""
+        layer = self.linears[name]
+        assert isinstance(layer, ElasticLinear)
+        return layer
+
+
+class _ElasticLayers:
+    """`Layers` of one elastic unit in one forward pass. Over the link goes what arrives: values, not codes."""
+
+    def __init__(self, unit: ElasticUnit, statistics: Statistics) -> None:
+        self.unit = unit
+        self.statistics = statistics
+
+    def conv(self, name: str, operator: Operator, x: Tensor) -> Tensor:
+        return self.unit.conv(name)(x, operator, self.statistics)  # type: ignore[no-any-return]
+
+    def linear(self, name: str, operator: Operator, x: Tensor) -> Tensor:
+        return self.unit.linear(name)(x, operator)  # type: ignore[no-any-return]
+
+    def float16(self, x: Tensor) -> Tensor:
+        return fake_float16(x)
+
+    def quantise(self, x: Tensor) -> Tensor:
+        return fake_uint8(x, self.statistics.quantisation(x))
+
+    def dequantise(self, x: Tensor) -> Tensor:
+        return x
+
+
+class ElasticSide(nn.Module):
+    """The elastic units of one side, by slot: a full chain, and its half of the splitting module at every position."""
+
+    def __init__(self, slots: dict[str, SlotExtents]) -> None:
+        super().__init__()
+        self.units = nn.ModuleDict({module_key(slot): ElasticUnit(extents) for slot, extents in slots.items()})
+
+    def forward(self, x: Tensor, chain: Iterable[PlacedUnit], statistics: Statistics) -> Tensor:
+        """Run the units of `chain` in order."""
+        for placed in chain:
+            x = self.unit(placed.slot)(x, placed, statistics)
+        return x
+
+    def unit(self, slot: str) -> ElasticUnit:
+        """The elastic unit of a slot."""
+        unit = self.units[module_key(slot)]
+        assert isinstance(unit, ElasticUnit)
+        return unit
+
+
+class Supernet(nn.Module):
+    """Every sub-network of a space, sharing weights: one network per side.
+
+    The sensor's network holds the whole chain (all-on-sensor needs it) and every `reduce`; the aggregator's holds a
+    whole chain of its own, every `fuse`, and the `reduce` of multi-view all-on-aggregator systems. A sub-network cut
+    after k units takes k units of the first and the rest of the second, so that each network learns what is asked of
+    its side.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        extents = slot_extents(space)
+        self.sensor = ElasticSide(extents["sensor"])
+        self.aggregator = ElasticSide(extents["aggregator"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._initialise(extents)
+
+    def forward(self, images: Tensor, architecture: Architecture, statistics: Statistics | None = None) -> Tensor:
+        """Class scores of one sub-network.
+
+        Args:
+            images: uint8 (n, views, channels, size, size) as captured.
+            architecture: canonical member of the space.
+            statistics: a `Calibration` of this architecture to evaluate; None to normalise by the batch (training).
+
+        Returns:
+            float32 (n, classes).
+        """
+        network = describe(self.space, architecture)
+        statistics = statistics or BatchStatistics()
+        features = self.sensor(images.flatten(0, 1), network.sensor, statistics)
+        return self.aggregator(features, network.aggregator, statistics)  # type: ignore[no-any-return]
+
+    def side(self, side: Side) -> ElasticSide:
+        """The network of `sensor` or `aggregator`."""
+        return self.sensor if side == "sensor" else self.aggregator
+
+    def _initialise(self, extents: dict[Side, dict[str, SlotExtents]]) -> None:
+        for module in self.modules():
+            if isinstance(module, ElasticConv):
+                initialise_convolution(module)
+            elif isinstance(module, ElasticLinear):
+                initialise_linear(module)
+        for slot in extents["aggregator"]:
+            if slot.endswith(".fuse"):
+                module_slot = slot.removesuffix(".fuse") + ".reduce"
+                fuse = self.aggregator.unit(slot).conv("fuse")
+                for side in SIDES:
+                    if module_slot in extents[side]:
+                        initialise_splitting_pair(self.side(side).unit(module_slot).conv("reduce"), fuse)
+
+
+@torch.no_grad()
+def calibrate(supernet: Supernet, architecture: Architecture, images: Tensor, batch: int = 512) -> Calibration:
+    """Batch-norm statistics and the link's range of one sub-network, from images it is to work on.
+
+    Args:
+        supernet: left as it is.
+        architecture: canonical member of its space.
+        images: uint8 (n, views, channels, size, size); a last batch smaller than `batch` is left out if others came
+            before it, so that all weigh the same.
+        batch: images per forward pass.
+    """
+    recorder = Recorder()
+    for start in range(0, max(len(images) - batch, 0) + 1, batch):
+        supernet(images[start : start + batch], architecture, recorder)
+    return recorder.calibration()
+
+
+def module_key(slot: str) -> str:
+    """Name of a slot's module: torch's own names may not hold dots."""
+    return slot.replace(".", "_")
