@@ -4,6 +4,7 @@ import click
 from rich.table import Table
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.errors import ConfigError
 from splitkit.profiles import load_device, load_link, load_system, profile_names, profile_text
 from splitkit.profiles.loading import KINDS, Kind
 
@@ -57,5 +58,7 @@ def show(name: str, kind: Kind | None) -> None:
     kinds = [kind] if kind else [k for k in KINDS if name in profile_names(k)]
     if len(kinds) > 1:
         raise click.UsageError(f"{name!r} names several profiles: add --kind {' or --kind '.join(kinds)}")
+    if not kinds and "." not in name:
+        raise ConfigError(f"no profile is called {name!r}", "splitkit profiles list names them")
     text = profile_text(kinds[0] if kinds else "systems", name)
     click.echo(text.rstrip())
