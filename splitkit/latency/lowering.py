@@ -1,0 +1,98 @@
+"""Units of a network as kernels: what the compiler makes of each, in the context it stands in.
+
+Fusion belongs to exporter and target, so nobody repeats its rules here: a unit's graph is rendered alone, the tensors
+at which it joins its neighbours are declared interior, and the compiled form is read. The kernels of a network are then
+those of its units, chained, which a test holds against whole compiled networks. Results are kept in the store, so that
+predicting a known unit needs no compiler.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+
+from splitkit.errors import DeviceError
+from splitkit.exporters.protocol import CompileTarget, Exporter, Kernel, KernelExporter
+from splitkit.exporters.registry import get_exporter
+from splitkit.latency.store import LutStore
+from splitkit.space.operators import Operator
+from splitkit.space.units import Fuse, Head, MeanScores, Reduce, Stem, Unit
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done, of how many."""
+
+UNITS_PER_COMMIT = 16
+
+
+def unit_key(unit: Unit) -> str:
+    """Canonical JSON of a unit: equal for equal units."""
+    return json.dumps({"unit": type(unit).__name__} | asdict(unit), sort_keys=True)  # type: ignore[call-overload]
+
+
+def interior_tensors(unit: Unit, operators: Sequence[Operator]) -> frozenset[str]:
+    """The tensors at which a unit's own graph is only a piece of a larger one.
+
+    The stem reads the image, `fuse` what came over the link, the mean what sensors sent; the head writes scores,
+    `reduce` what goes over the link. Everything else joins another unit.
+    """
+    names = set()
+    if not isinstance(unit, Stem | MeanScores) and not (isinstance(unit, Fuse) and unit.linked):
+        names |= {tensor.name for tensor in unit.input_tensors()}
+    if not isinstance(unit, Head | MeanScores) and not (isinstance(unit, Reduce) and unit.linked):
+        names.add(operators[-1].output.name)
+    return frozenset(names)
+
+
+class Lowering:
+    """Kernels of units for one exporter and target, from the store where they are known, else from the compiler."""
+
+    def __init__(self, store: LutStore, exporter: str, target: CompileTarget) -> None:
+        self.store, self.target = store, target
+        self.exporter: Exporter = get_exporter(exporter)
+        self._target_key = target.key()
+        self._units: dict[Unit, tuple[Kernel, ...]] = {}
+        self._kernels: dict[str, Kernel] = {}
+
+    def kernels(self, units: Iterable[Unit], progress: Progress | None = None) -> dict[Unit, tuple[Kernel, ...]]:
+        """Kernels in call order of every unit; committed as they are found, so a long run can be cut short.
+
+        Raises:
+            DeviceError: the exporter cannot name its kernels.
+        """
+        wanted = list(dict.fromkeys(units))
+        missing = [unit for unit in wanted if unit not in self._units]
+        missing = self._recall(missing)
+        for i in range(0, len(missing), UNITS_PER_COMMIT):
+            some = missing[i : i + UNITS_PER_COMMIT]
+            if progress:
+                progress(i, len(missing))
+            found = {unit: self._lower(unit) for unit in some}
+            self.store.add_lowered(
+                self.exporter.name, self.exporter.version, self._target_key,
+                {unit_key(unit): kernels for unit, kernels in found.items()},
+            )  # fmt: skip
+            self._units |= found
+        if progress and missing:
+            progress(len(missing), len(missing))
+        return {unit: self._units[unit] for unit in wanted}
+
+    def _recall(self, units: Sequence[Unit]) -> list[Unit]:
+        """Fetch what the store knows; returns the rest."""
+        keys = {unit_key(unit): unit for unit in units}
+        rows = self.store.lowered(self.exporter.name, self.exporter.version, self._target_key, keys)
+        unknown = {key for row in rows.values() for key in row} - set(self._kernels)
+        self._kernels |= self.store.kernels(self.exporter.name, unknown)
+        for key, row in rows.items():
+            self._units[keys[key]] = tuple(self._kernels[kernel] for kernel in row)
+        return [unit for key, unit in keys.items() if key not in rows]
+
+    def _lower(self, unit: Unit) -> tuple[Kernel, ...]:
+        from splitkit.exporters.onnx.render import render  # imports onnx, which a known unit does not need
+
+        if not isinstance(self.exporter, KernelExporter):
+            raise DeviceError(
+                f"exporter {self.exporter.name}: cannot say which kernels a graph becomes",
+                "latency tables need one that can, such as tvm",
+            )
+        operators = unit.operators(unit.input_tensors(), "unit")
+        kernels = self.exporter.lower(render(operators), self.target, interior_tensors(unit, operators))
+        return tuple(self._kernels.setdefault(kernel.key, kernel) for kernel in kernels)

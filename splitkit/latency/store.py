@@ -1,0 +1,306 @@
+"""The latency lookup table: an SQLite file of kernels, their measurements and the conditions those were taken under.
+
+Write-ahead logging and upserts let several processes build one table at once; a killed one loses at most the
+transaction it was in. Times are of the hardware itself: a profile's `time_scale` is applied when they are read.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from splitkit.errors import ConfigError
+from splitkit.exporters.protocol import Kernel
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 60.0
+VARIABLES_PER_QUERY = 500
+
+CacheMode = Literal["rotation", "in_situ"]
+"""How a kernel met the caches: in a library run in rotation, or where it stands in a network."""
+
+_SCHEMA = """
+CREATE TABLE conditions (
+    id INTEGER PRIMARY KEY,
+    fingerprint TEXT NOT NULL,  -- hardware, threads, pinning
+    exporter TEXT NOT NULL,
+    version TEXT NOT NULL,      -- of the exporter's generated code
+    target TEXT NOT NULL,       -- CompileTarget.key()
+    cache_mode TEXT NOT NULL,
+    UNIQUE (fingerprint, exporter, version, target, cache_mode)
+);
+CREATE TABLE kernels (
+    exporter TEXT NOT NULL,
+    key TEXT NOT NULL,
+    label TEXT NOT NULL,
+    family TEXT NOT NULL,
+    macs INTEGER NOT NULL,
+    read_bytes INTEGER NOT NULL,
+    write_bytes INTEGER NOT NULL,
+    weight_bytes INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (exporter, key)
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    condition INTEGER NOT NULL REFERENCES conditions (id),
+    started_at REAL NOT NULL    -- seconds since 1970
+);
+CREATE TABLE anchors (          -- one fixed kernel, timed now and then: the clock's drift
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    at REAL NOT NULL,
+    kernel TEXT NOT NULL,
+    us REAL NOT NULL
+);
+CREATE TABLE measurements (
+    condition INTEGER NOT NULL REFERENCES conditions (id),
+    kernel TEXT NOT NULL,
+    us REAL NOT NULL,           -- median, drift removed
+    variance REAL NOT NULL,     -- of that median, us^2
+    samples INTEGER NOT NULL,
+    drift REAL NOT NULL,        -- anchor time around the measurement / the condition's first
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    PRIMARY KEY (condition, kernel)
+) WITHOUT ROWID;
+CREATE TABLE lowered (          -- which kernels a unit in context, or a whole graph, becomes
+    exporter TEXT NOT NULL,
+    version TEXT NOT NULL,
+    target TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    kernels TEXT NOT NULL,      -- JSON list of keys, in call order
+    PRIMARY KEY (exporter, version, target, unit)
+) WITHOUT ROWID;
+CREATE TABLE graphs (           -- whole graphs timed end to end: what their kernels do not account for
+    condition INTEGER NOT NULL REFERENCES conditions (id),
+    digest TEXT NOT NULL,
+    kernels INTEGER NOT NULL,
+    kernel_us REAL NOT NULL,    -- sum of its kernels where they stand
+    total_us REAL NOT NULL,
+    variance REAL NOT NULL,     -- of total_us, us^2
+    PRIMARY KEY (condition, digest)
+) WITHOUT ROWID;
+CREATE TABLE observations (     -- measured candidates of a search, for corrections and replay
+    system TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    at REAL NOT NULL,
+    body TEXT NOT NULL,         -- Measurement.to_json()
+    PRIMARY KEY (system, architecture)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a time depends on besides the kernel. Equal conditions, comparable rows.
+
+    `target` is `CompileTarget.key()`, which holds the number of threads.
+    """
+
+    fingerprint: str
+    exporter: str
+    version: str
+    target: str
+    cache_mode: CacheMode = "rotation"
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """One row of the table: median time, the variance of that median, and how it was got."""
+
+    kernel: str
+    us: float
+    variance_us2: float
+    samples: int
+    drift: float = 1.0
+
+
+@dataclass(frozen=True)
+class GraphTime:
+    """A whole graph: end to end, and the sum of its kernels where they stand."""
+
+    digest: str
+    kernels: int
+    kernel_us: float
+    total_us: float
+    variance_us2: float
+
+
+class LutStore:
+    """One lookup table file; made if missing. Use from one thread; any number of processes may share the file.
+
+    Raises:
+        ConfigError: the file is not a lookup table, or one of another schema version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._create()
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise ConfigError(f"{self.path}: not a lookup table: {error}") from error
+
+    def _create(self) -> None:
+        with self.transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise ConfigError(
+                    f"{self.path}: user_version {version}, this splitkit reads {SCHEMA_VERSION}",
+                    "measure into a new file",
+                )
+
+    def close(self) -> None:
+        """Close the file. The store cannot be used afterwards."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything written inside is kept, or nothing. Nested use joins the outer transaction."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def condition(self, conditions: Conditions) -> int:
+        """The row number of `conditions`, added if new."""
+        values = tuple(asdict(conditions).values())
+        where = " AND ".join(f"{name} = ?" for name in asdict(conditions))
+        row = self._db.execute(f"SELECT id FROM conditions WHERE {where}", values).fetchone()
+        if row is None:
+            names = ", ".join(asdict(conditions))
+            self._db.execute(f"INSERT OR IGNORE INTO conditions ({names}) VALUES (?, ?, ?, ?, ?)", values)
+            row = self._db.execute(f"SELECT id FROM conditions WHERE {where}", values).fetchone()
+        return int(row[0])
+
+    def all_conditions(self) -> list[tuple[Conditions, int]]:
+        """Every condition that has rows, with how many."""
+        rows = self._db.execute(
+            "SELECT fingerprint, exporter, version, target, cache_mode, COUNT(*) FROM conditions"
+            " JOIN measurements ON measurements.condition = conditions.id GROUP BY id ORDER BY id"
+        )
+        return [(Conditions(*row[:-1]), int(row[-1])) for row in rows]
+
+    def add_kernels(self, exporter: str, kernels: Iterable[Kernel]) -> None:
+        """Remember what kernels are; known ones are left alone."""
+        rows = [(exporter, *asdict(kernel).values()) for kernel in kernels]
+        with self.transaction():
+            self._db.executemany("INSERT OR IGNORE INTO kernels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def kernels(self, exporter: str, keys: Iterable[str] | None = None) -> dict[str, Kernel]:
+        """Known kernels of an exporter by key: all of them, or those of `keys` that are known."""
+        columns = "SELECT key, label, family, macs, read_bytes, write_bytes, weight_bytes, payload FROM kernels"
+        rows = self._select(f"{columns} WHERE exporter = ?", (exporter,), "key", keys)
+        return {row[0]: Kernel(*row) for row in rows}
+
+    def start_session(self, condition: int) -> int:
+        """A new session of measuring under one condition; its number."""
+        cursor = self._db.execute(
+            "INSERT INTO sessions (condition, started_at) VALUES (?, ?)", (condition, time.time())
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add_anchor(self, session: int, kernel: str, us: float) -> None:
+        """One timing of the anchor kernel."""
+        self._db.execute("INSERT INTO anchors VALUES (?, ?, ?, ?)", (session, time.time(), kernel, us))
+
+    def anchor(self, condition: int) -> tuple[str, float] | None:
+        """The condition's first anchor: the kernel's key and its time in us; later ones are compared with it."""
+        row = self._db.execute(
+            "SELECT kernel, us FROM anchors JOIN sessions ON sessions.id = session"
+            " WHERE condition = ? ORDER BY at LIMIT 1",
+            (condition,),
+        ).fetchone()
+        return (str(row[0]), float(row[1])) if row else None
+
+    def add_times(self, condition: int, session: int, times: Sequence[KernelTime]) -> None:
+        """Store rows; a kernel measured again under the same condition replaces its old row."""
+        rows = [(condition, t.kernel, t.us, t.variance_us2, t.samples, t.drift, session) for t in times]
+        with self.transaction():
+            self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def times(self, condition: int, keys: Iterable[str] | None = None) -> dict[str, KernelTime]:
+        """Rows of one condition by kernel key: all, or those of `keys` that were measured."""
+        columns = "SELECT kernel, us, variance, samples, drift FROM measurements"
+        rows = self._select(f"{columns} WHERE condition = ?", (condition,), "kernel", keys)
+        return {row[0]: KernelTime(*row) for row in rows}
+
+    def add_lowered(self, exporter: str, version: str, target: str, units: Mapping[str, Sequence[Kernel]]) -> None:
+        """Remember which kernels units become, and the kernels themselves."""
+        rows = [
+            (exporter, version, target, unit, json.dumps([k.key for k in kernels])) for unit, kernels in units.items()
+        ]
+        with self.transaction():
+            self.add_kernels(exporter, (kernel for kernels in units.values() for kernel in kernels))
+            self._db.executemany("INSERT OR REPLACE INTO lowered VALUES (?, ?, ?, ?, ?)", rows)
+
+    def lowered(self, exporter: str, version: str, target: str, units: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Kernel keys, in call order, of those of `units` that were lowered before."""
+        where = "SELECT unit, kernels FROM lowered WHERE exporter = ? AND version = ? AND target = ?"
+        rows = self._select(where, (exporter, version, target), "unit", units)
+        return {row[0]: tuple(json.loads(row[1])) for row in rows}
+
+    def add_graph(self, condition: int, graph: GraphTime) -> None:
+        """Store a whole graph's time; the same graph again replaces its old row."""
+        row = (condition, *asdict(graph).values())
+        self._db.execute("INSERT OR REPLACE INTO graphs VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def graphs(self, condition: int) -> list[GraphTime]:
+        """Whole graphs timed under one condition."""
+        rows = self._db.execute(
+            "SELECT digest, kernels, kernel_us, total_us, variance FROM graphs WHERE condition = ? ORDER BY digest",
+            (condition,),
+        )
+        return [GraphTime(*row) for row in rows]
+
+    def add_observation(self, system: str, architecture: str, body: Mapping[str, Any]) -> None:
+        """Store a measured candidate of a search; measured again, it replaces its old row."""
+        row = (system, architecture, time.time(), json.dumps(body))
+        self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?)", row)
+
+    def observations(self, system: str) -> dict[str, dict[str, Any]]:
+        """Measured candidates of a system, oldest first, by architecture digest."""
+        rows = self._db.execute("SELECT architecture, body FROM observations WHERE system = ? ORDER BY at", (system,))
+        return {row[0]: json.loads(row[1]) for row in rows}
+
+    def backup(self, path: Path | str) -> None:
+        """Copy the whole table to a new file, consistent even while another process writes."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)
+
+    def _select(
+        self, query: str, values: tuple[object, ...], column: str, keys: Iterable[str] | None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query with a WHERE clause, `column` restricted to `keys` in pieces SQLite can bind."""
+        if keys is None:
+            yield from self._db.execute(query, values)
+            return
+        wanted = list(dict.fromkeys(keys))
+        for i in range(0, len(wanted), VARIABLES_PER_QUERY):
+            some = wanted[i : i + VARIABLES_PER_QUERY]
+            marks = ", ".join("?" * len(some))
+            yield from self._db.execute(f"{query} AND {column} IN ({marks})", (*values, *some))
