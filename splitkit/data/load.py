@@ -1,0 +1,33 @@
+"""From what a configuration says to a data set that fits a search space."""
+
+from pathlib import Path
+
+from splitkit.data import digits, folder
+from splitkit.data.dataset import Dataset
+from splitkit.errors import DataError
+from splitkit.space.search_space import SearchSpace
+
+
+def load_dataset(source: str | Path, space: SearchSpace, seed: int = 0, workers: int | None = None) -> Dataset:
+    """`digits`, or an image folder with `train` and `val`.
+
+    Args:
+        source: the word `digits`, or a directory.
+        space: what is captured (channels, size, views) and how many classes there are.
+        seed: draws the search slice of the training set.
+        workers: decoding processes for folders; None takes one per available core.
+
+    Raises:
+        DataError: no such data set, a malformed one, or another number of classes than the space's.
+    """
+    if str(source) == "digits":
+        dataset = digits.load(space.input, seed)
+    elif Path(source).is_dir():
+        dataset = folder.load(Path(source), space.input, seed, workers=workers)
+    else:
+        raise DataError(f"{source}: no such data set", "give 'digits' or a directory with train/ and val/")
+    if len(dataset.classes) != space.head.classes:
+        raise DataError(
+            f"{source}: {len(dataset.classes)} classes, space {space.name!r} has head.classes = {space.head.classes}"
+        )
+    return dataset
