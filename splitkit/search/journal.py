@@ -1,0 +1,125 @@
+"""What a search paid for: accuracies, measurements and compile checks, kept as they come.
+
+A search is deterministic given its seed, its predictor and these answers, so resuming one means running it again from
+the start with every expensive question answered from the journal; replaying one means doing so and asking nothing.
+
+The file is JSON lines: a header with the conditions under which the answers hold, then one line per batch of answers,
+flushed to disk before the search goes on. A kill can tear only the last line, which is then dropped.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from splitkit.errors import ConfigError
+from splitkit.search.protocol import Evaluator, FloatArray
+from splitkit.space import Architecture
+
+SCHEMA_VERSION = 1
+
+
+class Journal:
+    """Answers by architecture. Without a path it lives in memory.
+
+    Args:
+        path: the file; its folder is made, an existing file is continued.
+        conditions: what the answers depend on (space, system, checkpoint ...), as short texts such as hashes.
+        replay: answer only from the file; a question it cannot answer is an error.
+
+    Raises:
+        ConfigError: the file is not a journal, was made under other conditions, or is missing for a replay.
+    """
+
+    def __init__(
+        self, path: Path | None = None, conditions: Mapping[str, str] | None = None, *, replay: bool = False
+    ) -> None:
+        self.path = path
+        self.conditions = dict(conditions or {})
+        self.replay = replay
+        self.accuracies: dict[str, float] = {}
+        self.measurements: dict[str, dict[str, Any]] = {}
+        self.admissions: dict[str, str | None] = {}
+        if path is not None and path.exists():
+            self._read(path)
+        elif replay:
+            raise ConfigError(f"{path}: there is no journal to replay", "run the search without --replay first")
+        elif path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._append({"schema_version": SCHEMA_VERSION, "journal": "search", "conditions": self.conditions})
+
+    def accuracy(self, evaluator: Evaluator, architectures: Sequence[Architecture]) -> FloatArray:
+        """Accuracies, shape (n,); only those not known yet are asked of `evaluator`, in one batch, and kept."""
+        keys = [architecture.digest() for architecture in architectures]
+        missing = {k: a for k, a in zip(keys, architectures, strict=True) if k not in self.accuracies}
+        if missing:
+            self._refuse_in_replay("accuracy", next(iter(missing.values())))
+            values = np.asarray(evaluator.accuracy(list(missing.values())), dtype=np.float64)
+            new = {key: float(value) for key, value in zip(missing, values, strict=True)}
+            self.accuracies |= new
+            self._append({"accuracy": new})
+        return np.array([self.accuracies[key] for key in keys])
+
+    def measurement(self, architecture: Architecture, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """The JSON form of a candidate's measurement, made by `measure` if it is not known yet."""
+        key = architecture.digest()
+        if key not in self.measurements:
+            self._refuse_in_replay("measurement", architecture)
+            self.measurements[key] = json.loads(json.dumps(measure()))
+            self._append({"measurement": {key: self.measurements[key]}})
+        return self.measurements[key]
+
+    def admission(self, architecture: Architecture, check: Callable[[Architecture], str | None]) -> str | None:
+        """Why a candidate cannot be exported, or None if it can; asked of `check` if it is not known yet."""
+        key = architecture.digest()
+        if key not in self.admissions:
+            self._refuse_in_replay("compile check", architecture)
+            self.admissions[key] = check(architecture)
+            self._append({"admission": {key: self.admissions[key]}})
+        return self.admissions[key]
+
+    def _refuse_in_replay(self, what: str, architecture: Architecture) -> None:
+        if self.replay:
+            raise ConfigError(
+                f"{self.path}: replay: no {what} of {architecture}",
+                "the table, the settings or the code changed since; search without --replay",
+            )
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        if self.path is None:
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        whole, _, torn = text.rpartition("\n")
+        lines = whole.split("\n") if whole else []
+        try:
+            entries = [json.loads(line) for line in lines]
+            header = entries[0]
+            if header["schema_version"] != SCHEMA_VERSION or header["journal"] != "search":
+                raise ConfigError(f"{path}: not a search journal of schema version {SCHEMA_VERSION}")
+            self._check_conditions(path, header["conditions"])
+            for entry in entries[1:]:
+                self.accuracies |= entry.get("accuracy", {})
+                self.measurements |= entry.get("measurement", {})
+                self.admissions |= entry.get("admission", {})
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{path}: not a search journal: {error}", "delete it to search afresh") from error
+        if torn and not self.replay:
+            os.truncate(path, len(text[: -len(torn)].encode("utf-8")))
+
+    def _check_conditions(self, path: Path, found: Mapping[str, str]) -> None:
+        for name in sorted({*found, *self.conditions}):
+            if found.get(name) != self.conditions.get(name):
+                raise ConfigError(
+                    f"{path}: {name}: the journal was made with {found.get(name)!r}, now it is "
+                    f"{self.conditions.get(name)!r}",
+                    "use another run name, or delete it to search afresh",
+                )

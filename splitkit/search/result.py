@@ -1,0 +1,131 @@
+"""What a search returns, and its file `pareto.json`."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from splitkit.errors import ConfigError
+from splitkit.search.config import Constraints, SearchConfig
+from splitkit.search.feedback import FeedbackRound
+from splitkit.search.point import Point
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """Fronts of one search.
+
+    Attributes:
+        space, system: names.
+        points: every point of any system's front, by rising latency.
+        fronts: indices into `points`, by system (`sensor`, `aggregator`, `split`), each searched with the same budget.
+        merged: indices of the points no point of any system beats.
+        labels: how each side's times must be called: `measured`, `analytical`, `measured x24 (emulated slower core)`.
+        evaluated: candidates whose accuracy was needed, by system.
+        infeasible: candidates beyond a constraint, by system.
+        rejected: architectures that a compile check took out of a front, with its reason.
+        feedback: one record per round of measuring.
+        conditions: what the figures rest on, as the journal's header has it.
+    """
+
+    space: str
+    system: str
+    points: tuple[Point, ...]
+    fronts: Mapping[str, tuple[int, ...]]
+    merged: tuple[int, ...]
+    labels: Mapping[str, str]
+    constraints: Constraints
+    config: SearchConfig
+    evaluated: Mapping[str, int]
+    infeasible: Mapping[str, int]
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    feedback: tuple[FeedbackRound, ...] = ()
+    conditions: Mapping[str, str] = field(default_factory=dict)
+
+    def front(self, system: str) -> tuple[Point, ...]:
+        """The front of one system, by rising latency and accuracy; empty where nothing was feasible."""
+        return tuple(self.points[i] for i in self.fronts.get(system, ()))
+
+    @property
+    def merged_front(self) -> tuple[Point, ...]:
+        """The front over all systems, by rising latency and accuracy."""
+        return tuple(self.points[i] for i in self.merged)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `pareto.json` holds."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "space": self.space,
+            "system": self.system,
+            "labels": dict(self.labels),
+            "points": [point.to_json() for point in self.points],
+            "fronts": {name: list(indices) for name, indices in self.fronts.items()},
+            "merged": list(self.merged),
+            "feedback": [record.to_json() for record in self.feedback],
+            "evaluated": dict(self.evaluated),
+            "infeasible": dict(self.infeasible),
+            "rejected": dict(self.rejected),
+            "constraints": self.constraints.to_json(),
+            "config": asdict(self.config),
+            "conditions": dict(self.conditions),
+        }
+
+
+def save_result(result: SearchResult, path: Path) -> None:
+    """Write `pareto.json`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def load_result(path: Path) -> SearchResult:
+    """Read a file that `save_result` wrote.
+
+    Raises:
+        ConfigError: it is missing, not JSON, of another schema version, or a field is missing, unknown or wrong.
+    """
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}", "run `splitkit search` first") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON: {error}", "run `splitkit search` again") from error
+    version = body.get("schema_version") if isinstance(body, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ConfigError(f"{path}: schema_version: {version!r}, this splitkit reads {SCHEMA_VERSION}")
+    try:
+        return _parse(body)
+    except KeyError as error:
+        raise ConfigError(f"{path}: {error.args[0]}: is missing", "run `splitkit search` again") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: not a search result: {error}", "run `splitkit search` again") from error
+
+
+def _parse(body: dict[str, Any]) -> SearchResult:
+    points = tuple(Point.from_json(point) for point in body["points"])
+    fronts = {name: tuple(indices) for name, indices in body["fronts"].items()}
+    merged = tuple(body["merged"])
+    for name, indices in [*fronts.items(), ("merged", merged)]:
+        if not all(isinstance(i, int) and 0 <= i < len(points) for i in indices):
+            raise ValueError(f"{name}: an index is outside the {len(points)} points")
+    config = SearchConfig(**{**body["config"], "systems": tuple(body["config"]["systems"])})
+    return SearchResult(
+        space=body["space"],
+        system=body["system"],
+        points=points,
+        fronts=fronts,
+        merged=merged,
+        labels=body["labels"],
+        constraints=Constraints(**body["constraints"]),
+        config=config,
+        evaluated=body["evaluated"],
+        infeasible=body["infeasible"],
+        rejected=body["rejected"],
+        feedback=tuple(FeedbackRound(**record) for record in body["feedback"]),
+        conditions=body["conditions"],
+    )

@@ -1,0 +1,210 @@
+"""The whole search: every system evolved with one budget, measured, corrected, evolved again, merged into one front."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from splitkit.devices import get_device
+from splitkit.profiles import System
+from splitkit.search.config import Constraints, SearchConfig
+from splitkit.search.evolve import Candidate, Run, evolve, judge
+from splitkit.search.feedback import Feedback, FeedbackRound, measure_candidates, to_measure
+from splitkit.search.front import pareto_front
+from splitkit.search.journal import Journal
+from splitkit.search.point import describe_point
+from splitkit.search.protocol import Evaluator, FloatArray, Measurement, Predictor
+from splitkit.search.result import SearchResult
+from splitkit.space import Architecture, SearchSpace
+from splitkit.space.search_space import Placement
+
+Fronts = dict[str, list[Candidate]]
+Runs = dict[str, Run]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands; told after each generation."""
+
+    round: int
+    system: str
+    generation: int
+    generations: int
+    evaluated: int
+    best_accuracy: float
+    fastest_us: float
+
+
+def search(
+    space: SearchSpace,
+    system: System,
+    predictor: Predictor,
+    evaluator: Evaluator,
+    config: SearchConfig | None = None,
+    *,
+    constraints: Constraints | None = None,
+    feedback: Feedback[Any] | None = None,
+    admissible: Callable[[Architecture], str | None] | None = None,
+    journal: Journal | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> SearchResult:
+    """Search the degenerate systems and the split one, each with the same budget and one shared accuracy cache.
+
+    With `feedback`, a round of measuring follows each search, and a search from the known candidates with the
+    corrected predictor follows each round, until newly measured candidates agree with their predictions or the rounds
+    are spent. Deterministic given the seed, the predictor and the journal.
+
+    Args:
+        constraints: limits on candidates; the sensor's memory by default.
+        admissible: why a candidate cannot be exported (None: it can). Asked of front members only; those refused are
+            left out and the next best take their place.
+        journal: where accuracies, measurements and refusals are kept and looked up; in memory by default.
+
+    Raises:
+        ConfigError: a replayed journal lacks an answer.
+    """
+    config = config or SearchConfig()
+    search_ = _Search(
+        space=space,
+        evaluator=evaluator,
+        config=config,
+        constraints=constraints or Constraints.for_system(system),
+        admissible=admissible,
+        journal=journal or Journal(),
+        on_progress=on_progress,
+    )
+    runs = search_.evolve_all(predictor, round_=0)
+    measurements: list[Measurement] = []
+    records: list[FeedbackRound] = []
+    for number in range(1, (feedback.rounds if feedback else 0) + 1):
+        assert feedback is not None
+        fronts = search_.fronts(runs)
+        known = {m.architecture.digest() for m in measurements}
+        chosen = to_measure(fronts, _merge(fronts), known, feedback.per_round)
+        if not chosen:
+            break
+        new, record = measure_candidates(chosen, feedback, search_.journal, number)
+        measurements += new
+        records.append(record)
+        if record.median_error <= feedback.tolerance:
+            break
+        runs = search_.evolve_all(feedback.refit(measurements), number)
+    return search_.result(system, runs, measurements, records)
+
+
+@dataclass
+class _Search:
+    """The parts of one search that do not change from round to round."""
+
+    space: SearchSpace
+    evaluator: Evaluator
+    config: SearchConfig
+    constraints: Constraints
+    admissible: Callable[[Architecture], str | None] | None
+    journal: Journal
+    on_progress: Callable[[Progress], None]
+    rejected: dict[str, str] = field(default_factory=dict)
+    known: dict[str, dict[Architecture, float]] = field(default_factory=dict)
+
+    def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
+        """The shared cache in front of the evaluator, itself an evaluator."""
+        return self.journal.accuracy(self.evaluator, architectures)
+
+    def evolve_all(self, predictor: Predictor, round_: int) -> Runs:
+        """One evolution per system, from what earlier rounds found there, as this predictor sees it."""
+        return {placement: self._evolve(placement, predictor, round_) for placement in self.config.systems}
+
+    def _evolve(self, placement: Placement, predictor: Predictor, round_: int) -> Run:
+        known = self.known.setdefault(placement, {})
+        before = judge(self.space, predictor, self.constraints, known)
+        run = evolve(
+            self.space,
+            placement,
+            predictor,
+            self,
+            self.constraints,
+            self.config,
+            [candidate.architecture for candidate in _front(before)],
+            self._reporter(round_, placement),
+        )
+        known |= {candidate.architecture: candidate.accuracy for candidate in run.candidates}
+        found = {candidate.architecture for candidate in run.candidates}
+        run.candidates += [candidate for candidate in before if candidate.architecture not in found]
+        return run
+
+    def fronts(self, runs: Mapping[str, Run]) -> Fronts:
+        """Each system's front over everything it evaluated, without what cannot be exported."""
+        return {name: self._admissible_front(run.candidates) for name, run in runs.items()}
+
+    def _admissible_front(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        left = list(candidates)
+        while True:
+            front = _front(left)
+            refused = {c.architecture: reason for c in front if (reason := self._refusal(c.architecture)) is not None}
+            if not refused:
+                return front
+            self.rejected |= {str(architecture): reason for architecture, reason in refused.items()}
+            left = [c for c in left if c.architecture not in refused]
+
+    def _refusal(self, architecture: Architecture) -> str | None:
+        return self.journal.admission(architecture, self.admissible) if self.admissible else None
+
+    def _reporter(self, round_: int, placement: str) -> Callable[[int, Run], None]:
+        def report(generation: int, run: Run) -> None:
+            found = run.candidates
+            self.on_progress(
+                Progress(
+                    round_,
+                    placement,
+                    generation,
+                    self.config.generations,
+                    len(found),
+                    max((c.accuracy for c in found), default=0.0),
+                    min((c.total_us for c in found), default=float("inf")),
+                )
+            )
+
+        return report
+
+    def result(
+        self,
+        system: System,
+        runs: Mapping[str, Run],
+        measurements: Sequence[Measurement],
+        records: Sequence[FeedbackRound],
+    ) -> SearchResult:
+        """Fronts with every figure of every point."""
+        fronts = self.fronts(runs)
+        measured = {m.architecture: m.total_us for m in measurements}
+        candidates = sorted((c for front in fronts.values() for c in front), key=lambda c: (c.total_us, -c.accuracy))
+        index = {candidate.architecture: i for i, candidate in enumerate(candidates)}
+        return SearchResult(
+            space=self.space.name,
+            system=system.name,
+            points=tuple(describe_point(self.space, system, c, measured.get(c.architecture)) for c in candidates),
+            fronts={name: tuple(index[c.architecture] for c in front) for name, front in fronts.items()},
+            merged=tuple(index[c.architecture] for c in _merge(fronts)),
+            labels={
+                "sensor": get_device(system.sensor).label(),
+                "link": "model",
+                "aggregator": get_device(system.aggregator).label(),
+            },
+            constraints=self.constraints,
+            config=self.config,
+            evaluated={name: len(run.candidates) for name, run in runs.items()},
+            infeasible={name: run.infeasible for name, run in runs.items()},
+            rejected=self.rejected,
+            feedback=tuple(records),
+            conditions=self.journal.conditions,
+        )
+
+
+def _front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    accuracy = np.array([candidate.accuracy for candidate in candidates])
+    latency = np.array([candidate.total_us for candidate in candidates])
+    return [candidates[i] for i in pareto_front(accuracy, latency)]
+
+
+def _merge(fronts: Mapping[str, Sequence[Candidate]]) -> list[Candidate]:
+    return _front([candidate for front in fronts.values() for candidate in front])
