@@ -27,9 +27,11 @@ class Scheduled:
 
 def emit(spec: Spec, machine: Machine) -> Scheduled:
     """The kernel of a specification."""
-    from splitkit.exporters.tvm.schedules import layout, plain, pool
+    from splitkit.exporters.tvm.schedules import conv, layout, plain, pool
 
     match spec:
+        case ConvSpec() if is_dense(spec):
+            code, operands = conv.conv(spec, machine)
         case ConvSpec():
             code, operands = plain.conv(spec)
         case LinearSpec():
@@ -43,12 +45,26 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
 
 def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Machine) -> Weights:
     """OIHW (or (out, in)) float32 in the layout the kernel of `spec` reads."""
+    from splitkit.exporters.tvm.schedules import conv
+
+    weight = np.ascontiguousarray(weight, np.float32)
+    if isinstance(spec, ConvSpec) and is_dense(spec):
+        return conv.pack(spec, weight, machine)
     return np.ascontiguousarray(weight, np.float32)
 
 
 def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
     """(out,) float32 padded with zeros to whole blocks."""
+    from splitkit.exporters.tvm.schedules import conv
+
     block = spec.out_block if isinstance(spec, ConvSpec) else 1
-    padded = np.zeros(ceil(len(bias) / block) * block, np.float32)
+    length = ceil(len(bias) / block) * block
+    if isinstance(spec, ConvSpec) and is_dense(spec):
+        length = conv.plan(spec, machine).padded_channels
+    padded = np.zeros(length, np.float32)
     padded[: len(bias)] = bias
     return padded
+
+
+def is_dense(spec: ConvSpec) -> bool:
+    return spec.groups == 1 and not spec.input_scale

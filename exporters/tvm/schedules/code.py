@@ -32,6 +32,31 @@ def fma(a: Expr, b: Expr, c: Expr, lanes: int) -> Expr:
     return tirx.call_llvm_pure_intrin(vector_type(lanes), "llvm.fmuladd", a, b, c)
 
 
+def integer(value: Expr) -> Expr:
+    """An int32 expression."""
+    return tirx.IntImm("int32", value) if isinstance(value, int) else value
+
+
+def part(vector: Expr, start: int, lanes: int, of: int) -> Expr:
+    """Lanes [start, start + lanes) of a vector of `of` lanes."""
+    if lanes == of:
+        return vector
+    return tirx.Shuffle([vector], [tirx.IntImm("int32", start + i) for i in range(lanes)])
+
+
+def join(vectors: Sequence[Expr], lanes: int) -> Expr:
+    """One vector of several; where they do not fill it, the last lanes repeat the first."""
+    if len(vectors) == 1 and str(vectors[0].ty.dtype) == vector_type(lanes):
+        return vectors[0]
+    together = lanes_of(vectors[0]) * len(vectors)
+    return tirx.Shuffle(list(vectors), [tirx.IntImm("int32", i % together) for i in range(lanes)])
+
+
+def lanes_of(vector: Expr) -> int:
+    """Lanes of an expression."""
+    return int(vector.ty.dtype.lanes)
+
+
 class Register:
     """A vector variable that LLVM keeps in a register."""
 

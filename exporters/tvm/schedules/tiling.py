@@ -1,0 +1,131 @@
+"""How a convolution is cut into register tiles: P output pixels by B strips of output channels.
+
+A strip is one vector of output channels; its accumulators stay in registers while the whole reduction runs, one
+broadcast input value and one weight vector feeding each multiply-add (the outer-product kernel of Goto and van de Geijn,
+"Anatomy of High-Performance Matrix Multiplication", 2008, with P x B for its m_r x n_r). Tiles are balanced: a row
+of 49 pixels at most 14 wide becomes 13 + 12 + 12 + 12, so no tile is a remainder too small to fill the pipeline.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from math import ceil
+
+from splitkit.exporters.tvm.machine import Machine
+
+IN_FLIGHT = 8
+"""Independent multiply-adds that hide their latency (4 cycles on two pipes)."""
+TILE_START = 12
+"""Cycles to set a tile up, per tile; a tie-breaker rather than a measurement."""
+MOST_STRIPS = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """`count` consecutive pieces of `size`, the first at `start`."""
+
+    start: int
+    size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """`count` consecutive groups of strips with the same widths; `channel` and `offset` are those of the first.
+
+    Attributes:
+        widths: channels of each strip.
+        channel: first output channel.
+        offset: the same counted in padded channels, that is in weights: strips may be padded past the last block.
+    """
+
+    widths: tuple[int, ...]
+    channel: int
+    count: int
+
+    @property
+    def width(self) -> int:
+        """Channels of one group, padding included."""
+        return sum(self.widths)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Groups of strips, and runs of pixel tiles along a row of the output."""
+
+    groups: tuple[Group, ...]
+    pixels: tuple[Run, ...]
+
+    @property
+    def padded_channels(self) -> int:
+        """Output channels with the last strip's padding: the extent of packed weights and bias."""
+        return sum(group.width * group.count for group in self.groups)
+
+
+def balanced(total: int, most: int) -> tuple[Run, ...]:
+    """Fewest pieces of at most `most`, sizes differing by one at most, larger ones first."""
+    pieces = ceil(total / most)
+    size, larger = divmod(total, pieces)
+    runs = (Run(0, size + 1, larger), Run(larger * (size + 1), size, pieces - larger))
+    return tuple(run for run in runs if run.count)
+
+
+def strip_widths(channels: int, block: int, machine: Machine) -> tuple[int, ...]:
+    """Widths of the strips that cover all blocks: whole vectors, then a power of two that covers the rest."""
+    lanes = max(machine.lanes, block)
+    full, rest = divmod(ceil(channels / block) * block, lanes)
+    tail = (1 << (rest - 1).bit_length(),) if rest else ()
+    return (lanes,) * full + tail
+
+
+@lru_cache(maxsize=4096)
+def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: Machine) -> Tiling:
+    """The cheapest tiling by a count of multiply-adds, loads and tile starts.
+
+    Args:
+        channels, block: of the output.
+        row, rows: pixels along a row, rows in all (batch included).
+        depth: terms of the reduction.
+    """
+    widths = strip_widths(channels, block, machine)
+    best: tuple[float, Tiling] | None = None
+    for strips in range(1, min(len(widths), MOST_STRIPS) + 1):
+        groups = tuple(_groups(widths, strips))
+        most = max(1, _pixels_in_registers(strips, widths[0], machine))
+        for size in range(1, min(most, row) + 1):
+            pixels = balanced(row, size)
+            cost = rows * sum(
+                group.count * run.count * _tile_cost(run.size, group.widths, depth, machine)
+                for group in groups
+                for run in pixels
+            )
+            cost *= 1 + 0.01 * len(groups) * len(pixels)  # code that is generated has to be compiled and fetched
+            if best is None or cost < best[0]:
+                best = cost, Tiling(groups, pixels)
+    assert best is not None
+    return best[1]
+
+
+def _pixels_in_registers(strips: int, width: int, machine: Machine) -> int:
+    per_vector = max(1, width // machine.lanes)
+    spare = machine.registers // per_vector - strips - 1
+    return spare // strips
+
+
+def _tile_cost(pixels: int, widths: tuple[int, ...], depth: int, machine: Machine) -> float:
+    products = pixels * sum(max(width / machine.lanes, 0.5) for width in widths)
+    return depth * max(products, pixels + len(widths), IN_FLIGHT) + TILE_START + 3 * products
+
+
+def _groups(widths: tuple[int, ...], strips: int) -> Iterator[Group]:
+    pieces = [
+        widths[run.start + i * run.size :][: run.size]
+        for run in balanced(len(widths), strips)
+        for i in range(run.count)
+    ]
+    channel = 0
+    for piece, same in groupby(pieces):
+        count = len(list(same))
+        yield Group(piece, channel, count)
+        channel += sum(piece) * count
