@@ -156,7 +156,8 @@ class PoolSpec:
         if self.mode == "global_avg":
             return 1, 1
         h, w = (
-            (self.size[i] + self.padding[i] + self.padding[i + 2] - self.kernel[i]) // self.stride[i] + 1 for i in (0, 1)
+            (self.size[i] + self.padding[i] + self.padding[i + 2] - self.kernel[i]) // self.stride[i] + 1
+            for i in (0, 1)
         )
         return h, w
 
@@ -170,9 +171,15 @@ class PoolSpec:
 
     def label(self) -> str:
         (h, w), (oh, ow) = self.size, self.out_size
-        window = "" if self.mode == "global_avg" else f" k={_pair(self.kernel)} s={_pair(self.stride)} p={_pads(self.padding)}"
+        window = (
+            ""
+            if self.mode == "global_avg"
+            else f" k={_pair(self.kernel)} s={_pair(self.stride)} p={_pads(self.padding)}"
+        )
         batch = f"{self.batch}x" if self.batch > 1 else ""
-        return f"{self.mode}_pool{window} {batch}{self.channels}x{h}x{w}->{self.channels}x{oh}x{ow} f32 nchw{self.block}c"
+        return (
+            f"{self.mode}_pool{window} {batch}{self.channels}x{h}x{w}->{self.channels}x{oh}x{ow} f32 nchw{self.block}c"
+        )
 
 
 @dataclass(frozen=True)
@@ -199,8 +206,93 @@ class LayoutSpec:
         return f"layout {self.batch}x{self.channels}x{h}x{w} f32 nchw{self.in_block}c->{self.out_block}c"
 
 
+@dataclass(frozen=True)
+class Operand:
+    """An input of an element-wise kernel: its dtype, and which of the kernel's axes it varies over."""
+
+    dtype: str
+    axes: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scalar operation. Each argument is `i<n>` (an input), `s<n>` (an earlier step) or a number.
+
+    `op`: add, sub, mul, div, max, min, pow, neg, abs, exp, log, sqrt, reciprocal, floor, ceil, round (half to even), erf,
+    copy, cast (to the dtype in `text`, the value staying float32), or the kind of an `Activation` with its constants
+    as further arguments (low, high, alpha, beta).
+    """
+
+    op: str
+    args: tuple[str, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class ElementwiseSpec:
+    """A chain of point-wise operations, computed in float32 whatever the storage is. Operands: inputs, output.
+
+    Attributes:
+        shape: extent of every axis of the output; axes that broadcast alike are merged, the last one is contiguous.
+        inputs: an operand holds only the axes it varies over, dense, in order.
+        steps: the last one is the result.
+        dtype: storage of the output (float32, float16, uint8, int8, bool...); integers are stored as they are cast.
+    """
+
+    kind: ClassVar[str] = "elementwise"
+    shape: tuple[int, ...]
+    inputs: tuple[Operand, ...]
+    steps: tuple[Step, ...]
+    dtype: str = "float32"
+
+    @property
+    def family(self) -> str:
+        return "elementwise"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    def label(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        ops = "+".join(step.text or step.op for step in self.steps)
+        return f"elementwise {ops} {shape} {','.join(i.dtype for i in self.inputs)}->{self.dtype}"
+
+
+@dataclass(frozen=True)
+class FallbackSpec:
+    """A kernel of the compiler's default lowering. Operands: those of the function, in its order, output last.
+
+    Attributes:
+        name: what the compiler calls it, made of its operators.
+        tir: the function as the compiler's JSON.
+        shapes, dtypes: of every operand.
+    """
+
+    kind: ClassVar[str] = "fallback"
+    name: str
+    tir: str = field(repr=False)
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+
+    @property
+    def family(self) -> str:
+        return "fallback"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    def label(self) -> str:
+        shapes = ["x".join(map(str, s)) or "scalar" for s in self.shapes]
+        return f"fallback {self.name} {','.join(shapes[:-1])}->{shapes[-1]} {self.dtypes[-1]}"
+
+
 Spec = ConvSpec | LinearSpec | PoolSpec | LayoutSpec
-"""The specifications that have schedules. More kinds (element-wise chains, fallback TIR) join this union."""
+"""The specifications that have schedules."""
+
+AnySpec = Spec | ElementwiseSpec | FallbackSpec
+"""Everything that can be a kernel."""
 
 
 def packed_shape(batch: int, channels: int, size: tuple[int, int], block: int) -> tuple[int, int, int, int, int]:
@@ -208,12 +300,12 @@ def packed_shape(batch: int, channels: int, size: tuple[int, int], block: int) -
     return batch, ceil(channels / block), *size, block
 
 
-def payload(spec: Spec) -> str:
+def payload(spec: AnySpec) -> str:
     """Canonical JSON of a specification."""
     return json.dumps({"kind": spec.kind} | asdict(spec), sort_keys=True, separators=(",", ":"))
 
 
-def key(spec: Spec) -> str:
+def key(spec: AnySpec) -> str:
     """Readable family and a 64-bit hash of the payload, `pointwise-9f86d081884c7d65`."""
     return f"{spec.family}-{hashlib.sha256(payload(spec).encode()).hexdigest()[:16]}"
 
@@ -226,16 +318,24 @@ def _pads(value: tuple[int, int, int, int]) -> str:
     return str(value[0]) if len(set(value)) == 1 else ",".join(map(str, value))
 
 
-def from_payload(text: str) -> Spec:
+def from_payload(text: str) -> AnySpec:
     """The specification a payload was made from."""
     body: dict[str, Any] = json.loads(text)
-    kinds: dict[str, type[Spec]] = {cls.kind: cls for cls in (ConvSpec, LinearSpec, PoolSpec, LayoutSpec)}
+    kinds: dict[str, type[AnySpec]] = {
+        cls.kind: cls for cls in (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec, FallbackSpec)
+    }
     cls = kinds[body.pop("kind")]
-    return cls(**{name: _value(name, value) for name, value in body.items()})
+    return cls(**{name: _value(cls, name, value) for name, value in body.items()})
 
 
-def _value(name: str, value: Any) -> Any:
+def _value(cls: type[AnySpec], name: str, value: Any) -> Any:
     if name == "epilogue":
         acts = {k: Activation(**value[k]) if value[k] else None for k in ("activation", "residual_activation")}
         return Epilogue(**(value | acts))
+    if cls is ElementwiseSpec and name == "inputs":
+        return tuple(Operand(v["dtype"], tuple(v["axes"])) for v in value)
+    if name == "steps":
+        return tuple(Step(v["op"], tuple(v["args"]), v["text"]) for v in value)
+    if name == "shapes":
+        return tuple(tuple(v) for v in value)
     return tuple(value) if isinstance(value, list) else value

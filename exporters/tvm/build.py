@@ -1,0 +1,159 @@
+"""What code generation needs, from a program or from a list of unconnected kernels: functions, addresses, constants."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.exporters.tvm.constants import pack_constants
+from splitkit.exporters.tvm.lowering import KernelFunction, lower_kernels
+from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.module import ARENA, WEIGHTS, Address, PlacedCall
+from splitkit.exporters.tvm.plan import ALIGNMENT, aligned, plan_memory
+from splitkit.exporters.tvm.program import Buffer, Call, Constant, Program
+from splitkit.exporters.tvm.spec import (
+    AnySpec,
+    ConvSpec,
+    ElementwiseSpec,
+    FallbackSpec,
+    LayoutSpec,
+    LinearSpec,
+    PoolSpec,
+    key,
+    packed_shape,
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """Distinct kernels with their names, placed calls, constants, and sizes of the regions.
+
+    `fill` lists (offset, bytes, dtype) of arena buffers that must hold values before the first run.
+    """
+
+    kernels: list[KernelFunction]
+    labels: list[str]
+    calls: list[PlacedCall]
+    weights: NDArray[np.uint8]
+    arena_bytes: int
+    fill: list[tuple[int, int, str]] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the weights and the arena as the entries declare them, never zero."""
+        return {WEIGHTS: int(self.weights.nbytes), ARENA: max(self.arena_bytes, ALIGNMENT)}
+
+
+def _distinct(calls: Sequence[Call], machine: Machine) -> tuple[list[KernelFunction], list[str], list[int]]:
+    """Functions and names of distinct specifications, and which of them each call is."""
+    specs = dict.fromkeys(call.spec for call in calls)
+    order = {spec: i for i, spec in enumerate(specs)}
+    names = [key(spec).replace("-", "_") for spec in specs]
+    return lower_kernels(list(specs), machine), names, [order[call.spec] for call in calls]
+
+
+def place_program(program: Program, machine: Machine) -> Build:
+    """Plan a program's memory, pack its constants and resolve every operand to an address."""
+    kernels, labels, which = _distinct(program.calls, machine)
+    workspaces = {i: kernels[k].workspace_bytes for i, k in enumerate(which)}
+    plan = plan_memory(program, workspaces)
+    constants = pack_constants(program.calls, machine)
+    regions = {name: name for name in program.inputs}
+    regions |= {
+        program.root(buffer)[0].name: name for buffer, name in zip(program.outputs, program.output_names, strict=True)
+    }
+    calls = []
+    for i, call in enumerate(program.calls):
+        addresses = []
+        for position, operand in enumerate(call.operands):
+            if isinstance(operand, Constant):
+                addresses.append(Address(WEIGHTS, constants.offsets[i, position]))
+                continue
+            root, offset = program.root(operand)
+            if root.name in regions:
+                addresses.append(Address(regions[root.name], offset))
+            else:
+                addresses.append(Address(ARENA, plan.offsets[root.name] + offset))
+        if workspaces[i]:
+            addresses.append(Address(ARENA, plan.workspaces[i]))
+        calls.append(PlacedCall(which[i], tuple(addresses)))
+    return Build(kernels, labels, calls, constants.data, plan.arena_bytes)
+
+
+def place_kernels(specs: Sequence[AnySpec], machine: Machine) -> Build:
+    """Every kernel on activations, constants and workspace of its own."""
+    rng = np.random.default_rng(0)
+    buffers: dict[str, Buffer] = {}
+    calls = []
+    for i, spec in enumerate(specs):
+        operands: list[str | Constant] = []
+        for k, operand in enumerate(sample_operands(spec, rng)):
+            if isinstance(operand, Constant):
+                operands.append(operand)
+                continue
+            buffers[f"{i}.{k}"] = Buffer(f"{i}.{k}", *operand)
+            operands.append(f"{i}.{k}")
+        calls.append(Call(spec, tuple(operands), ""))
+    kernels, labels, which = _distinct(calls, machine)
+    constants = pack_constants(calls, machine)
+    offsets: dict[str, int] = {}
+    size = 0
+    for buffer in buffers.values():
+        offsets[buffer.name] = size
+        size += aligned(buffer.bytes)
+    placed = []
+    for i, call in enumerate(calls):
+        addresses = [
+            Address(WEIGHTS, constants.offsets[i, p]) if isinstance(o, Constant) else Address(ARENA, offsets[o])
+            for p, o in enumerate(call.operands)
+        ]
+        workspace = kernels[which[i]].workspace_bytes
+        if workspace:
+            addresses.append(Address(ARENA, size))
+            size += aligned(workspace)
+        placed.append(PlacedCall(which[i], tuple(addresses)))
+    fill = [(offsets[b.name], b.bytes, b.dtype) for b in buffers.values()]
+    return Build(kernels, labels, placed, constants.data, size, fill)
+
+
+def sample_operands(spec: AnySpec, rng: np.random.Generator) -> list[tuple[tuple[int, ...], str] | Constant]:
+    """Operands a kernel can be timed on: (shape, dtype) of its activations, random constants; the output last."""
+
+    def random(*shape: int) -> NDArray[Any]:
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+
+    found: list[tuple[tuple[int, ...], str] | Constant] = []
+    match spec:
+        case ConvSpec():
+            out = packed_shape(spec.batch, spec.out_channels, spec.out_size, spec.out_block)
+            found.append((packed_shape(spec.batch, spec.in_channels, spec.size, spec.in_block), "float32"))
+            if spec.input_scale:
+                found.append((packed_shape(spec.batch, spec.in_channels, (1, 1), spec.in_block), "float32"))
+            found.append(Constant(random(spec.out_channels, spec.in_channels // spec.groups, *spec.kernel), "weight"))
+            if spec.epilogue.bias:
+                found.append(Constant(random(spec.out_channels), "bias"))
+            if spec.epilogue.residual:
+                found.append((out, "float32"))
+            found.append((out, "float32"))
+        case LinearSpec():
+            found.append(((spec.batch, spec.in_features), "float32"))
+            found.append(Constant(random(spec.out_features, spec.in_features), "weight"))
+            if spec.epilogue.bias:
+                found.append(Constant(random(spec.out_features), "bias"))
+            found.append(((spec.batch, spec.out_features), "float32"))
+        case PoolSpec():
+            found.append((packed_shape(spec.batch, spec.channels, spec.size, spec.block), "float32"))
+            found.append((packed_shape(spec.batch, spec.channels, spec.out_size, spec.block), "float32"))
+        case LayoutSpec():
+            found.append((packed_shape(spec.batch, spec.channels, spec.size, spec.in_block), "float32"))
+            found.append((packed_shape(spec.batch, spec.channels, spec.size, spec.out_block), "float32"))
+        case ElementwiseSpec():
+            for operand in spec.inputs:
+                extents = [e for e, varies in zip(spec.shape, operand.axes, strict=True) if varies]
+                found.append((tuple(extents), operand.dtype))
+            found.append((spec.shape, spec.dtype))
+        case FallbackSpec():
+            found += zip(spec.shapes, spec.dtypes, strict=True)
+    return found

@@ -1,0 +1,183 @@
+"""ONNX to a shared library through TVM's code generator, with splitkit's own kernels."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan, TensorSpec
+from splitkit.exporters.tvm.session import LIBRARY_FILE, WEIGHTS_FILE, TvmSession
+
+if TYPE_CHECKING:
+    import onnx
+
+    from splitkit.exporters.tvm.build import Build
+    from splitkit.exporters.tvm.graph import Graph
+    from splitkit.exporters.tvm.machine import Machine
+    from splitkit.exporters.tvm.program import Call, Program
+
+SCHEDULES = "s1"
+"""Changes with the code that the schedules generate."""
+
+
+class TvmExporter:
+    """Compiles for CPUs that TVM's LLVM back end knows. Implements `splitkit.exporters.protocol.KernelExporter`."""
+
+    name = "tvm"
+
+    def __init__(self) -> None:
+        self.version = f"tvm-{version('apache-tvm')}/{SCHEDULES}"
+
+    def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
+        """Compile `model` into `directory`: `model.so`, `weights.bin` and `artifact.json`.
+
+        Raises:
+            ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+            ToolchainError: the linker is missing or failed.
+        """
+        from splitkit.exporters.tvm.build import place_program
+
+        stages = Stages()
+        with stages("read"):
+            graph, machine = _read(model), _machine(target)
+        with stages("select"):
+            program = _select(graph, machine)
+        kernels = tuple(_kernel(call, program) for call in program.calls)
+        with stages("schedule"):
+            build = place_program(program, machine)
+        inputs = tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in graph.inputs)
+        outputs = tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in graph.outputs)
+        return self._finish(build, kernels, inputs, outputs, machine, target, directory, stages, dict(program.fallback))
+
+    def lower(
+        self, model: "onnx.ModelProto", target: CompileTarget, interior: Set[str] = frozenset()
+    ) -> tuple[Kernel, ...]:
+        """Kernels of `model` in call order, without generating code.
+
+        Raises:
+            ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+        """
+        program = _select(_read(model), _machine(target), interior)
+        return tuple(_kernel(call, program) for call in program.calls)
+
+    def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
+        """Compile kernels from their payloads alone, each on buffers of its own."""
+        from splitkit.exporters.tvm.build import place_kernels
+        from splitkit.exporters.tvm.spec import from_payload
+
+        stages = Stages()
+        machine = _machine(target)
+        with stages("schedule"):
+            build = place_kernels([from_payload(k.payload) for k in kernels], machine)
+        return self._finish(build, tuple(kernels), (), (), machine, target, directory, stages, {})
+
+    def load(self, artifact: Artifact) -> TvmSession:
+        """Load in this process.
+
+        Raises:
+            BundleError: the library cannot be loaded here.
+        """
+        return TvmSession(artifact)
+
+    def _finish(
+        self,
+        build: "Build",
+        kernels: tuple[Kernel, ...],
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        machine: "Machine",
+        target: CompileTarget,
+        directory: Path,
+        stages: "Stages",
+        fallback: dict[str, int],
+    ) -> Artifact:
+        from splitkit.exporters.tvm.link import link_shared
+        from splitkit.exporters.tvm.module import ARENA, build_module, generate
+
+        directory.mkdir(parents=True, exist_ok=True)
+        with stages("lower"):
+            module = build_module(build.kernels, build.labels, build.calls, [*inputs, *outputs], build.sizes, machine)
+        with stages("codegen"):
+            library = generate(module, machine)
+            library.write_to_file(str(directory / "model.o"), "o")
+        with stages("link"):
+            link_shared([directory / "model.o"], directory / LIBRARY_FILE, target.spec.get("mtriple"))
+            (directory / "model.o").unlink()
+        build.weights.tofile(directory / WEIGHTS_FILE)
+        memory = MemoryPlan(
+            build.arena_bytes, int(build.weights.nbytes), sum(t.bytes for t in inputs), sum(t.bytes for t in outputs)
+        )
+        report = {
+            "compile_s": round(sum(stages.seconds.values()), 3),
+            "stages_s": {k: round(v, 3) for k, v in stages.seconds.items()},
+            "kernels": len(build.calls),
+            "distinct_kernels": len(build.kernels),
+            "fallback": fallback,
+            "arena_bytes": int(build.sizes[ARENA]),
+            "fill": build.fill,
+        }
+        artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, kernels, memory, report)
+        artifact.save()
+        return artifact
+
+
+class Stages:
+    """Seconds spent in named stages."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _read(model: "onnx.ModelProto") -> "Graph":
+    from splitkit.exporters.tvm.graph import read_onnx
+    from splitkit.exporters.tvm.simplify import simplify
+
+    return simplify(read_onnx(model))
+
+
+def _machine(target: CompileTarget) -> "Machine":
+    return _machine_of(target.key())
+
+
+@cache
+def _machine_of(key: str) -> "Machine":
+    from splitkit.exporters.tvm.machine import Machine
+
+    return Machine.from_target(CompileTarget(**json.loads(key)))
+
+
+def _select(graph: "Graph", machine: "Machine", interior: Set[str] = frozenset()) -> "Program":
+    from splitkit.exporters.tvm.machine import block_for
+    from splitkit.exporters.tvm.select import select
+
+    def block(channels: int) -> int:
+        return block_for(channels, machine)
+
+    return select(graph, block, interior)
+
+
+def _kernel(call: "Call", program: "Program") -> Kernel:
+    from splitkit.exporters.tvm.program import Constant, constant_bytes
+    from splitkit.exporters.tvm.spec import key, payload
+
+    spec = call.spec
+    return Kernel(
+        key=key(spec),
+        label=spec.label(),
+        family=spec.family,
+        macs=spec.macs,
+        read_bytes=sum(program.buffers[n].bytes for n in call.reads),
+        write_bytes=program.buffers[call.writes].bytes,
+        weight_bytes=sum(constant_bytes(spec, o) for o in call.operands if isinstance(o, Constant)),
+        payload=payload(spec),
+    )

@@ -1,0 +1,115 @@
+"""One module out of kernels and a call list: every kernel an internal function, called by generated entries.
+
+The entries call kernels directly at fixed offsets of the arena and the constants: no virtual machine, no packed calls.
+`run` is what a user calls; `run_profiled` does the same and also writes the cycle counter before the first kernel and
+after every one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from splitkit.exporters.protocol import TensorSpec
+from splitkit.exporters.tvm.lowering import KernelFunction
+from splitkit.exporters.tvm.machine import Machine
+
+ENTRY = "run"
+PROFILED_ENTRY = "run_profiled"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place in memory: `region` is an argument of the entry (a tensor's name, `WEIGHTS` or `ARENA`)."""
+
+    region: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class PlacedCall:
+    """A kernel, by index, and where its operands (and its workspace) are."""
+
+    kernel: int
+    addresses: tuple[Address, ...]
+
+
+WEIGHTS, ARENA = "%weights", "%arena"
+"""Regions beside the tensors; a tensor cannot be called so."""
+
+
+def build_module(
+    kernels: Sequence[KernelFunction],
+    labels: Sequence[str],
+    calls: Sequence[PlacedCall],
+    tensors: Sequence[TensorSpec],
+    sizes: Mapping[str, int],
+    machine: Machine,
+) -> Any:
+    """The lowered `tvm.IRModule`.
+
+    `tensors` are the caller's buffers in the order in which the entries take them; after them come the weights and the arena
+    as uint8 tensors of `sizes` bytes, and for `run_profiled` an int64 tensor of len(calls) + 1.
+    """
+    import tvm
+    from tvm import tirx
+    from tvm.ir import GlobalVar
+
+    names = [GlobalVar(label) for label in labels]
+    functions: dict[Any, Any] = {n: k.func for n, k in zip(names, kernels, strict=True)}
+    for entry, profiled in ((ENTRY, False), (PROFILED_ENTRY, True)):
+        func = _entry(names, calls, tensors, sizes, profiled)
+        functions[GlobalVar(entry)] = func.with_attr("global_symbol", entry)
+    x = tirx.transform
+    bind = x.BindTarget(machine.target.with_host(machine.target))
+    passes = [bind, x.SplitHostDevice(), x.MakePackedAPI(), x.LowerTVMBuiltin(), x.LowerIntrin()]
+    return tvm.ir.transform.Sequential(passes)(tvm.IRModule(functions))
+
+
+def generate(module: Any, machine: Machine) -> Any:
+    """Machine code of a lowered module, as a `tvm.runtime.Module`."""
+    import tvm
+
+    return tvm.get_global_func("target.build.llvm")(module, machine.target)
+
+
+def _entry(
+    names: Sequence[Any],
+    calls: Sequence[PlacedCall],
+    tensors: Sequence[TensorSpec],
+    sizes: Mapping[str, int],
+    profiled: bool,
+) -> Any:
+    from tvm import tirx
+    from tvm.ir import Call
+
+    regions = {t.name: tirx.decl_buffer(t.shape, t.dtype, _identifier(t.name)) for t in tensors}
+    for region in (WEIGHTS, ARENA):
+        regions[region] = tirx.decl_buffer((sizes[region],), "uint8", region.strip("%"))
+    parameters = list(regions.values())
+    clock = tirx.decl_buffer((len(calls) + 1,), "int64", "cycles")
+    stamps = [
+        tirx.BufferStore(clock, tirx.call_llvm_intrin("int64", "llvm.readcyclecounter"), [i])
+        for i in range(len(calls) + 1)
+    ]
+    body: list[Any] = [stamps[0]] if profiled else []
+    for i, call in enumerate(calls):
+        arguments = [_pointer(regions[a.region], a.offset) for a in call.addresses]
+        body.append(tirx.Evaluate(Call(names[call.kernel], arguments, ret_ty="int32")))
+        if profiled:
+            body.append(stamps[i + 1])
+    if not body:
+        body.append(tirx.Evaluate(tirx.IntImm("int32", 0)))
+    if profiled:
+        parameters.append(clock)
+    return tirx.PrimFunc(parameters, tirx.SeqStmt(body) if len(body) > 1 else body[0])
+
+
+def _pointer(buffer: Any, offset: int) -> Any:
+    from tvm import tirx
+
+    data = tirx.buffer_data(buffer)
+    return tirx.handle_add_byte_offset(data, offset) if offset else data
+
+
+def _identifier(name: str) -> str:
+    return "t_" + "".join(c if c.isalnum() else "_" for c in name)

@@ -1,0 +1,144 @@
+"""A compiled graph loaded in this process. Needs the TVM foreign-function runtime, not the compiler."""
+
+import ctypes
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.errors import BundleError, DeviceError, ModelError
+from splitkit.exporters.protocol import Artifact
+
+LIBRARY_FILE, WEIGHTS_FILE = "model.so", "weights.bin"
+ALIGNMENT = 64
+CALIBRATION_NS = 20_000_000
+"""How long the cycle counter is compared with the clock."""
+
+
+def aligned_zeros(shape: Sequence[int], dtype: str) -> NDArray[Any]:
+    """Zeros whose first byte is at a multiple of the alignment."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def fill(array: NDArray[Any], rng: np.random.Generator) -> None:
+    """Values that neither vanish nor overflow: floats in [0.25, 1), bytes of any value, wider integers zero."""
+    if array.dtype.kind == "f":
+        array[...] = rng.uniform(0.25, 1.0, array.shape)
+    elif array.dtype.itemsize == 1 and array.dtype.kind in "iu":
+        array[...] = rng.integers(0, 100, array.shape)
+
+
+class TvmSession:
+    """Staging buffers, arena and weights of one artifact, and its entries. Not thread-safe."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        import tvm_ffi
+
+        self.artifact = artifact
+        if artifact.target.threads > 1:
+            _start_threads(artifact.target.threads)
+        try:
+            module = tvm_ffi.load_module(str(artifact.path / LIBRARY_FILE))
+            self._run, self._profiled = module["run"], module["run_profiled"]
+            weights = np.fromfile(artifact.path / WEIGHTS_FILE, np.uint8)
+        except Exception as error:
+            raise BundleError(f"{artifact.path}: cannot be loaded: {error}", "compile it for this machine") from error
+        self._module = module
+        self._inputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.inputs}
+        self._outputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.outputs}
+        self._weights = aligned_zeros(weights.shape, "uint8")
+        self._weights[:] = weights
+        self._arena = aligned_zeros((artifact.report["arena_bytes"],), "uint8")
+        self._cycles = aligned_zeros((len(artifact.kernels) + 1,), "int64")
+        self._fill()
+        arrays = [*self._inputs.values(), *self._outputs.values(), self._weights, self._arena]
+        self._arguments = [tvm_ffi.from_dlpack(a) for a in arrays]
+        self._profiled_arguments = [*self._arguments, tvm_ffi.from_dlpack(self._cycles)]
+        self._ns_per_cycle: float | None = None
+
+    def _fill(self) -> None:
+        rng = np.random.default_rng(0)
+        for array in self._inputs.values():
+            fill(array, rng)
+        for offset, size, dtype in self.artifact.report.get("fill", ()):
+            fill(self._arena[offset : offset + size].view(dtype), rng)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once on arrays of exactly the shapes and dtypes of `artifact.inputs`; returns freshly owned arrays.
+
+        Raises:
+            ModelError: an input is missing, or has another shape or dtype.
+        """
+        for name, staged in self._inputs.items():
+            given = inputs.get(name)
+            if given is None:
+                raise ModelError(f"input {name!r} is missing", f"the graph takes {', '.join(self._inputs)}")
+            if given.shape != staged.shape or given.dtype != staged.dtype:
+                raise ModelError(
+                    f"input {name!r} is {given.dtype}{list(given.shape)}",
+                    f"it must be {staged.dtype}{list(staged.shape)}",
+                )
+            np.copyto(staged, given)
+        self._run(*self._arguments)
+        return {name: array.copy() for name, array in self._outputs.items()}
+
+    def time_ns(self, repeats: int) -> NDArray[np.int64]:
+        """Wall time in ns of each of `repeats` runs on the inputs last staged, shape (repeats,)."""
+        times = np.empty(repeats, np.int64)
+        clock, run, arguments = time.perf_counter_ns, self._run, self._arguments
+        for i in range(repeats):
+            start = clock()
+            run(*arguments)
+            times[i] = clock() - start
+        return times
+
+    def kernel_times_ns(self, repeats: int) -> NDArray[np.float64]:
+        """In-situ time in ns of each kernel in call order, shape (repeats, len(artifact.kernels)).
+
+        The generated code reads the processor's cycle counter between kernels, which costs nothing next to them.
+
+        Raises:
+            DeviceError: this target has no cycle counter that a program may read.
+        """
+        if not self.artifact.report.get("profiled", True):
+            raise DeviceError("this target has no cycle counter that a program may read")
+        if self._ns_per_cycle is None:
+            self._ns_per_cycle = self._calibrate()
+        stamps = np.empty((repeats, len(self._cycles)), np.int64)
+        for i in range(repeats):
+            self._profiled(*self._profiled_arguments)
+            stamps[i] = self._cycles
+        return np.diff(stamps, axis=1) * self._ns_per_cycle
+
+    def _calibrate(self) -> float:
+        """Nanoseconds per count: the counter runs at a constant rate whatever the core's clock does."""
+
+        def sample() -> tuple[int, int]:
+            self._profiled(*self._profiled_arguments)
+            return time.perf_counter_ns(), int(self._cycles[-1])
+
+        sample()
+        (start_ns, start), end_ns, end = sample(), 0, 0
+        while end_ns - start_ns < CALIBRATION_NS:
+            end_ns, end = sample()
+        return (end_ns - start_ns) / (end - start)
+
+
+def _start_threads(threads: int) -> None:
+    """Load TVM's thread pool, without importing TVM, and bound it."""
+    import tvm_ffi
+
+    spec = find_spec("tvm")
+    if spec is None or spec.origin is None:
+        raise DeviceError("running on several threads needs the package apache-tvm", "pip install apache-tvm")
+    ctypes.CDLL(str(Path(spec.origin).parent / "lib" / "libtvm_runtime.so"), mode=ctypes.RTLD_GLOBAL)
+    configure = tvm_ffi.get_global_func("runtime.config_threadpool", allow_missing=True)
+    if configure is not None:
+        configure(0, threads)
