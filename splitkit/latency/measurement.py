@@ -1,0 +1,109 @@
+"""What the bench found out about one architecture on one system."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.errors import ConfigError
+from splitkit.exporters.protocol import Kernel
+from splitkit.space import Architecture
+
+
+@dataclass(frozen=True)
+class SideMeasurement:
+    """One compiled graph on its device: end to end, and each kernel where it stands, in call order.
+
+    Attributes:
+        graph_us, graph_variance_us2: median of whole runs and the variance of that median.
+        kernels: in call order.
+        kernel_us, kernel_variance_us2: median of each, shape (kernels,).
+        label: how the figures must be labelled (`measured`, `analytical`...).
+    """
+
+    graph_us: float
+    graph_variance_us2: float
+    kernels: tuple[Kernel, ...]
+    kernel_us: tuple[float, ...]
+    kernel_variance_us2: tuple[float, ...]
+    label: str
+
+    @property
+    def kernel_sum_us(self) -> float:
+        """Sum over the kernels where they stand."""
+        return float(np.sum(self.kernel_us))
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Self:
+        """Inverse of `dataclasses.asdict`."""
+        return cls(
+            body["graph_us"], body["graph_variance_us2"], tuple(Kernel(**kernel) for kernel in body["kernels"]),
+            tuple(body["kernel_us"]), tuple(body["kernel_variance_us2"]), body["label"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Both sides of an architecture, each measured on its device, and the link as its profile has it.
+
+    A side that computes nothing is None and takes no time.
+    """
+
+    architecture: Architecture
+    sensor: SideMeasurement | None
+    aggregator: SideMeasurement | None
+    link_us: float
+    payload_bytes: int
+
+    @property
+    def sensor_us(self) -> float:
+        """One sensor's time; sensors run in parallel."""
+        return self.sensor.graph_us if self.sensor else 0.0
+
+    @property
+    def aggregator_us(self) -> float:
+        """From the last view's arrival to the scores."""
+        return self.aggregator.graph_us if self.aggregator else 0.0
+
+    @property
+    def total_us(self) -> float:
+        """Sensor, link and aggregator, one after the other."""
+        return self.sensor_us + self.link_us + self.aggregator_us
+
+    def side(self, side: str) -> SideMeasurement | None:
+        """`sensor` or `aggregator`."""
+        return self.sensor if side == "sensor" else self.aggregator
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, for the store and for replay."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Self:
+        """Inverse of `to_json`.
+
+        Raises:
+            ConfigError: a field is missing or not of its type.
+        """
+        try:
+            sides = [SideMeasurement.from_json(body[s]) if body[s] else None for s in ("sensor", "aggregator")]
+            architecture = Architecture.from_json(body["architecture"])
+            return cls(architecture, sides[0], sides[1], float(body["link_us"]), int(body["payload_bytes"]))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"not a measurement: {error}", "measure again") from error
+
+
+def summarise(samples_us: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Medians and variances of those medians, per column of (repeats, kernels), outliers rejected."""
+    from splitkit.devices import Timing
+
+    timings = [Timing.from_samples(column) for column in samples_us.T]
+    medians = np.array([timing.median_us for timing in timings])
+    return medians, np.array([timing.variance_of_median_us2 for timing in timings])
+
+
+def relative_errors(predicted: Sequence[float], measured: Sequence[float]) -> NDArray[np.float64]:
+    """|predicted / measured - 1| of each pair."""
+    return np.abs(np.asarray(predicted) / np.asarray(measured) - 1)

@@ -1,0 +1,299 @@
+"""Latency of a population of architectures on a system, without a compiler: sums over a table of units.
+
+Each unit that occurs is lowered once (from the store, if it knows it), its kernels' times are added up, and from then
+on an architecture is a few gathers and sums in numpy.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.exporters.protocol import Kernel
+from splitkit.latency.corrections import Corrections
+from splitkit.latency.dispatch import Dispatch
+from splitkit.latency.kernel_times import KernelTimes, conditions_of
+from splitkit.latency.lowering import Lowering, Progress
+from splitkit.latency.store import LutStore
+from splitkit.profiles.schema import Side, System
+from splitkit.space import Architecture, SearchSpace
+from splitkit.space.encoding import Encoding, IntArray
+from splitkit.space.operators import Tensor, peak_activation_bytes
+from splitkit.space.unit_table import UnitRows, UnitTable
+
+FloatArray = NDArray[np.float64]
+
+CHUNK = 4096
+"""Architectures worked on at once: their intermediate columns stay in cache."""
+
+SIDES: tuple[Side, Side] = ("sensor", "aggregator")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions of n architectures, every array of shape (n,).
+
+    Attributes:
+        sensor_us: one sensor's time (they run in parallel), `link_us` until the last view has arrived,
+            `aggregator_us` from then on; `total_us` is their sum.
+        payload_bytes: what one sensor sends per frame.
+        sensor_peak_bytes: lower bound on one sensor's working memory.
+        sensor_macs, aggregator_macs: multiply-accumulates of one frame.
+        measured_fraction: share of the predicted kernel time that rests on measured kernels (or an analytical
+            device's own model) rather than on the regression; 1 where nothing is computed.
+    """
+
+    sensor_us: FloatArray
+    link_us: FloatArray
+    aggregator_us: FloatArray
+    total_us: FloatArray
+    payload_bytes: FloatArray
+    sensor_peak_bytes: FloatArray
+    sensor_macs: FloatArray
+    aggregator_macs: FloatArray
+    measured_fraction: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.total_us)
+
+    def __getitem__(self, index: int | slice | NDArray[np.generic]) -> "Prediction":
+        """The same of some architectures; an integer keeps arrays, of shape (1,)."""
+        where = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return Prediction(**{f.name: getattr(self, f.name)[where] for f in fields(self)})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Prediction"]) -> Self:
+        """Predictions of one population after another."""
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+
+class SystemPredictor:
+    """Predicts for one space on one system from one store.
+
+    Times are read from the store when it is made; later measurements need a new predictor.
+
+    Args:
+        corrections: what measured candidates taught, see `Corrections.fit`.
+        allow_missing: estimate kernels that were not measured; otherwise `predict` raises where one is met.
+
+    Raises:
+        DeviceError: from `predict`, where kernels are missing and cannot or must not be estimated.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        system: System,
+        store: LutStore,
+        *,
+        corrections: Corrections | None = None,
+        allow_missing: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        self.space, self.system = space, system
+        self.corrections = corrections or Corrections()
+        self.encoding = Encoding(space)
+        self._table = UnitTable(space)
+        self._units = _UnitValues(self._table)
+        sides = {side: _SideSource(store, system, side, allow_missing) for side in SIDES}
+        self._sources = sides
+        self._sides = {side: _SideValues(sides[side], self._table, self.corrections, side, progress) for side in SIDES}
+
+    def with_corrections(self, corrections: Corrections) -> "SystemPredictor":
+        """The same predictor with other corrections; nothing is read or lowered again."""
+        other = object.__new__(SystemPredictor)
+        other.__dict__.update(self.__dict__)
+        other.corrections = corrections
+        other._sides = {s: _SideValues(self._sources[s], self._table, corrections, s, None) for s in SIDES}
+        return other
+
+    def predict(self, genes: IntArray) -> Prediction:
+        """Predictions for gene vectors, shape (n, genes), read as `Encoding.decode` reads them.
+
+        Raises:
+            DeviceError: kernels are missing and cannot or must not be estimated.
+        """
+        parts = [self._predict(genes[i : i + CHUNK]) for i in range(0, len(genes), CHUNK)]
+        return Prediction.concatenate(parts) if parts else self._predict(genes)
+
+    def predict_one(self, architecture: Architecture) -> Prediction:
+        """The prediction for one canonical architecture, arrays of shape (1,)."""
+        return self.predict(self.encoding.encode(architecture)[None])
+
+    def kernel_us(self, side: Side, kernels: Sequence[Kernel]) -> FloatArray:
+        """Times of kernels on one side as the table (or the regression) has them, without corrections."""
+        return self._sources[side].kernel_us(kernels)
+
+    def graph_overhead_us(self, side: Side, kernels: int) -> float:
+        """Cost of a graph of so many kernels beyond the kernels, without corrections."""
+        return self._sources[side].overhead_us(kernels)
+
+    def coverage(self, side: Side) -> tuple[int, int]:
+        """Of the kernels met so far on one side: how many are known, and how many there are."""
+        return self._sources[side].coverage()
+
+    def _predict(self, genes: IntArray) -> Prediction:
+        rows = self._table.rows(genes)
+        self._units.fill(rows)
+        sensor, aggregator = (self._sides[side].total(rows, getattr(rows, side)) for side in SIDES)
+        payload = self._payload(rows)
+        link_us = np.asarray(self.system.link.latency_us(payload, self.space.views))
+        image = self._image.bytes
+        peak = (self._units.peak_bytes[rows.ids] * (rows.sensor > 0)).max(axis=1)
+        macs = self._units.macs[rows.ids]
+        known, kernels = sensor.known_us + aggregator.known_us, sensor.kernels_us + aggregator.kernels_us
+        return Prediction(
+            sensor_us=sensor.total_us,
+            link_us=link_us,
+            aggregator_us=aggregator.total_us,
+            total_us=sensor.total_us + link_us + aggregator.total_us,
+            payload_bytes=payload,
+            sensor_peak_bytes=np.where(rows.split == 0, image, peak).astype(np.float64),
+            sensor_macs=np.einsum("nc,nc->n", macs, rows.sensor),
+            aggregator_macs=np.einsum("nc,nc->n", macs, rows.aggregator),
+            measured_fraction=np.divide(known, kernels, out=np.ones_like(known), where=kernels > 0),
+        )
+
+    @property
+    def _image(self) -> Tensor:
+        shape = (1, self.space.input.channels, self.space.input.size, self.space.input.size)
+        return Tensor("image", shape, "uint8")
+
+    def _payload(self, rows: UnitRows) -> FloatArray:
+        """Bytes one sensor sends: the image, its scores, or the reduced features."""
+        scores = Tensor("scores", (1, self.space.head.classes)).bytes
+        sent = self._units.output_bytes[np.maximum(rows.link, 0)]
+        return np.where(rows.split == 0, self._image.bytes, np.where(rows.on_sensor, scores, sent)).astype(np.float64)
+
+
+class _Filled:
+    """Remembers which entries of a unit table have been worked out."""
+
+    def __init__(self, table: UnitTable) -> None:
+        self.table = table
+        self._known = np.zeros(len(table), dtype=np.bool_)
+
+    def ensure(self, ids: IntArray, used: Callable[[], NDArray[np.bool_]], fill: Callable[[IntArray], None]) -> None:
+        """Call `fill` with the entries of `ids` that are used and not known yet."""
+        known = self._known[ids]
+        if known.all():
+            return
+        missing = np.unique(ids[used() & ~known])
+        if len(missing):
+            fill(missing)
+            self._known[missing] = True
+
+
+class _UnitValues:
+    """What a unit is on any hardware, one entry per unit of the table."""
+
+    def __init__(self, table: UnitTable) -> None:
+        self._filled = _Filled(table)
+        self._table = table
+        self.macs = np.zeros(len(table))
+        self.peak_bytes = np.zeros(len(table), dtype=np.int64)
+        self.output_bytes = np.zeros(len(table), dtype=np.int64)
+
+    def fill(self, rows: UnitRows) -> None:
+        """Work out the units that occur in `rows`."""
+        self._filled.ensure(rows.ids, lambda: (rows.sensor + rows.aggregator) > 0, self._fill)
+
+    def _fill(self, missing: IntArray) -> None:
+        for i in missing:
+            unit = self._table.unit(int(i))
+            operators = unit.operators(unit.input_tensors(), "unit")
+            output = operators[-1].output
+            self.macs[i] = sum(op.macs for op in operators)
+            self.peak_bytes[i] = peak_activation_bytes(operators, keep={output.name})
+            self.output_bytes[i] = output.bytes
+
+
+class _SideSource:
+    """Where one side's times come from: the store, the device's model, the compiler. Shared by all corrections."""
+
+    def __init__(self, store: LutStore, system: System, side: Side, allow_missing: bool) -> None:
+        profile = system.device(side)
+        self.times = KernelTimes(store, profile)
+        self.lowering = Lowering(store, profile.exporter, self.times.device.target())
+        self.allow_missing = allow_missing
+        condition = store.condition(conditions_of(self.times.device, profile.exporter))
+        self.dispatch = Dispatch.fit(store.graphs(condition))
+        self._scale = profile.time_scale
+        self._us: dict[str, float] = {}
+        self._known: dict[str, bool] = {}
+
+    def learn(self, kernels: Sequence[Kernel]) -> None:
+        """Look up kernels not met before."""
+        new = list({kernel.key: kernel for kernel in kernels if kernel.key not in self._us}.values())
+        if new:
+            times = self.times(new, allow_missing=self.allow_missing)
+            self._us |= {kernel.key: float(us) for kernel, us in zip(new, times.us, strict=True)}
+            self._known |= {kernel.key: bool(known) for kernel, known in zip(new, times.known, strict=True)}
+
+    def kernel_us(self, kernels: Sequence[Kernel]) -> FloatArray:
+        self.learn(kernels)
+        return np.array([self._us[kernel.key] for kernel in kernels], dtype=np.float64)
+
+    def known(self, kernels: Sequence[Kernel]) -> NDArray[np.bool_]:
+        self.learn(kernels)
+        return np.array([self._known[kernel.key] for kernel in kernels], dtype=np.bool_)
+
+    def overhead_us(self, kernels: int) -> float:
+        return self._scale * (self.dispatch.graph_us + self.dispatch.kernel_us * kernels) if kernels else 0.0
+
+    def coverage(self) -> tuple[int, int]:
+        return sum(self._known.values()), len(self._known)
+
+    @property
+    def per_kernel_us(self) -> float:
+        return self._scale * self.dispatch.kernel_us
+
+    @property
+    def per_graph_us(self) -> float:
+        return self._scale * self.dispatch.graph_us
+
+
+@dataclass(frozen=True)
+class _SideTotal:
+    """Sums over one side, shape (n,) each: the graph's time, its kernels', and the known part of those."""
+
+    total_us: FloatArray
+    kernels_us: FloatArray
+    known_us: FloatArray
+
+
+class _SideValues:
+    """Corrected time of every unit on one side."""
+
+    def __init__(
+        self, source: _SideSource, table: UnitTable, corrections: Corrections, side: Side, progress: Progress | None
+    ) -> None:
+        self._source, self._table, self._progress = source, table, progress
+        self._correction = corrections.side(side)
+        self._filled = _Filled(table)
+        self._us = np.zeros(len(table))
+        self._known_us = np.zeros(len(table))
+        self._overhead_us = np.zeros(len(table))
+
+    def total(self, rows: UnitRows, counts: NDArray[np.int64]) -> _SideTotal:
+        self._filled.ensure(rows.ids, lambda: counts > 0, self._fill)
+        kernels, known, overhead = (
+            np.einsum("nc,nc->n", values[rows.ids], counts)
+            for values in (self._us, self._known_us, self._overhead_us)
+        )
+        overhead += self._source.per_graph_us
+        total = np.where(kernels > 0, (kernels + overhead) * self._correction.residual_factor, 0.0)
+        return _SideTotal(np.maximum(total, 0.0), kernels, known)
+
+    def _fill(self, missing: IntArray) -> None:
+        units = {int(i): self._table.unit(int(i)) for i in missing}
+        lowered = self._source.lowering.kernels(units.values(), self._progress)
+        self._source.learn([kernel for kernels in lowered.values() for kernel in kernels])
+        for i, unit in units.items():
+            kernels = lowered[unit]
+            us = self._source.kernel_us(kernels) * self._correction.factors(kernels)
+            self._us[i] = us.sum()
+            self._known_us[i] = us[self._source.known(kernels)].sum()
+            self._overhead_us[i] = self._source.per_kernel_us * len(kernels)
