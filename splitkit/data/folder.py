@@ -1,13 +1,11 @@
 """Image folders: `root/train/<class>/*` and `root/val/<class>/*`, anything Pillow opens."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +50,7 @@ def load(
         space: channels, size and views of what the sensor captures.
         seed: draws the search slice.
         search_fraction: share of every class in the search slice.
-        workers: decoding processes; None takes one per available core.
+        workers: decoding threads; None takes one per available core.
 
     Raises:
         DataError: a folder is missing, a class has no readable image, or `train` and `val` name different classes.
@@ -95,8 +93,9 @@ def _read(
     files = [(path, label) for label, name in enumerate(classes) for path in _files(folder / name)]
     chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
     decode = partial(_decode, channels=space.channels, size=space.size)
-    with _mapper(workers, len(chunks)) as run:
-        decoded = list(run(decode, chunks))
+    # Threads: Pillow decodes and scales outside the interpreter lock, and processes would have to load torch first.
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        decoded = list(pool.map(decode, chunks))
     problems = tuple(chain.from_iterable(part.problems for part in decoded))
     labels = np.concatenate([part.labels for part in decoded]) if decoded else np.zeros(0, dtype=np.int64)
     for label, name in enumerate(classes):
@@ -109,21 +108,6 @@ def _read(
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
-
-
-_Mapper = Callable[[Callable[[_Chunk], _Decoded], Iterable[_Chunk]], Iterable[_Decoded]]
-
-
-@contextmanager
-def _mapper(workers: int | None, chunks: int) -> Iterator[_Mapper]:
-    """`map`, over processes when there is enough to do."""
-    count = min(workers or len(os.sched_getaffinity(0)), chunks)
-    if count <= 1:
-        yield map
-        return
-    # Forking a process whose torch has started threads can deadlock.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield pool.map
 
 
 def _decode(files: _Chunk, channels: int, size: int) -> _Decoded:

@@ -15,7 +15,7 @@ def load_dataset(source: str | Path, space: SearchSpace, seed: int = 0, workers:
         source: the word `digits`, or a directory.
         space: what is captured (channels, size, views) and how many classes there are.
         seed: draws the search slice of the training set.
-        workers: decoding processes for folders; None takes one per available core.
+        workers: decoding threads for folders; None takes one per available core.
 
     Raises:
         DataError: no such data set, a malformed one, or another number of classes than the space's.
