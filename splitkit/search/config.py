@@ -1,6 +1,6 @@
 """How long to search, and within which limits."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ class SearchConfig:
     """Budget and chance of one search. Every system gets `population` x `generations` candidates.
 
     Attributes:
+        refine_generations: generations of each search that follows a round of measuring; half of them by default.
         seed: with the same seed, predictor and accuracies a search repeats exactly.
         systems: which placements to search.
         mutation: probability that a gene of an offspring is redrawn (one gene always is).
@@ -27,15 +28,23 @@ class SearchConfig:
 
     population: int = 64
     generations: int = 40
+    refine_generations: int | None = None
     seed: int = 0
     systems: tuple[Placement, ...] = SYSTEMS
     mutation: float = 0.1
     crossover: float = 0.9
 
+    def refinement(self) -> Self:
+        """The settings of a search that starts from what an earlier one found."""
+        generations = self.refine_generations or max(1, self.generations // 2)
+        return replace(self, generations=generations)
+
     def __post_init__(self) -> None:
         for name, low in (("population", 4), ("generations", 1)):
             if getattr(self, name) < low:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is too small, at least {low}")
+        if self.refine_generations is not None and self.refine_generations < 1:
+            raise ConfigError(f"search: refine_generations: {self.refine_generations} is too small, at least 1")
         for name in ("mutation", "crossover"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is not a probability")

@@ -124,7 +124,7 @@ class _Search:
             predictor,
             self,
             self.constraints,
-            self.config,
+            self.config if round_ == 0 else self.config.refinement(),
             [candidate.architecture for candidate in _front(before)],
             self._reporter(round_, placement),
         )
@@ -151,6 +151,8 @@ class _Search:
         return self.journal.admission(architecture, self.admissible) if self.admissible else None
 
     def _reporter(self, round_: int, placement: str) -> Callable[[int, Run], None]:
+        settings = self.config if round_ == 0 else self.config.refinement()
+
         def report(generation: int, run: Run) -> None:
             found = run.candidates
             self.on_progress(
@@ -158,7 +160,7 @@ class _Search:
                     round_,
                     placement,
                     generation,
-                    self.config.generations,
+                    settings.generations,
                     len(found),
                     max((c.accuracy for c in found), default=0.0),
                     min((c.total_us for c in found), default=float("inf")),

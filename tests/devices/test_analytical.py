@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan
-from splitkit.profiles import DeviceProfile, load_device
 
 from splitkit.devices import Device, get_device
 from splitkit.devices.analytical import AnalyticalDevice
+from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan
+from splitkit.profiles import DeviceProfile, load_device
 
 PROFILE = DeviceProfile(
     name="paper",

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from splitkit.exporters import Artifact, get_exporter
-from splitkit.profiles import DeviceProfile, load_device
 
 from splitkit.devices import Device, device_kinds, get_device
 from splitkit.devices.host import HostDevice
 from splitkit.devices.pinning import choose_cpus, pinned, usable_cpus
 from splitkit.errors import ConfigError, DeviceError
+from splitkit.exporters import Artifact, get_exporter
+from splitkit.profiles import DeviceProfile, load_device
 
 HOST = load_device("host")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+
+from splitkit.errors import ConfigError
 from splitkit.profiles import load_device, load_link, load_system, profile_names, profile_text
 from splitkit.profiles.loading import KINDS, Kind
 from splitkit.profiles.schema import LinkProfile
-
-from splitkit.errors import ConfigError
 
 LOADERS: dict[Kind, Callable[[str], object]] = {"devices": load_device, "links": load_link, "systems": load_system}
 
@@ -50,7 +50,8 @@ def test_a_shared_link_carries_the_views_one_after_the_other() -> None:
 def test_a_system_is_read_from_names_files_and_tables(tmp_path: Path) -> None:
     (tmp_path / "slow.toml").write_text('name = "slow"\nkind = "host"\ntime_scale = 8.0\n')
     (tmp_path / "mine.toml").write_text(
-        'name = "mine"\nsensor = "./slow.toml"\naggregator = "host"\n[link]\nname = "wire"\nbandwidth_bytes_per_s = 5e5\n'
+        'name = "mine"\nsensor = "./slow.toml"\naggregator = "host"\n'
+        '[link]\nname = "wire"\nbandwidth_bytes_per_s = 5e5\n'
     )
     system = load_system(tmp_path / "mine.toml")
     assert system.device("sensor").time_scale == 8.0
@@ -70,6 +71,7 @@ def test_profiles_are_frozen() -> None:
         load_device("host").threads = 3  # type: ignore[misc]
 
 
+ROOFLINE = 'name = "x"\nkind = "analytical"\nbandwidth_bytes_per_s = 1e9\n'
 HOST = 'name = "x"\nkind = "host"\n'
 
 
@@ -82,7 +84,8 @@ HOST = 'name = "x"\nkind = "host"\n'
         (HOST + "[sources]\nspeed = 'guess'\n", "sources.speed", "no such field"),
         ('kind = "host"\n', "name", "missing"),
         ('name = "x"\nkind = "analytical"\n', "macs_per_s", "needs it"),
-        ('name = "x"\nkind = "analytical"\nmacs_per_s = {int8 = 1e9}\nbandwidth_bytes_per_s = 1e9\n', "kernel_overhead_us", ""),
+        (ROOFLINE + "macs_per_s = {float32 = 1e9}\n", "kernel_overhead_us", "needs it"),
+        (ROOFLINE + "macs_per_s = {int8 = 1e9}\nkernel_overhead_us = 1\n", "macs_per_s", "float32 is needed"),
         ("name = [\n", "not TOML", ""),
     ],
 )  # fmt: skip
