@@ -1,0 +1,84 @@
+"""Accuracy of sub-networks with the supernet's weights, and of networks of their own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from splitkit.data import Samples
+from splitkit.space.architecture import Architecture
+from splitkit.supernet import SubNetwork, Supernet, calibrate
+
+CALIBRATION_IMAGES = 512
+"""Enough for batch-norm statistics; AttentiveNAS and Once-for-All use a few hundred to two thousand."""
+
+EVALUATION_BATCH = 512
+
+
+def calibration_images(samples: Samples, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
+    """A seeded draw of training images, not augmented: uint8 (count or all, views, channels, size, size)."""
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
+    return samples.images[order[:count]]
+
+
+@torch.no_grad()
+def score(supernet: Supernet, architecture: Architecture, samples: Samples, calibration: Tensor) -> float:
+    """Accuracy in [0, 1] of one sub-network: batch norms recalibrated, the link's precision applied.
+
+    Args:
+        supernet: left as it is.
+        architecture: canonical member of its space.
+        samples: what to score on, on the supernet's device.
+        calibration: training images from which statistics and link range are taken.
+    """
+    statistics = calibrate(supernet, architecture, calibration)
+    correct = 0
+    for start in range(0, len(samples), EVALUATION_BATCH):
+        batch = slice(start, start + EVALUATION_BATCH)
+        scores = supernet(samples.images[batch], architecture, statistics)
+        correct += int((scores.argmax(1) == samples.labels[batch]).sum())
+    return correct / len(samples)
+
+
+@torch.no_grad()
+def score_subnetwork(subnetwork: SubNetwork, samples: Samples) -> float:
+    """Accuracy in [0, 1] of an extracted sub-network as it would be deployed, on its device."""
+    training = subnetwork.training
+    subnetwork.eval()
+    correct = 0
+    for start in range(0, len(samples), EVALUATION_BATCH):
+        batch = slice(start, start + EVALUATION_BATCH)
+        correct += int((subnetwork(samples.images[batch]).argmax(1) == samples.labels[batch]).sum())
+    subnetwork.train(training)
+    return correct / len(samples)
+
+
+class SupernetEvaluator:
+    """Ranks architectures for a search: accuracy on the search slice, remembered per architecture.
+
+    Attributes:
+        cache: accuracies by canonical architecture; may be filled beforehand from an earlier run.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        search: Samples,
+        calibration: Tensor,
+        cache: dict[Architecture, float] | None = None,
+    ) -> None:
+        """`search` and `calibration` (images of the training set) are moved to the supernet's device."""
+        device = next(supernet.parameters()).device
+        self.supernet = supernet
+        self.search = search.to(device)
+        self.calibration = calibration.to(device)
+        self.cache: dict[Architecture, float] = {} if cache is None else cache
+
+    def accuracy(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Accuracy of each, shape (n,), in [0, 1]."""
+        for architecture in architectures:
+            if architecture not in self.cache:
+                self.cache[architecture] = score(self.supernet, architecture, self.search, self.calibration)
+        return np.array([self.cache[architecture] for architecture in architectures], dtype=np.float64)

@@ -1,0 +1,85 @@
+"""A second, short training of one extracted sub-network."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from splitkit.data import Augmentation, Samples
+from splitkit.supernet import SubNetwork
+from splitkit.training.config import OptimiserConfig
+from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
+from splitkit.training.progress import Reporter, StepReport
+
+Teacher = Callable[[Tensor], Tensor]
+"""uint8 images (n, views, channels, size, size) -> scores (n, classes)."""
+
+
+def fine_tune(
+    subnetwork: SubNetwork,
+    samples: Samples,
+    augmentation: Augmentation,
+    config: OptimiserConfig,
+    *,
+    teacher: Teacher | None = None,
+    report: Reporter | None = None,
+) -> SubNetwork:
+    """Train a sub-network's own weights, in place, with the link's precision in the forward pass.
+
+    The link's scale and zero point stay as calibrated; what falls outside their range learns to come back. Batch
+    norms are recalibrated at the end on the images as they are, since those that are deployed are not augmented.
+
+    Args:
+        subnetwork: extracted, batch norms not folded.
+        samples: training images and labels, on any device.
+        augmentation: how the images are varied.
+        config: schedule and seed.
+        teacher: if given, half the loss is the cross entropy against its answers (Hinton et al., 2015).
+        report: told of every step.
+
+    Returns:
+        The same object, in evaluation mode.
+
+    Raises:
+        ValueError: batch norms are folded already.
+    """
+    if subnetwork.folded:
+        raise ValueError("fine-tune before folding the batch norms")
+    device = next(subnetwork.parameters()).device
+    subnetwork.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = make_optimiser(subnetwork, config)
+    batches = Batches(samples, augmentation, config)
+    for step in range(config.steps):
+        images, labels = (tensor.to(device) for tensor in batches[step])
+        scores = subnetwork(images)
+        loss = F.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
+        if teacher is not None:
+            with torch.no_grad():
+                answers = teacher(images).softmax(1)
+            loss = 0.5 * loss + 0.5 * F.cross_entropy(scores, answers)
+        loss.backward()  # type: ignore[no-untyped-call]
+        apply_gradients(subnetwork, optimiser, step, config)
+        if report:
+            accuracy = float((scores.argmax(1) == labels).float().mean())
+            report(StepReport(step + 1, config.steps, float(loss), accuracy))
+    if config.steps:
+        recalibrate(subnetwork, samples.images.to(device))
+    return subnetwork.eval()
+
+
+@torch.no_grad()
+def recalibrate(subnetwork: SubNetwork, images: Tensor, batch: int = 512) -> None:
+    """Replace the running statistics of all batch norms by those of `images` (uint8, as the network takes them)."""
+    norms = [module for module in subnetwork.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    training = subnetwork.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average over the batches below
+    subnetwork.train()
+    for start in range(0, max(len(images) - batch, 0) + 1, batch):
+        subnetwork(images[start : start + batch])
+    subnetwork.train(training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,71 @@
+"""The optimiser, its schedule, and the order of the data: everything a step needs that does not depend on the network.
+
+Nothing here keeps a random state. What is random is a function of the seed and the step, so that training goes on
+after an interruption exactly as it would have gone on without one.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from splitkit.data import Augmentation, Samples
+from splitkit.training.config import OptimiserConfig
+
+
+def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD with Nesterov momentum; biases, batch norms and kernel transforms are not decayed."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in named if p.ndim > 1 and "transforms" not in name]
+    free = [p for name, p in named if p.ndim <= 1 or "transforms" in name]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def learning_rate_at(step: int, config: OptimiserConfig) -> float:
+    """Learning rate of a step counted from 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def apply_gradients(model: nn.Module, optimiser: torch.optim.Optimizer, step: int, config: OptimiserConfig) -> None:
+    """Clip the gradients' norm, take one optimiser step at the schedule's rate and clear them."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate_at(step, config)
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
+class Batches:
+    """Augmented batches by step number; every epoch sees each sample at most once, in an order of its own."""
+
+    def __init__(self, samples: Samples, augmentation: Augmentation, config: OptimiserConfig) -> None:
+        self.samples = samples
+        self.augmentation = augmentation
+        self.batch = min(config.batch, len(samples))
+        self.seed = config.seed
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images uint8 (batch, views, channels, size, size) and labels int64 (batch,)."""
+        epoch, within = divmod(step, len(self.samples) // self.batch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=self._generator(0, epoch))
+        samples = self.samples.take(self._order[within * self.batch : (within + 1) * self.batch])
+        return self.augmentation(samples.images, self._generator(1, step)), samples.labels
+
+    def _generator(self, purpose: int, number: int) -> torch.Generator:
+        return torch.Generator().manual_seed((self.seed * 2 + purpose) * 2**32 + number)
+
+
+def pick_device(device: str) -> torch.device:
+    """`auto` is the first CUDA device if there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
