@@ -17,8 +17,9 @@ Weights = NDArray[np.float32]
 class Scheduled:
     """A private `tirx.PrimFunc` on raw pointers, in lowered form.
 
-    Its parameters are the specification's operands in order, then a workspace pointer if `workspace_bytes` > 0. It needs
-    no lowering but `LowerIntrin`, and no pass that moves allocations (`StorageRewrite`) may touch it.
+    Its parameters are the specification's operands in order, then a workspace pointer if `workspace_bytes` > 0. All are
+    aligned to 64 bytes and do not overlap. The function needs no lowering but `LowerIntrin`, and no pass that moves
+    allocations (`StorageRewrite`) may touch it.
     """
 
     func: Any
@@ -27,11 +28,15 @@ class Scheduled:
 
 def emit(spec: Spec, machine: Machine) -> Scheduled:
     """The kernel of a specification."""
-    from splitkit.exporters.tvm.schedules import conv, layout, plain, pool
+    from splitkit.exporters.tvm.schedules import conv, depthwise, layout, plain, pool
 
     match spec:
-        case ConvSpec() if is_dense(spec):
+        case ConvSpec() if spec.input_scale:
+            code, operands = plain.conv(spec)
+        case ConvSpec() if spec.groups == 1:
             code, operands = conv.conv(spec, machine)
+        case ConvSpec() if depthwise.applies(spec):
+            code, operands = depthwise.conv(spec, machine)
         case ConvSpec():
             code, operands = plain.conv(spec)
         case LinearSpec():
@@ -45,26 +50,30 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
 
 def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Machine) -> Weights:
     """OIHW (or (out, in)) float32 in the layout the kernel of `spec` reads."""
-    from splitkit.exporters.tvm.schedules import conv
+    from splitkit.exporters.tvm.schedules import conv, depthwise
 
     weight = np.ascontiguousarray(weight, np.float32)
-    if isinstance(spec, ConvSpec) and is_dense(spec):
-        return conv.pack(spec, weight, machine)
-    return np.ascontiguousarray(weight, np.float32)
+    match spec:
+        case ConvSpec() if spec.input_scale:
+            return weight
+        case ConvSpec() if spec.groups == 1:
+            return conv.pack(spec, weight, machine)
+        case ConvSpec() if depthwise.applies(spec):
+            return depthwise.pack(spec, weight)
+    return weight
 
 
 def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
-    """(out,) float32 padded with zeros to whole blocks."""
+    """(out,) float32 padded with zeros to the channels the kernel of `spec` computes."""
     from splitkit.exporters.tvm.schedules import conv
 
-    block = spec.out_block if isinstance(spec, ConvSpec) else 1
-    length = ceil(len(bias) / block) * block
-    if isinstance(spec, ConvSpec) and is_dense(spec):
-        length = conv.plan(spec, machine).padded_channels
+    match spec:
+        case ConvSpec() if spec.groups == 1 and not spec.input_scale:
+            length = conv.plan(spec, machine).padded_channels
+        case ConvSpec():
+            length = ceil(len(bias) / spec.out_block) * spec.out_block
+        case LinearSpec():
+            length = len(bias)
     padded = np.zeros(length, np.float32)
     padded[: len(bias)] = bias
     return padded
-
-
-def is_dense(spec: ConvSpec) -> bool:
-    return spec.groups == 1 and not spec.input_scale

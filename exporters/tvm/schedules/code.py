@@ -37,6 +37,15 @@ def integer(value: Expr) -> Expr:
     return tirx.IntImm("int32", value) if isinstance(value, int) else value
 
 
+def divide(a: Expr, b: int) -> Expr:
+    """a // b of an expression that is not negative."""
+    if isinstance(a, int):
+        return a // b
+    if b == 1:
+        return a
+    return tirx.truncdiv(a, integer(b))
+
+
 def part(vector: Expr, start: int, lanes: int, of: int) -> Expr:
     """Lanes [start, start + lanes) of a vector of `of` lanes."""
     if lanes == of:

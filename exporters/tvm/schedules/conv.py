@@ -7,15 +7,13 @@ case of one long row.
 
 from dataclasses import replace
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tvm import tirx
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, integer, join, part, splat
-from splitkit.exporters.tvm.schedules.epilogue import finish, mask, needs_mask
+from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, touches_edge
+from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
 from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, tiling
 from splitkit.exporters.tvm.spec import ConvSpec
@@ -79,32 +77,13 @@ class DenseKernel:
                 code.loop("n", spec.batch) as n,
                 code.loop("y", spec.out_size[0]) as y,
             ):
-                for run in self._pixel_runs():
+                for run in column_runs(spec, self.tiling.pixels):
                     with code.loop("t", run.count) as t:
                         self._tile(group, g, n, y, run, run.start + t * run.size)
 
-    def _pixel_runs(self) -> list[Run]:
-        """The tiling's runs, tiles that touch a padded edge singled out."""
-        runs: list[Run] = []
-        for run in self.tiling.pixels:
-            inner = [i for i in range(run.count) if not self._touches_edge(run.start + i * run.size, run.size)]
-            first, last = (inner[0], inner[-1] + 1) if inner else (run.count, run.count)
-            runs += [Run(run.start + i * run.size, run.size, 1) for i in range(first)]
-            if last > first:
-                runs.append(Run(run.start + first * run.size, run.size, last - first))
-            runs += [Run(run.start + i * run.size, run.size, 1) for i in range(last, run.count)]
-        return runs
-
-    def _touches_edge(self, start: int, size: int) -> bool:
-        return any(not self._inside(start + j, s) for j in range(size) for s in (0, self.spec.kernel[1] - 1))
-
-    def _inside(self, column: int, s: int) -> bool:
-        spec = self.spec
-        return 0 <= column * spec.stride[1] + s * spec.dilation[1] - spec.padding[1] < spec.size[1]
-
     def _tile(self, group: Group, g: Expr, n: Expr, y: Expr, run: Run, column: Expr) -> None:
         """One tile: `run.size` pixels from `column` of row `y` by the strips of group number `g` of `group`."""
-        code, spec = self.code, self.spec
+        code = self.code
         channel = group.channel + g * group.width
         accumulators = []
         for b, width in enumerate(group.widths):
@@ -118,13 +97,13 @@ class DenseKernel:
         for b, width in enumerate(group.widths):
             first = channel + sum(group.widths[:b])
             for j, register in enumerate(accumulators[b]):
-                self._store(register.get(), first, width, n, y, column + j)
+                self.operands.store(register.get(), first, width, n, y, column + j)
 
     def _reduce(
         self, group: Group, g: Expr, n: Expr, y: Expr, run: Run, column: Expr, acc: list[list[Register]]
     ) -> None:
         code, spec = self.code, self.spec
-        (height, width), (kh, kw) = spec.size, spec.kernel
+        (height, width), kw = spec.size, spec.kernel[1]
         panel = group.channel * self.depth + g * (group.width * self.depth)
         low, high = kernel_rows(code, spec, y)
         in_blocks = ceil(spec.in_channels / spec.in_block)
@@ -134,10 +113,10 @@ class DenseKernel:
             x_at = code.let("x_at", ((n * in_blocks * height + row) * width + corner) * spec.in_block)
             w_at = code.let("w_at", panel + r * (kw * spec.in_channels * group.width))
             written_out = kw * spec.in_channels * run.size * len(group.widths) <= UNROLLED_PRODUCTS
-            edge = isinstance(column, int) and self._touches_edge(column, run.size)
+            edge = isinstance(column, int) and touches_edge(spec, column, run.size)
             if edge or written_out or kw == 1:
                 for s in range(kw):
-                    valid = [j for j in range(run.size) if not edge or self._inside(column + j, s)]
+                    valid = [j for j in range(run.size) if not edge or inside(spec, column + j, s)]
                     self._channels(group, s, x_at, w_at, valid, acc, written_out)
             else:
                 with code.loop("s", kw) as s:
@@ -181,45 +160,3 @@ class DenseKernel:
             product(block, lane)
         with code.loop("ct", rest) as lane:
             product(full, lane)
-
-    def _store(self, value: Expr, first: Expr, width: int, n: Expr, y: Expr, column: Expr) -> None:
-        code, spec, v = self.code, self.spec, self.spec.out_block
-        (height, wide), blocks = spec.out_size, ceil(spec.out_channels / spec.out_block)
-        base = first // v if isinstance(first, int) else tirx.truncdiv(first, integer(v))
-        steps = max(1, width // v)
-        if isinstance(first, int):
-            steps = min(steps, blocks - first // v)
-        at = [(((n * blocks + base + i) * height + y) * wide + column) * v for i in range(steps)]
-        residual = None
-        if self.operands.residual:
-            pieces = [self.operands.residual.load(a, v) for a in at]
-            residual = join(pieces, width)
-        value = finish(code, spec.epilogue, value, None, residual, width)
-        if spec.out_channels % v and needs_mask(spec.epilogue):
-            value = mask(value, first, spec.out_channels, width)
-        value = code.let("y", value)
-        for i, a in enumerate(at):
-            self.operands.out.store(a, part(value, i * v, v, width), v)
-
-
-def kernel_rows(code: Code, spec: ConvSpec, y: Expr) -> tuple[Expr, Expr]:
-    """First and past-the-last kernel row that meets the image at output row `y`."""
-    kh, height = spec.kernel[0], spec.size[0]
-    last = (spec.out_size[0] - 1) * spec.stride[0] + (kh - 1) * spec.dilation[0] - spec.padding[0]
-    above, below = spec.padding[0] > 0, last >= height
-    if isinstance(y, int):
-        rows = [r for r in range(kh) if 0 <= y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0] < height]
-        return (rows[0], rows[-1] + 1) if rows else (0, 0)
-    low: Any = 0
-    high: Any = kh
-    if above:
-        missing = tirx.Max(integer(spec.padding[0]) - y * spec.stride[0], integer(0))
-        low = code.let("r0", _divide(missing + (spec.dilation[0] - 1), spec.dilation[0]))
-    if below:
-        left = tirx.Max(integer(height + spec.padding[0]) - y * spec.stride[0], integer(0))
-        high = code.let("r1", tirx.Min(_divide(left + (spec.dilation[0] - 1), spec.dilation[0]), integer(kh)))
-    return low, high
-
-
-def _divide(a: Expr, b: int) -> Expr:
-    return a if b == 1 else tirx.truncdiv(a, integer(b))

@@ -4,7 +4,7 @@ from math import ceil, prod
 
 from tvm import tirx
 
-from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand
+from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, divide, integer
 from splitkit.exporters.tvm.schedules.epilogue import finish
 from splitkit.exporters.tvm.spec import ConvSpec, LinearSpec, packed_shape
 
@@ -44,7 +44,7 @@ def conv(spec: ConvSpec) -> tuple[Code, list[Operand]]:
         with code.when(_less(channel, spec.out_channels)):
             acc = code.register("acc", 1)
             acc.set(tirx.FloatImm("float32", 0.0))
-            group = _div(channel, out_per_group)
+            group = divide(channel, out_per_group)
             with (
                 code.loop("i", per_group) as i,
                 code.loop("r", kh) as r,
@@ -55,7 +55,7 @@ def conv(spec: ConvSpec) -> tuple[Code, list[Operand]]:
                 inside = tirx.And(tirx.And(_less(-1, row), _less(row, h)), tirx.And(_less(-1, col), _less(col, w)))
                 with code.when(inside):
                     ic = group * per_group + i
-                    ib = _div(ic, vi)
+                    ib = divide(ic, vi)
                     value = x.load((((n * in_shape[1] + ib) * h + row) * w + col) * vi + ic - ib * vi)
                     if spec.input_scale:
                         value = value * scale.load(n * in_shape[1] * vi + ic)
@@ -90,15 +90,5 @@ def linear(spec: LinearSpec) -> tuple[Code, list[Operand]]:
     return code, operands
 
 
-def _div(a: Expr, b: int) -> Expr:
-    if b == 1 or isinstance(a, int):
-        return a // b if isinstance(a, int) else a
-    return tirx.truncdiv(a, tirx.IntImm("int32", b))
-
-
 def _less(a: Expr, b: Expr) -> Expr:
-    return tirx.LT(_int(a), _int(b))
-
-
-def _int(value: Expr) -> Expr:
-    return tirx.IntImm("int32", value) if isinstance(value, int) else value
+    return tirx.LT(integer(a), integer(b))

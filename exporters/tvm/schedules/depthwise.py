@@ -1,0 +1,90 @@
+"""Depthwise convolutions: a row of output pixels of one channel block in registers.
+
+Every input vector is loaded once per kernel row and feeds all the products it takes part in. Rows and columns at the
+border are clipped, never padded.
+"""
+
+from math import ceil, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows
+from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
+from splitkit.exporters.tvm.schedules.operands import ConvOperands
+from splitkit.exporters.tvm.schedules.tiling import Run, balanced
+from splitkit.exporters.tvm.spec import ConvSpec
+
+MOST_PIXELS = 16
+
+
+def applies(spec: ConvSpec) -> bool:
+    return spec.family == "depthwise" and spec.in_block == spec.out_block
+
+
+def pack(spec: ConvSpec, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(C, 1, kh, kw) to (ceil(C/v), kh, kw, v)."""
+    blocks, v = ceil(spec.out_channels / spec.out_block), spec.out_block
+    padded = np.zeros((blocks * v, *spec.kernel), np.float32)
+    padded[: spec.out_channels] = weight[:, 0]
+    return np.ascontiguousarray(padded.reshape(blocks, v, *spec.kernel).transpose(0, 2, 3, 1))
+
+
+def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
+    """Emit the kernel. Weights as `pack` lays them out; bias padded to whole blocks."""
+    code = Code()
+    v, blocks = spec.out_block, ceil(spec.out_channels / spec.out_block)
+    ops = ConvOperands(code, spec, blocks * v * prod(spec.kernel), blocks * v)
+    tiles = balanced(spec.out_size[1], _most_pixels(spec, machine))
+    with code.loop("n", spec.batch) as n, code.loop("b", blocks) as b:
+        bias = code.let("bias", ops.bias.load(b * v, v)) if ops.bias else splat(0.0, v)
+        with code.loop("y", spec.out_size[0]) as y:
+            low, high = kernel_rows(code, spec, y)
+            for run in column_runs(spec, tiles):
+                with code.loop("t", run.count) as t:
+                    column = run.start + t * run.size
+                    acc = [code.register(f"acc{j}", v) for j in range(run.size)]
+                    for register in acc:
+                        register.set(bias)
+                    with code.loop("r", high - low, low) as r:
+                        _row(code, spec, ops, acc, n * blocks + b, b, y, r, run, column)
+                    for j, register in enumerate(acc):
+                        ops.store(register.get(), b * v, v, n, y, column + j)
+    return code, ops.in_order
+
+
+def _most_pixels(spec: ConvSpec, machine: Machine) -> int:
+    per_vector = max(1, spec.out_block // machine.lanes)
+    return max(1, min(MOST_PIXELS, machine.registers // per_vector - spec.kernel[1] - 2))
+
+
+def _row(
+    code: Code,
+    spec: ConvSpec,
+    ops: ConvOperands,
+    acc: list[Register],
+    plane: Expr,
+    block: Expr,
+    y: Expr,
+    r: Expr,
+    run: Run,
+    column: Expr,
+) -> None:
+    """Products of row `r` of the kernel with the pixels of one tile."""
+    v, (height, width), (kh, kw) = spec.out_block, spec.size, spec.kernel
+    stride, dilation = spec.stride[1], spec.dilation[1]
+    row = y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0]
+    at = code.let("at", ((plane * height + row) * width + column * stride - spec.padding[1]) * v)
+    w_at = code.let("w_at", (block * kh + r) * (kw * v))
+    weights = [code.let(f"w{s}", ops.weight.load(w_at + s * v, v)) for s in range(kw)]
+    known = isinstance(column, int)
+    users: dict[int, list[tuple[int, int]]] = {}
+    for j in range(run.size):
+        for s in range(kw):
+            if not known or inside(spec, column + j, s):
+                users.setdefault(j * stride + s * dilation, []).append((j, s))
+    for offset in sorted(users):
+        x = code.let(f"x{offset}", ops.x.load(at + offset * v, v))
+        for j, s in users[offset]:
+            acc[j].add_product(x, weights[s])
