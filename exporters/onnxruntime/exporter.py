@@ -1,0 +1,68 @@
+"""ONNX Runtime as an exporter: the reference that compiled halves are checked against, and the baseline they race."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from splitkit.errors import ModelError
+from splitkit.exporters.onnxruntime.session import MODEL_FILE, OnnxRuntimeSession
+from splitkit.exporters.protocol import Artifact, CompileTarget, MemoryPlan, TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class OnnxRuntimeExporter:
+    """Saves the model; ONNX Runtime compiles it when it is loaded."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        self.version = f"onnxruntime-{version('onnxruntime')}"
+
+    def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
+        """Write `model.onnx` and `artifact.json` into `directory`.
+
+        The runtime states no arena, so `memory.arena_bytes` is 0; kernels are its own business, so there are none.
+
+        Raises:
+            ModelError: the graph is not valid, or an input or output has a dynamic shape.
+        """
+        import onnx
+        from onnx.checker import ValidationError
+
+        start = time.perf_counter()
+        try:
+            onnx.checker.check_model(model)
+        except ValidationError as error:
+            raise ModelError(f"ONNX graph {model.graph.name!r}: {str(error).splitlines()[0]}") from error
+        constants = {t.name for t in model.graph.initializer}
+        inputs = tuple(_spec(v, "input") for v in model.graph.input if v.name not in constants)
+        outputs = tuple(_spec(v, "output") for v in model.graph.output)
+        directory.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, directory / MODEL_FILE)
+        weights = sum(onnx.numpy_helper.to_array(t).nbytes for t in model.graph.initializer)
+        memory = MemoryPlan(0, weights, sum(t.bytes for t in inputs), sum(t.bytes for t in outputs))
+        report = {"compile_s": round(time.perf_counter() - start, 3), "fallback": {}}
+        artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, (), memory, report)
+        artifact.save()
+        return artifact
+
+    def load(self, artifact: Artifact) -> OnnxRuntimeSession:
+        """Load with `artifact.target.threads` threads inside an operator and none between operators.
+
+        Raises:
+            BundleError: the model cannot be loaded.
+        """
+        return OnnxRuntimeSession(artifact)
+
+
+def _spec(value: "onnx.ValueInfoProto", role: str) -> TensorSpec:
+    from onnx import helper
+
+    tensor = value.type.tensor_type
+    shape = tuple(d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim)
+    if any(d <= 0 for d in shape):
+        raise ModelError(f"graph {role} {value.name!r} has a dynamic shape", "export it with a fixed batch and size")
+    return TensorSpec(value.name, shape, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
