@@ -28,7 +28,7 @@ class Scheduled:
 
 def emit(spec: Spec, machine: Machine) -> Scheduled:
     """The kernel of a specification."""
-    from splitkit.exporters.tvm.schedules import conv, depthwise, layout, plain, pool
+    from splitkit.exporters.tvm.schedules import conv, depthwise, layout, linear, plain, pool
 
     match spec:
         case ConvSpec() if spec.input_scale:
@@ -40,7 +40,7 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
         case ConvSpec():
             code, operands = plain.conv(spec)
         case LinearSpec():
-            code, operands = plain.linear(spec)
+            code, operands = linear.linear(spec, machine)
         case PoolSpec():
             code, operands = pool.pool(spec, machine)
         case LayoutSpec():
@@ -50,7 +50,7 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
 
 def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Machine) -> Weights:
     """OIHW (or (out, in)) float32 in the layout the kernel of `spec` reads."""
-    from splitkit.exporters.tvm.schedules import conv, depthwise
+    from splitkit.exporters.tvm.schedules import conv, depthwise, linear
 
     weight = np.ascontiguousarray(weight, np.float32)
     match spec:
@@ -60,12 +60,14 @@ def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Mach
             return conv.pack(spec, weight, machine)
         case ConvSpec() if depthwise.applies(spec):
             return depthwise.pack(spec, weight)
+        case LinearSpec():
+            return linear.pack(spec, weight, machine)
     return weight
 
 
 def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
     """(out,) float32 padded with zeros to the channels the kernel of `spec` computes."""
-    from splitkit.exporters.tvm.schedules import conv
+    from splitkit.exporters.tvm.schedules import conv, linear
 
     match spec:
         case ConvSpec() if spec.groups == 1 and not spec.input_scale:
@@ -73,7 +75,7 @@ def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine)
         case ConvSpec():
             length = ceil(len(bias) / spec.out_block) * spec.out_block
         case LinearSpec():
-            length = len(bias)
+            length = linear.plan(spec, machine).padded_channels
     padded = np.zeros(length, np.float32)
     padded[: len(bias)] = bias
     return padded

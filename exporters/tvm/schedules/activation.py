@@ -1,8 +1,8 @@
 """Point-wise functions in vector arithmetic, without a library call.
 
 The exponential is a degree-6 polynomial on [-ln 2 / 2, ln 2 / 2] after range reduction with ln 2 split in two
-(Cody and Waite, "Software Manual for the Elementary Functions", 1980); its relative error is below 3e-7 for arguments in
-[-87, 88], outside of which the argument is clamped. The error function is 7.1.26 of Abramowitz and Stegun, absolute
+(Cody and Waite, "Software Manual for the Elementary Functions", 1980); its relative error is below 3e-7 for arguments
+in [-87, 88], outside of which the argument is clamped. The error function is 7.1.26 of Abramowitz and Stegun, absolute
 error 1.5e-7.
 """
 

@@ -89,7 +89,7 @@ class Operand:
     """A float32 array in memory, a parameter of the kernel."""
 
     def __init__(self, code: "Code", name: str, elements: int) -> None:
-        self.code = code
+        self.code, self.elements = code, elements
         self.pointer = tirx.Var(f"{name}_ptr", PointerType(PrimType("float32")))
         self.buffer = tirx.decl_buffer((elements,), "float32", name)
         code.emit(tirx.DeclBuffer(self.buffer, data=self.pointer))

@@ -15,7 +15,7 @@ from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, touches_edge
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
-from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, tiling
+from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, tiling
 from splitkit.exporters.tvm.spec import ConvSpec
 
 UNROLLED_PRODUCTS = 320
@@ -45,16 +45,8 @@ def flattened(spec: ConvSpec) -> ConvSpec:
 
 
 def pack(spec: ConvSpec, weight: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
-    """OIHW to, for each group of strips in turn, (kh, kw, in_channels, width of the group)."""
-    groups = plan(spec, machine).groups
-    padded = np.zeros((sum(g.width * g.count for g in groups), *weight.shape[1:]), np.float32)
-    padded[: spec.out_channels] = weight
-    panels = []
-    for group in groups:
-        rows = padded[group.channel : group.channel + group.width * group.count]
-        panel = rows.reshape(group.count, group.width, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
-        panels.append(panel.reshape(-1))
-    return np.concatenate(panels)
+    """OIHW to the panels of the tiling, each (kh, kw, in_channels, width)."""
+    return panels(weight, plan(spec, machine))
 
 
 class DenseKernel:
@@ -87,7 +79,7 @@ class DenseKernel:
         channel = group.channel + g * group.width
         accumulators = []
         for b, width in enumerate(group.widths):
-            first = channel + sum(group.widths[:b])
+            first = channel + group.offset(b)
             start = self.operands.bias.load(first, width) if self.operands.bias else splat(0.0, width)
             start = code.let(f"bias{b}", start) if self.operands.bias else start
             accumulators.append([code.register(f"acc{b}_{j}", width) for j in range(run.size)])
@@ -95,7 +87,7 @@ class DenseKernel:
                 register.set(start)
         self._reduce(group, g, n, y, run, column, accumulators)
         for b, width in enumerate(group.widths):
-            first = channel + sum(group.widths[:b])
+            first = channel + group.offset(b)
             for j, register in enumerate(accumulators[b]):
                 self.operands.store(register.get(), first, width, n, y, column + j)
 
@@ -143,7 +135,7 @@ class DenseKernel:
         def product(block: Expr, lane: Expr) -> None:
             weights, at = [], w_at + (block * v + lane) * group.width
             for b, width in enumerate(group.widths):
-                offset = sum(group.widths[:b])
+                offset = group.offset(b)
                 weights.append(code.let(f"w{b}", self.operands.weight.load(at + offset, width)))
             for j in valid:
                 x = self.operands.x.load(x_at + block * plane + lane + j * (spec.stride[1] * v))

@@ -63,7 +63,7 @@ def output_shape(spec: Spec) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Library:
-    """Compiled kernels. `run(i, operands)` calls kernel i; operands as `spec` orders them, the output allocated here."""
+    """Compiled kernels. `run(i, operands)` calls kernel i on operands as its specification orders them."""
 
     specs: tuple[Spec, ...]
     machine: Machine
@@ -83,7 +83,7 @@ class Library:
         return str(self.module.inspect_source("asm"))
 
     def arguments(self, index: int, operands: Sequence[Array]) -> list[Array]:
-        """Aligned copies of the inputs, the output, and the workspace if there is one. Output and workspace hold NaN."""
+        """Aligned copies of the inputs, then the output and the workspace if there is one, full of NaN."""
         arrays = []
         for operand in operands:
             copy = aligned(operand.size)

@@ -1,12 +1,12 @@
 """Any convolution, one output value at a time: correct for every specification, fast for none."""
 
-from math import ceil, prod
+from math import prod
 
 from tvm import tirx
 
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, divide, integer
 from splitkit.exporters.tvm.schedules.epilogue import finish
-from splitkit.exporters.tvm.spec import ConvSpec, LinearSpec, packed_shape
+from splitkit.exporters.tvm.spec import ConvSpec, packed_shape
 
 
 def conv(spec: ConvSpec) -> tuple[Code, list[Operand]]:
@@ -66,27 +66,6 @@ def conv(spec: ConvSpec) -> tuple[Code, list[Operand]]:
         if spec.out_channels % vo:
             with code.when(tirx.Not(_less(channel, spec.out_channels))):
                 out.store(at, tirx.FloatImm("float32", 0.0))
-    return code, operands
-
-
-def linear(spec: LinearSpec) -> tuple[Code, list[Operand]]:
-    """Weight: (out, in) as it is."""
-    code = Code()
-    x = Operand(code, "x", spec.batch * spec.in_features)
-    weight = Operand(code, "weight", spec.in_features * spec.out_features)
-    operands = [x, weight]
-    if spec.epilogue.bias:
-        bias = Operand(code, "bias", ceil(spec.out_features))
-        operands.append(bias)
-    out = Operand(code, "out", spec.batch * spec.out_features)
-    operands.append(out)
-    with code.loop("n", spec.batch) as n, code.loop("o", spec.out_features) as o:
-        acc = code.register("acc", 1)
-        acc.set(tirx.FloatImm("float32", 0.0))
-        with code.loop("i", spec.in_features) as i:
-            acc.add_product(x.load(n * spec.in_features + i), weight.load(o * spec.in_features + i))
-        b = bias.load(o) if spec.epilogue.bias else None
-        out.store(n * spec.out_features + o, finish(code, spec.epilogue, acc.get(), b, None, 1))
     return code, operands
 
 

@@ -1,53 +1,116 @@
-"""Pooling on packed tensors, a channel block at a time."""
+"""Pooling on packed tensors, channel block by channel block; borders are clipped as in a depthwise convolution."""
 
 from math import ceil, prod
 
 from tvm import tirx
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, splat
-from splitkit.exporters.tvm.spec import PoolSpec
+from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows
+from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
+from splitkit.exporters.tvm.schedules.parallel import parallel
+from splitkit.exporters.tvm.schedules.tiling import Run, balanced
+from splitkit.exporters.tvm.spec import ConvSpec, PoolSpec
 
 LOWEST = -3.4028234663852886e38
+"""What max pooling starts from: the most negative float32."""
+PARTIAL_SUMS = 8
+"""Independent sums of a global pool, which hide the latency of an addition."""
 
 
 def pool(spec: PoolSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     """Input (N, ceil(C/v), H, W, v); output the same with the pooled size."""
-    code = Code()
-    (h, w), (oh, ow), v = spec.size, spec.out_size, spec.block
-    blocks = ceil(spec.channels / v)
-    x = Operand(code, "x", spec.batch * blocks * h * w * v)
-    out = Operand(code, "out", spec.batch * blocks * oh * ow * v)
-    kernel = spec.size if spec.mode == "global_avg" else spec.kernel
-    padding = (0, 0, 0, 0) if spec.mode == "global_avg" else spec.padding
-    maximum = spec.mode == "max"
-    with code.loop("b", spec.batch * blocks) as b, code.loop("y", oh) as y, code.loop("z", ow) as z:
-        acc = code.register("acc", v)
-        acc.set(splat(LOWEST if maximum else 0.0, v))
-        top, bottom = _range(code, "r", y, spec.stride[0], padding[0], kernel[0], h)
-        left, right = _range(code, "s", z, spec.stride[1], padding[1], kernel[1], w)
-        with code.loop("r", bottom - top, top) as r, code.loop("s", right - left, left) as s:
-            value = x.load(((b * h + r) * w + s) * v, v)
-            acc.set(tirx.Max(acc.get(), value) if maximum else acc.get() + value)
-        value = acc.get()
-        if not maximum:
-            value = value * _weight(spec, kernel, (bottom - top) * (right - left), v)
-        out.store(((b * oh + y) * ow + z) * v, value, v)
+    code, v = Code(), spec.block
+    planes = spec.batch * ceil(spec.channels / v)
+    x = Operand(code, "x", planes * prod(spec.size) * v)
+    out = Operand(code, "out", planes * prod(spec.out_size) * v)
+    threads = parallel(machine, 0, 4 * (x.elements + out.elements), planes)
+    with code.loop("b", planes, parallel=threads) as plane:
+        if spec.mode == "global_avg":
+            _global(code, spec, x, out, plane)
+        else:
+            _windows(code, spec, machine, x, out, plane)
     return code, [x, out]
 
 
-def _range(code: Code, name: str, at: Expr, stride: int, before: int, window: int, size: int) -> tuple[Expr, Expr]:
-    """First and past-the-last input row (or column) under the window of output `at`."""
-    if isinstance(at, int):
-        return max(at * stride - before, 0), min(at * stride - before + window, size)
-    start = at * stride - before
-    first = start if before == 0 else tirx.Max(start, tirx.IntImm("int32", 0))
-    last = tirx.Min(start + window, tirx.IntImm("int32", size))
-    return code.let(f"{name}0", first), code.let(f"{name}1", last)
+def _global(code: Code, spec: PoolSpec, x: Operand, out: Operand, plane: Expr) -> None:
+    pixels, v = prod(spec.size), spec.block
+    sums = [code.register(f"sum{i}", v) for i in range(min(PARTIAL_SUMS, pixels))]
+    for register in sums:
+        register.set(splat(0.0, v))
+    start = plane * (pixels * v)
+    with code.loop("p", pixels // len(sums)) as p:
+        for i, register in enumerate(sums):
+            register.set(register.get() + x.load(start + (p * len(sums) + i) * v, v))
+    for p in range(pixels - pixels % len(sums), pixels):
+        sums[0].set(sums[0].get() + x.load(start + p * v, v))
+    terms = [register.get() for register in sums]
+    while len(terms) > 1:
+        terms = [code.let("s", sum(terms[i : i + 2][1:], terms[i])) for i in range(0, len(terms), 2)]
+    out.store(plane * v, terms[0] * splat(1.0 / pixels, v), v)
 
 
-def _weight(spec: PoolSpec, kernel: tuple[int, int], covered: Expr, lanes: int) -> Expr:
-    if spec.mode == "global_avg" or spec.count_include_pad or isinstance(covered, int):
-        count = covered if isinstance(covered, int) and not spec.count_include_pad else prod(kernel)
-        return splat(1.0 / count, lanes)
-    return splat(tirx.FloatImm("float32", 1.0) / tirx.Cast("float32", covered), lanes)
+def _windows(code: Code, spec: PoolSpec, machine: Machine, x: Operand, out: Operand, plane: Expr) -> None:
+    window = _as_conv(spec)
+    v, (height, width) = spec.block, spec.out_size
+    per_vector = max(1, v // machine.lanes)
+    tiles = balanced(width, max(1, min(16, machine.registers // per_vector - 3)))
+    with code.loop("y", height) as y:
+        low, high = kernel_rows(code, window, y)
+        for run in column_runs(window, tiles):
+            with code.loop("t", run.count) as t:
+                column = run.start + t * run.size
+                acc = [code.register(f"acc{j}", v) for j in range(run.size)]
+                for register in acc:
+                    register.set(splat(LOWEST if spec.mode == "max" else 0.0, v))
+                with code.loop("r", high - low, low) as r:
+                    _row(code, spec, window, x, acc, plane, y, r, run, column)
+                for j, register in enumerate(acc):
+                    value = register.get()
+                    if spec.mode == "avg":
+                        value = value * _share(spec, window, high - low, column + j)
+                    out.store(((plane * height + y) * width + column + j) * v, value, v)
+
+
+def _row(
+    code: Code,
+    spec: PoolSpec,
+    window: ConvSpec,
+    x: Operand,
+    acc: list[Register],
+    plane: Expr,
+    y: Expr,
+    r: Expr,
+    run: Run,
+    column: Expr,
+) -> None:
+    """Take row `r` of the window into the pixels of one tile."""
+    v, (height, width), stride = spec.block, spec.size, spec.stride
+    row = y * stride[0] + r - spec.padding[0]
+    at = code.let("at", ((plane * height + row) * width + column * stride[1] - spec.padding[1]) * v)
+    users: dict[int, list[Register]] = {}
+    for j in range(run.size):
+        for s in range(spec.kernel[1]):
+            if not isinstance(column, int) or inside(window, column + j, s):
+                users.setdefault(j * stride[1] + s, []).append(acc[j])
+    for offset, registers in sorted(users.items()):
+        value = code.let(f"x{offset}", x.load(at + offset * v, v))
+        for register in registers:
+            register.set(tirx.Max(register.get(), value) if spec.mode == "max" else register.get() + value)
+
+
+def _share(spec: PoolSpec, window: ConvSpec, rows: Expr, column: Expr) -> Expr:
+    """One over the number of values that an average is taken of."""
+    if spec.count_include_pad:
+        return splat(1.0 / prod(spec.kernel), spec.block)
+    columns = spec.kernel[1]
+    if isinstance(column, int):
+        columns = sum(inside(window, column, s) for s in range(spec.kernel[1]))
+    count = rows * columns
+    if isinstance(count, int):
+        return splat(1.0 / max(count, 1), spec.block)
+    return splat(tirx.FloatImm("float32", 1.0) / tirx.Cast("float32", count), spec.block)
+
+
+def _as_conv(spec: PoolSpec) -> ConvSpec:
+    """The convolution whose windows lie where the pool's do."""
+    return ConvSpec(spec.batch, spec.channels, spec.channels, spec.size, spec.kernel, spec.stride, spec.padding)

@@ -1,9 +1,9 @@
 """How a convolution is cut into register tiles: P output pixels by B strips of output channels.
 
 A strip is one vector of output channels; its accumulators stay in registers while the whole reduction runs, one
-broadcast input value and one weight vector feeding each multiply-add (the outer-product kernel of Goto and van de Geijn,
-"Anatomy of High-Performance Matrix Multiplication", 2008, with P x B for its m_r x n_r). Tiles are balanced: a row
-of 49 pixels at most 14 wide becomes 13 + 12 + 12 + 12, so no tile is a remainder too small to fill the pipeline.
+broadcast input value and one weight vector feeding each multiply-add (the outer-product kernel of Goto and van de
+Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008, with P x B for its m_r x n_r). Tiles are balanced: a
+row of 49 pixels at most 14 wide becomes 13 + 12 + 12 + 12, so no tile is a remainder too small to fill the pipeline.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
 
@@ -37,7 +40,6 @@ class Group:
     Attributes:
         widths: channels of each strip.
         channel: first output channel.
-        offset: the same counted in padded channels, that is in weights: strips may be padded past the last block.
     """
 
     widths: tuple[int, ...]
@@ -48,6 +50,10 @@ class Group:
     def width(self) -> int:
         """Channels of one group, padding included."""
         return sum(self.widths)
+
+    def offset(self, strip: int) -> int:
+        """First channel of a strip within its group."""
+        return sum(self.widths[:strip])
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,18 @@ class Tiling:
     def padded_channels(self) -> int:
         """Output channels with the last strip's padding: the extent of packed weights and bias."""
         return sum(group.width * group.count for group in self.groups)
+
+
+def panels(weight: NDArray[np.float32], tiles: Tiling) -> NDArray[np.float32]:
+    """OIHW weights to, for each group of strips in turn, (kh, kw, in_channels, width of the group), flat."""
+    padded = np.zeros((tiles.padded_channels, *weight.shape[1:]), np.float32)
+    padded[: len(weight)] = weight
+    parts = []
+    for group in tiles.groups:
+        rows = padded[group.channel : group.channel + group.width * group.count]
+        panel = rows.reshape(group.count, group.width, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
+        parts.append(panel.reshape(-1))
+    return np.concatenate(parts)
 
 
 def balanced(total: int, most: int) -> tuple[Run, ...]:
