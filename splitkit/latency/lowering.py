@@ -59,8 +59,7 @@ class Lowering:
             DeviceError: the exporter cannot name its kernels.
         """
         wanted = list(dict.fromkeys(units))
-        missing = [unit for unit in wanted if unit not in self._units]
-        missing = self._recall(missing)
+        missing = self._recall([unit for unit in wanted if unit not in self._units])
         for i in range(0, len(missing), UNITS_PER_COMMIT):
             some = missing[i : i + UNITS_PER_COMMIT]
             if progress:
@@ -74,6 +73,12 @@ class Lowering:
         if progress and missing:
             progress(len(missing), len(missing))
         return {unit: self._units[unit] for unit in wanted}
+
+    def recall(self, units: Iterable[Unit]) -> dict[Unit, tuple[Kernel, ...]]:
+        """Kernels of those of `units` that are known already; compiles nothing."""
+        wanted = list(dict.fromkeys(units))
+        self._recall([unit for unit in wanted if unit not in self._units])
+        return {unit: self._units[unit] for unit in wanted if unit in self._units}
 
     def _recall(self, units: Sequence[Unit]) -> list[Unit]:
         """Fetch what the store knows; returns the rest."""

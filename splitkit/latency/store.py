@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +19,9 @@ from splitkit.exporters.protocol import Kernel
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 60.0
 VARIABLES_PER_QUERY = 500
+
+BETWEEN_NOISE = 0.02
+"""Relative standard deviation between two measurements of one kernel, taken in different places."""
 
 CacheMode = Literal["rotation", "in_situ"]
 """How a kernel met the caches: in a library run in rotation, or where it stands in a network."""
@@ -59,10 +62,10 @@ CREATE TABLE anchors (          -- one fixed kernel, timed now and then: the clo
 CREATE TABLE measurements (
     condition INTEGER NOT NULL REFERENCES conditions (id),
     kernel TEXT NOT NULL,
-    us REAL NOT NULL,           -- median, drift removed
+    us REAL NOT NULL,           -- median
     variance REAL NOT NULL,     -- of that median, us^2
     samples INTEGER NOT NULL,
-    drift REAL NOT NULL,        -- anchor time around the measurement / the condition's first
+    drift REAL NOT NULL,        -- anchor's time around the measurement / the median of the condition's anchors
     session INTEGER NOT NULL REFERENCES sessions (id),
     PRIMARY KEY (condition, kernel)
 ) WITHOUT ROWID;
@@ -228,19 +231,25 @@ class LutStore:
         """One timing of the anchor kernel."""
         self._db.execute("INSERT INTO anchors VALUES (?, ?, ?, ?)", (session, time.time(), kernel, us))
 
-    def anchor(self, condition: int) -> tuple[str, float] | None:
-        """The condition's first anchor: the kernel's key and its time in us; later ones are compared with it."""
-        row = self._db.execute(
-            "SELECT kernel, us FROM anchors JOIN sessions ON sessions.id = session"
-            " WHERE condition = ? ORDER BY at LIMIT 1",
+    def anchors(self, condition: int) -> tuple[str, list[float]] | None:
+        """The condition's anchor kernel and every time it took, oldest first; None before the first session."""
+        rows = self._db.execute(
+            "SELECT kernel, us FROM anchors JOIN sessions ON sessions.id = session WHERE condition = ? ORDER BY at",
             (condition,),
-        ).fetchone()
-        return (str(row[0]), float(row[1])) if row else None
+        ).fetchall()
+        return (str(rows[0][0]), [float(row[1]) for row in rows if row[0] == rows[0][0]]) if rows else None
 
-    def add_times(self, condition: int, session: int, times: Sequence[KernelTime]) -> None:
-        """Store rows; a kernel measured again under the same condition replaces its old row."""
-        rows = [(condition, t.kernel, t.us, t.variance_us2, t.samples, t.drift, session) for t in times]
+    def add_times(self, condition: int, session: int, times: Iterable[KernelTime]) -> None:
+        """Store rows. A kernel measured again under the same condition keeps one row, the mean of all its times.
+
+        The mean is weighted by precision, two measurements differing by `BETWEEN_NOISE` however precise each is.
+        """
+        times = list(times)
         with self.transaction():
+            old = self.times(condition, (t.kernel for t in times))
+            for t in times:
+                old[t.kernel] = _merged(old[t.kernel], t) if t.kernel in old else t
+            rows = [(condition, *astuple(old[key]), session) for key in dict.fromkeys(t.kernel for t in times)]
             self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def times(self, condition: int, keys: Iterable[str] | None = None) -> dict[str, KernelTime]:
@@ -304,3 +313,9 @@ class LutStore:
             some = wanted[i : i + VARIABLES_PER_QUERY]
             marks = ", ".join("?" * len(some))
             yield from self._db.execute(f"{query} AND {column} IN ({marks})", (*values, *some))
+
+
+def _merged(a: KernelTime, b: KernelTime) -> KernelTime:
+    wa, wb = (1 / (t.variance_us2 + (BETWEEN_NOISE * t.us) ** 2) for t in (a, b))
+    us = (wa * a.us + wb * b.us) / (wa + wb)
+    return KernelTime(a.kernel, us, 1 / (wa + wb), a.samples + b.samples, (a.drift + b.drift) / 2)
