@@ -68,7 +68,7 @@ def test_unscaled_removes_only_the_scale() -> None:
 
 def test_profiles_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        load_device("host").threads = 3  # type: ignore[misc]
+        load_device("host").threads = 3
 
 
 ROOFLINE = 'name = "x"\nkind = "analytical"\nbandwidth_bytes_per_s = 1e9\n'
