@@ -203,6 +203,10 @@ class KernelExporter(Exporter, Protocol):
         """
         ...
 
+    def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
+        """Memory of the compiled form, exact, without generating machine code."""
+        ...
+
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels, each on buffers of its own, into one library to be timed by `kernel_times_ns`."""
         ...

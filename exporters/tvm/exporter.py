@@ -49,8 +49,7 @@ class TvmExporter:
         kernels = tuple(_kernel(call, program) for call in program.calls)
         with stages("schedule"):
             build = place_program(program, machine)
-        inputs = tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in graph.inputs)
-        outputs = tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in graph.outputs)
+        inputs, outputs = _edges(graph)
         return self._finish(build, kernels, inputs, outputs, machine, target, directory, stages, dict(program.fallback))
 
     def lower(
@@ -63,6 +62,19 @@ class TvmExporter:
         """
         program = _select(_read(model), _machine(target), interior)
         return tuple(_kernel(call, program) for call in program.calls)
+
+    def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
+        """Memory of the compiled form, from the same plan that `compile` follows, without generating code.
+
+        Raises:
+            ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+        """
+        from splitkit.exporters.tvm.build import place_program
+
+        graph, machine = _read(model), _machine(target)
+        build = place_program(_select(graph, machine), machine)
+        inputs, outputs = _edges(graph)
+        return _memory(build, inputs, outputs)
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own."""
@@ -108,9 +120,7 @@ class TvmExporter:
             link_shared([directory / "model.o"], directory / LIBRARY_FILE, target.spec.get("mtriple"))
             (directory / "model.o").unlink()
         build.weights.tofile(directory / WEIGHTS_FILE)
-        memory = MemoryPlan(
-            build.arena_bytes, int(build.weights.nbytes), sum(t.bytes for t in inputs), sum(t.bytes for t in outputs)
-        )
+        memory = _memory(build, inputs, outputs)
         report = {
             "compile_s": round(sum(stages.seconds.values()), 3),
             "stages_s": {k: round(v, 3) for k, v in stages.seconds.items()},
@@ -143,6 +153,21 @@ def _read(model: "onnx.ModelProto") -> "Graph":
     from splitkit.exporters.tvm.simplify import simplify
 
     return simplify(read_onnx(model))
+
+
+def _edges(graph: "Graph") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of a graph."""
+    inputs, outputs = (
+        tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in names)
+        for names in (graph.inputs, graph.outputs)
+    )
+    return inputs, outputs
+
+
+def _memory(build: "Build", inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> MemoryPlan:
+    return MemoryPlan(
+        build.arena_bytes, int(build.weights.nbytes), sum(t.bytes for t in inputs), sum(t.bytes for t in outputs)
+    )
 
 
 def _machine(target: CompileTarget) -> "Machine":
