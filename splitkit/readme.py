@@ -1,0 +1,133 @@
+"""The README inside a bundle: what it holds and code that runs each half as it stands."""
+
+from splitkit.bundle import HalfRecord, Manifest
+
+_COMPILED = """\
+```python
+# {title}: the compiled half, through splitkit. Run it in this directory.
+from splitkit.bundle import load_bundle
+
+bundle = load_bundle(".")
+images, scores = bundle.sample()
+{body}
+```
+"""
+
+_ONNX = """\
+```python
+# {title}: the same half in ONNX Runtime, without splitkit.
+import numpy as np
+import onnxruntime
+
+images = np.load("sample.npz")["images"]
+session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
+{body}
+```
+"""
+
+_RUN = """\
+```sh
+# As two processes: the aggregator first, then {sensors}.
+python -m splitkit.runtime.aggregator . --listen 127.0.0.1:4747
+{commands}
+```
+"""
+
+
+def bundle_readme(manifest: Manifest) -> str:
+    """Markdown for the bundle that `manifest` describes."""
+    m = manifest
+    parts = [
+        f"# Network of space `{m.space.name}`, split for system `{m.system.name}`",
+        "Made by `splitkit export`; `manifest.json` holds the same in full and the SHA-256 of every file.",
+        _table(m),
+        "Pixels are uint8 as captured: resizing, normalisation and the link's quantisation are inside the graphs.",
+        "## Sensor",
+        *_sensor(m),
+        "## Aggregator",
+        *_aggregator(m),
+        "## Both, over a socket",
+        "The frames on the wire are described in splitkit's `docs/wire.md`, for peers written in any language.",
+        _run(m),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _table(m: Manifest) -> str:
+    link = m.link
+    meaning = f", value = (code - {link.zero_point}) x {link.scale:.6g}" if link.dtype == "uint8" and m.sensor else ""
+    rows = [
+        ("views", str(m.views)),
+        ("image", _tensor(m.image.dtype, m.image.shape)),
+        ("link, per view", f"{_tensor(link.dtype, link.shape)}, {link.payload_bytes} bytes{meaning}"),
+        ("scores", _tensor(m.scores.dtype, m.scores.shape)),
+        ("sensor", _half(m.sensor, "sends its image as it is")),
+        ("aggregator", _half(m.aggregator, "receives the scores, computes nothing")),
+    ]
+    rows += [(f"agrees in {v.runtime}", f"top-1 {v.top1_agreement:.2%} of {v.frames} frames") for v in m.verification]
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _sensor(m: Manifest) -> list[str]:
+    if m.sensor is None:
+        return ["The sensor computes nothing: it sends its image, so there is no `sensor.onnx`."]
+    compiled = 'sensor = bundle.open("sensor")\nsent = sensor(images[0, 0][None])\nprint(sent.dtype, sent.shape)'
+    plain = (
+        f'(sent,) = session.run(None, {{"{m.sensor.input.name}": images[0, 0][None]}})\nprint(sent.dtype, sent.shape)'
+    )
+    return [
+        _COMPILED.format(title="Sensor", body=compiled),
+        _ONNX.format(title="Sensor", file=m.sensor.onnx, body=plain),
+    ]
+
+
+def _aggregator(m: Manifest) -> list[str]:
+    if m.aggregator is None:
+        return ["The sensor sends the scores: nothing is left to compute, so there is no `aggregator.onnx`."]
+    if m.sensor is None:
+        given = "received = images[0]"
+        plain = given
+    else:
+        given = (
+            'sensor = bundle.open("sensor")\n'
+            "received = np.concatenate([sensor(view[None]) for view in images[0]])  # arrives over the link"
+        )
+        plain = (
+            'sensor = onnxruntime.InferenceSession("sensor.onnx", providers=["CPUExecutionProvider"])\n'
+            f'sent = [sensor.run(None, {{"{m.sensor.input.name}": view[None]}})[0] for view in images[0]]\n'
+            "received = np.concatenate(sent)  # arrives over the link"
+        )
+    compiled = (
+        f"{given}\n"
+        'aggregator = bundle.open("aggregator")\n'
+        "computed = aggregator(received)\n"
+        "print(computed.argmax(), scores[0].argmax())"
+    )
+    plain += f'\n(computed,) = session.run(None, {{"{m.aggregator.input.name}": received}})\nprint(computed.argmax())'
+    imports = "" if m.sensor is None else "import numpy as np\n"
+    block = _COMPILED.format(title="Aggregator", body=compiled)
+    return [
+        block.replace("from splitkit.bundle", f"{imports}from splitkit.bundle", 1),
+        _ONNX.format(title="Aggregator", file=m.aggregator.onnx, body=plain),
+    ]
+
+
+def _run(m: Manifest) -> str:
+    commands = [
+        f"python -m splitkit.runtime.sensor . --connect 127.0.0.1:4747 --view {view}" for view in range(m.views)
+    ]
+    sensors = "the sensor" if m.views == 1 else f"the {m.views} sensors"
+    return _RUN.format(sensors=sensors, commands="\n".join(commands))
+
+
+def _half(record: HalfRecord | None, absent: str) -> str:
+    if record is None:
+        return absent
+    return (
+        f"`{record.onnx}`, {record.macs:,} MACs; compiled for `{record.device}` by {record.exporter} "
+        f"{record.exporter_version}: arena {record.arena_bytes:,} bytes, weights {record.weight_bytes:,} bytes"
+    )
+
+
+def _tensor(dtype: str, shape: tuple[int, ...]) -> str:
+    return f"{dtype} {' x '.join(str(size) for size in shape)}"

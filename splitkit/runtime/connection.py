@@ -1,0 +1,99 @@
+"""Messages over a TCP socket, polled rather than slept for where latency is measured."""
+
+import select
+import socket
+import time
+from typing import Self
+
+from splitkit.errors import LinkError
+from splitkit.runtime.wire import HEADER_BYTES, Message, decode, encode, rank_of
+
+POLL_S = 0.05
+"""How long a receiver polls before it sleeps: waking up costs more than what is measured."""
+
+
+class Connection:
+    """One peer. `name` is how it is called in errors: `view 1`, `the aggregator`."""
+
+    def __init__(self, peer: socket.socket, name: str, timeout_s: float = 30.0) -> None:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setblocking(True)
+        self.socket = peer
+        self.name = name
+        self.timeout_s = timeout_s
+
+    @classmethod
+    def to(cls, host: str, port: int, name: str, timeout_s: float = 30.0) -> Self:
+        """Connect.
+
+        Raises:
+            LinkError: nobody listens there.
+        """
+        try:
+            return cls(socket.create_connection((host, port), timeout=timeout_s), name, timeout_s)
+        except OSError as error:
+            raise LinkError(
+                f"{host}:{port}: cannot connect to {name}: {error.strerror or error}", "start the aggregator first"
+            ) from error
+
+    def send(self, message: Message) -> None:
+        """Send at once, unshaped.
+
+        Raises:
+            LinkError: the peer is gone.
+        """
+        header, payload = encode(message)
+        try:
+            self.socket.sendall(header)
+            if len(payload):
+                self.socket.sendall(payload)
+        except OSError as error:
+            raise LinkError(f"{self.name} is gone: {error.strerror or error}") from error
+
+    def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            LinkError: the peer closed the connection, also in the middle of a message; it stayed silent for longer
+                than the timeout; or what it sent is damaged.
+        """
+        try:
+            head = self._read(HEADER_BYTES, "a header")
+            rank = rank_of(bytes(head))
+            if rank:
+                head += self._read(4 * rank, "a header")
+            header = decode(bytes(head))
+            what = f"frame {header.message.frame}"
+            return header.with_payload(self._read(header.payload_bytes, what) if header.payload_bytes else b"")
+        except LinkError as error:
+            raise LinkError(f"{self.name}: {error}") from error
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+    def _read(self, size: int, what: str) -> bytearray:
+        """Exactly `size` bytes."""
+        buffer = bytearray(size)
+        view, got = memoryview(buffer), 0
+        started = time.monotonic()
+        while got < size:
+            try:
+                n = self.socket.recv_into(view[got:], 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._wait(started, got, size, what)
+                continue
+            except OSError as error:
+                raise LinkError(f"gone: {error.strerror or error}") from error
+            if n == 0:
+                middle = f"in the middle of {what}, after {got} of {size} bytes"
+                raise LinkError(f"closed the connection{'' if what == 'a header' and not got else f' {middle}'}")
+            got += n
+        return buffer
+
+    def _wait(self, started: float, got: int, size: int, what: str) -> None:
+        waited = time.monotonic() - started
+        if waited > self.timeout_s:
+            raise LinkError(f"silent for {self.timeout_s:g} s while {what} was due ({got} of {size} bytes)")
+        if waited > POLL_S:
+            select.select([self.socket], [], [], min(1.0, self.timeout_s))
