@@ -133,10 +133,10 @@ class _Reader:
         return self._argument(value)
 
     def _argument(self, value: Any) -> Any:
-        from tvm import relax
+        from tvm import ir, relax
 
-        if isinstance(value, relax.Constant):
-            return np.asarray(value.data.numpy())
+        if isinstance(value, ir.GenericConst):
+            return np.asarray(value.value.numpy())
         if isinstance(value, relax.Tuple):
             return [self._argument(f) for f in value.fields]
         if isinstance(value, relax.TupleGetItem):

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from splitkit.exporters.tvm.elementwise import emit_elementwise
 from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.plan import aligned
 from splitkit.exporters.tvm.schedules import emit
 from splitkit.exporters.tvm.spec import AnySpec, ElementwiseSpec, FallbackSpec
 
@@ -22,8 +26,7 @@ def lower_kernels(specs: Sequence[AnySpec], machine: Machine) -> list[KernelFunc
     """The function of every specification, in order."""
     found: dict[int, KernelFunction] = {}
     fallbacks = {i: s for i, s in enumerate(specs) if isinstance(s, FallbackSpec)}
-    for i, func in _lower_fallbacks(fallbacks, machine).items():
-        found[i] = KernelFunction(func, 0)
+    found |= _lower_fallbacks(fallbacks, machine)
     for i, spec in enumerate(specs):
         if isinstance(spec, ElementwiseSpec):
             found[i] = KernelFunction(emit_elementwise(spec, machine), 0)
@@ -33,7 +36,7 @@ def lower_kernels(specs: Sequence[AnySpec], machine: Machine) -> list[KernelFunc
     return [found[i] for i in range(len(specs))]
 
 
-def _lower_fallbacks(specs: dict[int, FallbackSpec], machine: Machine) -> dict[int, Any]:
+def _lower_fallbacks(specs: dict[int, FallbackSpec], machine: Machine) -> dict[int, KernelFunction]:
     """TVM's own functions through TVM's own pipeline, all in one module."""
     if not specs:
         return {}
@@ -47,7 +50,7 @@ def _lower_fallbacks(specs: dict[int, FallbackSpec], machine: Machine) -> dict[i
     pipeline, _, _ = tirx.get_tir_pipeline("s_tir")
     module = pipeline(module)
     by_name = {str(g.name_hint): f for g, f in module.functions.items()}
-    return {i: by_name[f"fallback{i}"] for i in specs}
+    return {i: _with_workspace(by_name[f"fallback{i}"].without_attr("tirx.is_entry_func")) for i in specs}
 
 
 def _on_pointers(func: Any) -> Any:
@@ -61,3 +64,44 @@ def _on_pointers(func: Any) -> Any:
         pointers.append(pointer)
         declared.append(tirx.DeclBuffer(buffer, data=pointer))
     return tirx.PrimFunc(pointers, tirx.SeqStmt([*declared, func.body]), ret_type=func.ret_type, attrs=func.attrs)
+
+
+def _with_workspace(func: Any) -> KernelFunction:
+    """The same function with its temporaries in a workspace it is given, so that the memory plan sees them."""
+    from tvm import tirx
+    from tvm.ir import PointerType, PrimType
+
+    workspace = tirx.Var("workspace", PointerType(PrimType("float32")))
+    size = 0
+
+    def rewrite(stmt: Any) -> Any:
+        nonlocal size
+        match stmt:
+            case tirx.SeqStmt():
+                return tirx.SeqStmt([rewrite(s) for s in stmt.seq])
+            case tirx.For():
+                return tirx.For(
+                    stmt.loop_var,
+                    stmt.min,
+                    stmt.extent,
+                    stmt.kind,
+                    rewrite(stmt.body),
+                    stmt.thread_binding,
+                    stmt.annotations,
+                )
+            case tirx.IfThenElse():
+                other = rewrite(stmt.else_case) if stmt.else_case is not None else None
+                return tirx.IfThenElse(stmt.condition, rewrite(stmt.then_case), other)
+            case tirx.AttrStmt():
+                return tirx.AttrStmt(stmt.node, stmt.attr_key, stmt.value, rewrite(stmt.body))
+            case tirx.AllocBuffer():
+                at, shape = size, [int(d) for d in stmt.buffer.ty.shape]
+                size += aligned(prod(shape) * np.dtype(str(stmt.buffer.ty.dtype)).itemsize)
+                return tirx.DeclBuffer(stmt.buffer, data=tirx.handle_add_byte_offset(workspace, at))
+        return stmt
+
+    body = rewrite(func.body)
+    if not size:
+        return KernelFunction(func, 0)
+    rewritten = tirx.PrimFunc([*func.params, workspace], body, ret_type=func.ret_type, attrs=func.attrs)
+    return KernelFunction(rewritten, size)
