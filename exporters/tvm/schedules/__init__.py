@@ -30,13 +30,12 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
     """The kernel of a specification."""
     from splitkit.exporters.tvm.schedules import conv, depthwise, layout, linear, plain, pool
 
+    workspace = 0
     match spec:
-        case ConvSpec() if spec.input_scale:
-            code, operands = plain.conv(spec)
-        case ConvSpec() if spec.groups == 1:
-            code, operands = conv.conv(spec, machine)
         case ConvSpec() if depthwise.applies(spec):
             code, operands = depthwise.conv(spec, machine)
+        case ConvSpec() if conv.applies(spec):
+            code, operands, workspace = conv.conv(spec, machine)
         case ConvSpec():
             code, operands = plain.conv(spec)
         case LinearSpec():
@@ -45,7 +44,7 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
             code, operands = pool.pool(spec, machine)
         case LayoutSpec():
             code, operands = layout.layout(spec, machine)
-    return Scheduled(code.function(operands), 0)
+    return Scheduled(code.function(operands), workspace)
 
 
 def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Machine) -> Weights:
@@ -54,12 +53,10 @@ def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Mach
 
     weight = np.ascontiguousarray(weight, np.float32)
     match spec:
-        case ConvSpec() if spec.input_scale:
-            return weight
-        case ConvSpec() if spec.groups == 1:
-            return conv.pack(spec, weight, machine)
         case ConvSpec() if depthwise.applies(spec):
             return depthwise.pack(spec, weight)
+        case ConvSpec() if conv.applies(spec):
+            return conv.pack(spec, weight, machine)
         case LinearSpec():
             return linear.pack(spec, weight, machine)
     return weight
@@ -67,11 +64,12 @@ def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Mach
 
 def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
     """(out,) float32 padded with zeros to the channels the kernel of `spec` computes."""
-    from splitkit.exporters.tvm.schedules import conv, linear
+    from splitkit.exporters.tvm.schedules import conv, depthwise, linear
 
+    bias = np.ascontiguousarray(bias, np.float32)
     match spec:
-        case ConvSpec() if spec.groups == 1 and not spec.input_scale:
-            length = conv.plan(spec, machine).padded_channels
+        case ConvSpec() if conv.applies(spec) and not depthwise.applies(spec):
+            return conv.pack_bias(spec, bias, machine)
         case ConvSpec():
             length = ceil(len(bias) / spec.out_block) * spec.out_block
         case LinearSpec():

@@ -1,19 +1,20 @@
-"""Convolutions without groups: pointwise and dense k x k are one kernel, a register tile under a reduction.
+"""Pointwise, dense and grouped k x k convolutions: one kernel, a register tile under a reduction.
 
 The padded border is never copied: rows clip the kernel's rows by their position, and tiles that touch the left or right
 edge are emitted of their own with the products that fall outside left out. A pointwise convolution of stride 1 is the
-case of one long row.
+case of one long row. A squeeze-excite scale multiplies the weights or the input, whichever is less, into workspace.
 """
 
 from dataclasses import replace
 from math import ceil, prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, touches_edge
-from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
+from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
 from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, tiling
 from splitkit.exporters.tvm.spec import ConvSpec
@@ -22,19 +23,24 @@ UNROLLED_PRODUCTS = 320
 """Reductions of fewer multiply-adds per kernel row are written out."""
 
 
-def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
-    """Emit the kernel. Weights as `pack` lays them out."""
+def applies(spec: ConvSpec) -> bool:
+    """Whether each group's output channels fill whole blocks, so that a strip belongs to one group."""
+    return spec.groups == 1 or (spec.out_channels // spec.groups) % spec.out_block == 0
+
+
+def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand], int]:
+    """Emit the kernel. Weights as `pack`, bias as `pack_bias` lays it out. Returns the workspace in bytes too."""
     kernel = DenseKernel(flattened(spec), machine)
     kernel.emit()
-    return kernel.code, kernel.operands.in_order
+    return kernel.code, kernel.operands.in_order, 4 * kernel.workspace_elements
 
 
 def plan(spec: ConvSpec, machine: Machine) -> Tiling:
-    """Register tiles of a convolution."""
+    """Register tiles of one group of a convolution."""
     spec = flattened(spec)
     height, width = spec.out_size
-    depth = spec.in_channels * prod(spec.kernel)
-    return tiling(spec.out_channels, spec.out_block, width, spec.batch * height, depth, machine)
+    depth = spec.in_channels // spec.groups * prod(spec.kernel)
+    return tiling(spec.out_channels // spec.groups, spec.out_block, width, spec.batch * height, depth, machine)
 
 
 def flattened(spec: ConvSpec) -> ConvSpec:
@@ -45,110 +51,177 @@ def flattened(spec: ConvSpec) -> ConvSpec:
 
 
 def pack(spec: ConvSpec, weight: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
-    """OIHW to the panels of the tiling, each (kh, kw, in_channels, width)."""
-    return panels(weight, plan(spec, machine))
+    """OIHW to the panels of the tiling, each (kh, kw, in_channels / groups, width), group after group."""
+    tiles = plan(spec, machine)
+    return np.concatenate([panels(rows, tiles) for rows in np.split(weight, spec.groups)])
+
+
+def pack_bias(spec: ConvSpec, bias: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
+    """(out,) to (groups, padded channels of a group)."""
+    padded = np.zeros((spec.groups, plan(spec, machine).padded_channels), np.float32)
+    padded[:, : spec.out_channels // spec.groups] = bias.reshape(spec.groups, -1)
+    return padded.reshape(-1)
+
+
+class Place(NamedTuple):
+    """Where the emission is: image, convolution group, group of strips and its number, output row."""
+
+    n: Expr
+    q: Expr
+    strips: Group
+    g: Expr
+    y: Expr
 
 
 class DenseKernel:
-    """State of the emission of one kernel: operands, tiling, and where in the loops we are."""
+    """The emission of one kernel."""
 
     def __init__(self, spec: ConvSpec, machine: Machine) -> None:
         self.spec, self.machine = spec, machine
         self.tiling = plan(spec, machine)
         self.code = Code()
-        self.depth = spec.in_channels * prod(spec.kernel)
-        self.operands = ConvOperands(
-            self.code, spec, self.depth * self.tiling.padded_channels, self.tiling.padded_channels
-        )
+        self.in_channels = spec.in_channels // spec.groups
+        self.depth = self.in_channels * prod(spec.kernel)
+        self.in_blocks = ceil(spec.in_channels / spec.in_block)
+        biases = self.tiling.padded_channels * spec.groups
+        weights = self.depth * biases
+        image = self.in_blocks * spec.in_block * prod(spec.size)
+        self.scales_weights = spec.input_scale and spec.groups == 1 and weights < image
+        self.scales_input = spec.input_scale and not self.scales_weights
+        self.workspace_elements = weights if self.scales_weights else spec.batch * image if self.scales_input else 0
+        self.operands = ConvOperands(self.code, spec, weights, biases, self.workspace_elements)
+        work = self.operands.workspace
+        self.weight = work if self.scales_weights and work else self.operands.weight
+        self.x = work if self.scales_input and work else self.operands.x
 
     def emit(self) -> None:
-        spec, code = self.spec, self.code
-        for group in self.tiling.groups:
-            with (
-                code.loop("g", group.count) as g,
-                code.loop("n", spec.batch) as n,
-                code.loop("y", spec.out_size[0]) as y,
-            ):
-                for run in column_runs(spec, self.tiling.pixels):
-                    with code.loop("t", run.count) as t:
-                        self._tile(group, g, n, y, run, run.start + t * run.size)
+        if self.scales_weights:
+            with self.code.loop("n", self.spec.batch) as n:
+                self._scale_weights(n)
+                self._images(n, 1)
+            return
+        if self.scales_input:
+            self._scale_input()
+        self._images(0, self.spec.batch)
 
-    def _tile(self, group: Group, g: Expr, n: Expr, y: Expr, run: Run, column: Expr) -> None:
-        """One tile: `run.size` pixels from `column` of row `y` by the strips of group number `g` of `group`."""
-        code = self.code
-        channel = group.channel + g * group.width
+    def _images(self, first: Expr, count: int) -> None:
+        """Convolve `count` images from number `first`, weights outermost: they are read once."""
+        spec, code = self.spec, self.code
+        with code.loop("q", spec.groups) as q:
+            for strips in self.tiling.groups:
+                with (
+                    code.loop("g", strips.count) as g,
+                    code.loop("n", count, first) as n,
+                    code.loop("y", spec.out_size[0]) as y,
+                ):
+                    for run in column_runs(spec, self.tiling.pixels):
+                        with code.loop("t", run.count) as t:
+                            self._tile(Place(n, q, strips, g, y), run, run.start + t * run.size)
+
+    def _tile(self, place: Place, run: Run, column: Expr) -> None:
+        """One tile: `run.size` pixels from `column` by a group of strips."""
+        code, spec, strips = self.code, self.spec, place.strips
+        channel = strips.channel + place.g * strips.width
         accumulators = []
-        for b, width in enumerate(group.widths):
-            first = channel + group.offset(b)
-            start = self.operands.bias.load(first, width) if self.operands.bias else splat(0.0, width)
-            start = code.let(f"bias{b}", start) if self.operands.bias else start
+        for b, width in enumerate(strips.widths):
+            start = splat(0.0, width)
+            if self.operands.bias:
+                at = place.q * self.tiling.padded_channels + channel + strips.offset(b)
+                start = code.let(f"bias{b}", self.operands.bias.load(at, width))
             accumulators.append([code.register(f"acc{b}_{j}", width) for j in range(run.size)])
             for register in accumulators[-1]:
                 register.set(start)
-        self._reduce(group, g, n, y, run, column, accumulators)
-        for b, width in enumerate(group.widths):
-            first = channel + group.offset(b)
+        self._reduce(place, run, column, accumulators)
+        blocks = ceil(spec.out_channels // spec.groups / spec.out_block)
+        for b, width in enumerate(strips.widths):
+            block, count = divide(channel + strips.offset(b), spec.out_block), max(1, width // spec.out_block)
+            if isinstance(block, int):
+                count = min(count, blocks - block)
             for j, register in enumerate(accumulators[b]):
-                self.operands.store(register.get(), first, width, n, y, column + j)
+                at = place.q * blocks + block
+                self.operands.store(register.get(), width, place.n, at, count, place.y, column + j)
 
-    def _reduce(
-        self, group: Group, g: Expr, n: Expr, y: Expr, run: Run, column: Expr, acc: list[list[Register]]
-    ) -> None:
-        code, spec = self.code, self.spec
-        (height, width), kw = spec.size, spec.kernel[1]
-        panel = group.channel * self.depth + g * (group.width * self.depth)
-        low, high = kernel_rows(code, spec, y)
-        in_blocks = ceil(spec.in_channels / spec.in_block)
+    def _reduce(self, place: Place, run: Run, column: Expr, acc: list[list[Register]]) -> None:
+        code, spec, width = self.code, self.spec, place.strips.width
+        (height, wide), kw = spec.size, spec.kernel[1]
+        panel = place.q * (self.depth * self.tiling.padded_channels)
+        panel = panel + (place.strips.channel + place.g * width) * self.depth
+        low, high = kernel_rows(code, spec, place.y)
         with code.loop("r", high - low, low) as r:
-            row = y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0]
+            row = place.y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0]
             corner = column * spec.stride[1] - spec.padding[1]
-            x_at = code.let("x_at", ((n * in_blocks * height + row) * width + corner) * spec.in_block)
-            w_at = code.let("w_at", panel + r * (kw * spec.in_channels * group.width))
-            written_out = kw * spec.in_channels * run.size * len(group.widths) <= UNROLLED_PRODUCTS
+            x_at = code.let("x_at", ((place.n * self.in_blocks * height + row) * wide + corner) * spec.in_block)
+            w_at = code.let("w_at", panel + r * (kw * self.in_channels * width))
+            written_out = kw * self.in_channels * run.size * len(place.strips.widths) <= UNROLLED_PRODUCTS
             edge = isinstance(column, int) and touches_edge(spec, column, run.size)
-            if edge or written_out or kw == 1:
-                for s in range(kw):
+            columns = range(kw) if edge or written_out or kw == 1 else (None,)
+            for known in columns:
+                with code.loop("s", 1 if known is not None else kw, known or 0) as s:
                     valid = [j for j in range(run.size) if not edge or inside(spec, column + j, s)]
-                    self._channels(group, s, x_at, w_at, valid, acc, written_out)
-            else:
-                with code.loop("s", kw) as s:
-                    self._channels(group, s, x_at, w_at, list(range(run.size)), acc, False)
+                    x_s = x_at + s * (spec.dilation[1] * spec.in_block)
+                    w_s = w_at + s * (self.in_channels * width)
+                    self._channels(place, x_s, w_s, valid, acc, written_out)
 
     def _channels(
-        self,
-        group: Group,
-        s: Expr,
-        x_at: Expr,
-        w_at: Expr,
-        valid: list[int],
-        acc: list[list[Register]],
-        written_out: bool,
+        self, place: Place, x_at: Expr, w_at: Expr, valid: list[int], acc: list[list[Register]], written_out: bool
     ) -> None:
-        """Reduce over the input channels for column `s` of the kernel, for the pixels that it reaches."""
+        """Reduce over the input channels for one column of the kernel and the pixels that it reaches."""
         if not valid:
             return
-        code, spec = self.code, self.spec
+        code, spec, strips = self.code, self.spec, place.strips
         v, plane = spec.in_block, prod(spec.size) * spec.in_block
-        x_at = x_at + s * (spec.dilation[1] * v)
-        w_at = w_at + s * (spec.in_channels * group.width)
 
-        def product(block: Expr, lane: Expr) -> None:
-            weights, at = [], w_at + (block * v + lane) * group.width
-            for b, width in enumerate(group.widths):
-                offset = group.offset(b)
-                weights.append(code.let(f"w{b}", self.operands.weight.load(at + offset, width)))
+        def product(c: Expr, block: Expr, lane: Expr) -> None:
+            at = w_at + c * strips.width
+            weights = [
+                code.let(f"w{b}", self.weight.load(at + strips.offset(b), width))
+                for b, width in enumerate(strips.widths)
+            ]
             for j in valid:
-                x = self.operands.x.load(x_at + block * plane + lane + j * (spec.stride[1] * v))
-                x = code.let(f"x{j}", x)
-                for b, width in enumerate(group.widths):
+                x = code.let(f"x{j}", self.x.load(x_at + block * plane + lane + j * (spec.stride[1] * v)))
+                for b, width in enumerate(strips.widths):
                     acc[b][j].add_product(splat(x, width), weights[b])
 
-        full, rest = divmod(spec.in_channels, v)
-        if written_out:
-            for c in range(spec.in_channels):
-                product(*divmod(c, v))
+        full, rest = divmod(self.in_channels, v)
+        if spec.groups > 1 and rest:
+            # A group's channels start anywhere in a block.
+            with code.loop("c", self.in_channels) as c:
+                channel = place.q * self.in_channels + c
+                block = code.let("block", divide(channel, v))
+                product(c, block, channel - block * v)
             return
-        with code.loop("cb", full) as block, code.loop("ci", v) as lane:
-            product(block, lane)
+        first = place.q * full
+        if written_out:
+            for c in range(self.in_channels):
+                product(c, first + c // v, c % v)
+            return
+        with code.loop("cb", full) as cb, code.loop("ci", v) as lane:
+            product(cb * v + lane, first + cb, lane)
         with code.loop("ct", rest) as lane:
-            product(full, lane)
+            product(full * v + lane, first + full, lane)
+
+    def _scale_weights(self, n: Expr) -> None:
+        """Multiply the weights by the scale of image `n` into the workspace."""
+        code, scale, work = self.code, self.operands.scale, self.operands.workspace
+        if scale is None or work is None:
+            return
+        for strips in self.tiling.groups:
+            start = strips.channel * self.depth
+            with code.loop("p", strips.count * prod(self.spec.kernel)) as p, code.loop("c", self.in_channels) as c:
+                at = start + (p * self.in_channels + c) * strips.width
+                factor = code.let("factor", scale.load(n * (self.in_blocks * self.spec.in_block) + c))
+                for b, width in enumerate(strips.widths):
+                    value = self.operands.weight.load(at + strips.offset(b), width)
+                    work.store(at + strips.offset(b), value * splat(factor, width), width)
+
+    def _scale_input(self) -> None:
+        """Multiply the input by the scale into the workspace."""
+        code, spec, scale, work = self.code, self.spec, self.operands.scale, self.operands.workspace
+        if scale is None or work is None:
+            return
+        v, pixels = spec.in_block, prod(spec.size)
+        with code.loop("b", spec.batch * self.in_blocks) as b:
+            factor = code.let("factor", scale.load(b * v, v))
+            with code.loop("p", pixels) as p:
+                at = (b * pixels + p) * v
+                work.store(at, self.operands.x.load(at, v) * factor, v)

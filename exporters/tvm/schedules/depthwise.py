@@ -20,7 +20,7 @@ MOST_PIXELS = 16
 
 
 def applies(spec: ConvSpec) -> bool:
-    return spec.family == "depthwise" and spec.in_block == spec.out_block
+    return spec.family == "depthwise" and spec.in_block == spec.out_block and not spec.input_scale
 
 
 def pack(spec: ConvSpec, weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
                     with code.loop("r", high - low, low) as r:
                         _row(code, spec, ops, acc, n * blocks + b, b, y, r, run, column)
                     for j, register in enumerate(acc):
-                        ops.store(register.get(), b * v, v, n, y, column + j)
+                        ops.store(register.get(), v, n, b, 1, y, column + j)
     return code, ops.in_order
 
 
