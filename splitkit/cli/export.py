@@ -1,0 +1,61 @@
+"""`splitkit export`."""
+
+from pathlib import Path
+
+import click
+
+from splitkit.cli.console import print_json, stderr
+from splitkit.cli.options import JSON, project_options
+
+
+def _selector(text: str) -> tuple[str, int | None]:
+    name, colon, index = text.partition(":")
+    if colon and not index.isdigit():
+        raise click.BadParameter(f"{text!r}: RUN or RUN:INDEX is expected", param_hint="--split")
+    return name, int(index) if colon else None
+
+
+@click.command("export")
+@project_options
+@click.option("--split", "selector", required=True, metavar="RUN[:INDEX]", help="The run, and the point of its front.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Directory of the bundle.")
+@JSON
+def command(
+    config: Path | None,
+    space: str | None,
+    system: str | None,
+    data: str | None,
+    run: str | None,
+    seed: int | None,
+    selector: str,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Cut a searched network in two, compile both halves, prove them against the whole, write a bundle.
+
+    Without an index the fastest point is taken whose accuracy all of the systems reach.
+
+    \b
+    Example:  splitkit export --split first -o bundle
+              splitkit export --split first:4 -o bundle4
+    """
+    from splitkit.project import Run, load_project
+    from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
+    from splitkit.search import load_result
+
+    name, index = _selector(selector)
+    project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
+    point = pick_point(load_result(Run.of(project).pareto), index)
+    supernet = load_trained(project)
+    dataset = load_data(project, project.load_space(), stderr.print)
+    with stderr.status("extracting") as status:
+        network = finish_network(project, supernet, point.architecture, dataset, status.update)
+        bundle = export_step(project, point, network, dataset, output, say=status.update)
+    if as_json:
+        print_json(bundle.manifest.model_dump(mode="json"))
+    for record in bundle.manifest.verification:
+        stderr.print(
+            f"verified on {record.frames} images with {record.runtime}: scores within {record.scores_error:.1e}, "
+            f"top-1 agreement {record.top1_agreement:.2%}"
+        )
+    stderr.print(f"wrote {bundle.path}: next, splitkit bench {bundle.path}")

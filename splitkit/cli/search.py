@@ -1,0 +1,66 @@
+"""`splitkit search`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from splitkit.cli.console import print_json, stderr
+from splitkit.cli.options import JSON, project_options
+
+if TYPE_CHECKING:
+    from splitkit.search.run import Progress as SearchProgress
+
+
+@click.command("search")
+@project_options
+@click.option("--feedback-rounds", type=click.IntRange(min=0), help="Rounds of measuring what was found.")
+@click.option("--replay", is_flag=True, help="Repeat a search from its journal: nothing is scored or measured.")
+@JSON
+def command(
+    config: Path | None,
+    space: str | None,
+    system: str | None,
+    data: str | None,
+    run: str | None,
+    seed: int | None,
+    feedback_rounds: int | None,
+    replay: bool,
+    as_json: bool,
+) -> None:
+    """Search architecture, split and compression together; writes runs/NAME/pareto.json.
+
+    \b
+    Example:  splitkit search --feedback-rounds 3
+    """
+    from splitkit.project import Run, load_project
+    from splitkit.project.steps import load_data, load_trained, search_step, trained_evaluator
+    from splitkit.report.tables import front_table
+
+    project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
+    supernet = load_trained(project)
+    evaluator = trained_evaluator(project, supernet, load_data(project, project.load_space(), stderr.print))
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
+        task = bar.add_task("searching", total=None)
+
+        def show(state: "SearchProgress") -> None:
+            bar.update(
+                task,
+                description=f"round {state.round}, {state.system}: generation {state.generation}/{state.generations}, "
+                f"{state.evaluated} scored, best {state.best_accuracy:.1%}, fastest {state.fastest_us:.0f} us",
+            )
+
+        result = search_step(
+            project,
+            evaluator,
+            feedback_rounds=feedback_rounds,
+            replay=replay,
+            say=bar.console.print,
+            on_progress=show,
+        )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        stderr.print(front_table(result))
+    stderr.print(f"wrote {Run.of(project).pareto}: next, splitkit export --split {project.run} -o bundle")

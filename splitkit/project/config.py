@@ -1,0 +1,199 @@
+"""`splitkit.toml`: what to search, for which system, on which data. Checked by pydantic; unknown keys are refused."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from splitkit.errors import ConfigError
+from splitkit.profiles import System, load_system
+from splitkit.search.config import Constraints, SearchConfig
+from splitkit.space import SearchSpace, load_space
+
+FILE = "splitkit.toml"
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(_Section):
+    """`source` is `digits`, or a directory with `train/<class>/` and `val/<class>/`."""
+
+    source: str = "digits"
+    workers: Positive | None = None
+
+
+class TrainSection(_Section):
+    """Overrides of the space's own training schedule; what is left out follows it."""
+
+    steps: Positive | None = None
+    batch: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    random_subnetworks: Count | None = None
+    fine_tune_steps: Count | None = None
+    device: str = "auto"
+
+    def overrides(self) -> dict[str, Any]:
+        """The fields of the schedule that are given."""
+        return self.model_dump(exclude_none=True, exclude={"device", "fine_tune_steps"})
+
+
+class SearchSection(_Section):
+    """Budget of the search, per system, and of the feedback that follows it."""
+
+    population: Annotated[int, Field(ge=4)] = 48
+    generations: Positive = 20
+    feedback_rounds: Count = 3
+    measured_per_round: Positive = 4
+    feedback_tolerance: Annotated[float, Field(gt=0)] = 0.05
+
+
+class ConstraintSection(_Section):
+    """Upper limits; the sensor's memory is always one, from its profile."""
+
+    sensor_us: Annotated[float, Field(gt=0)] | None = None
+    total_us: Annotated[float, Field(gt=0)] | None = None
+    payload_bytes: Annotated[float, Field(gt=0)] | None = None
+    sensor_macs: Annotated[float, Field(gt=0)] | None = None
+    total_macs: Annotated[float, Field(gt=0)] | None = None
+
+
+class Project(_Section):
+    """Everything a run depends on. Paths are relative to `root`, the directory of `splitkit.toml`."""
+
+    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "first"
+    seed: Count = 0
+    space: str
+    system: str
+    views: Positive | None = None
+    data: DataSection = DataSection()
+    train: TrainSection = TrainSection()
+    search: SearchSection = SearchSection()
+    constraints: ConstraintSection = ConstraintSection()
+    root: Path = Path()
+
+    def load_space(self) -> SearchSpace:
+        """The search space, for this project's number of views.
+
+        Raises:
+            ConfigError: there is no such space, or its file is malformed.
+        """
+        space = load_space(self._located(self.space))
+        if self.views is None:
+            return space
+        return space.model_copy(update={"input": space.input.model_copy(update={"views": self.views})})
+
+    def load_system(self) -> System:
+        """The system.
+
+        Raises:
+            ConfigError: there is no such system, or its file is malformed.
+        """
+        return load_system(self._located(self.system))
+
+    @property
+    def data_source(self) -> str:
+        """`digits` or the data set's directory."""
+        return self.data.source if self.data.source == "digits" else str(self.root / self.data.source)
+
+    def search_config(self) -> SearchConfig:
+        """Budget of one evolution."""
+        return SearchConfig(population=self.search.population, generations=self.search.generations, seed=self.seed)
+
+    def search_constraints(self, system: System) -> Constraints:
+        """This project's limits, and the sensor's memory."""
+        return Constraints.for_system(system, **self.constraints.model_dump())
+
+    def _located(self, name_or_path: str) -> str:
+        """A preset's name as it is, a file relative to the project."""
+        return str(self.root / name_or_path) if name_or_path.endswith(".toml") else name_or_path
+
+
+def load_project(path: Path | None = None, **overrides: Any) -> Project:
+    """Read `splitkit.toml` (or `path`); `overrides` that are not None replace its fields, as flags do.
+
+    Without a file the overrides must say everything that has no default.
+
+    Raises:
+        ConfigError: no such file, not TOML, or a field that is missing, unknown or out of range.
+    """
+    file = path or Path(FILE)
+    body: dict[str, Any] = {}
+    source = "the command line"
+    if file.exists():
+        source = str(file)
+        try:
+            body = tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{file}: not TOML: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: cannot be read: {error}") from error
+    elif path is not None:
+        raise ConfigError(f"{path}: there is no such file", "splitkit init writes one")
+    body |= {name: value for name, value in overrides.items() if value is not None and name != "data"}
+    if overrides.get("data") is not None:
+        body["data"] = {**body.get("data", {}), "source": overrides["data"]}
+    if "root" in body:
+        raise ConfigError(f"{source}: root: unknown key", f"known: {', '.join(_fields())}")
+    try:
+        return Project.model_validate(body | {"root": file.parent})
+    except ValidationError as error:
+        raise _explained(error, source, file.exists()) from error
+
+
+def _explained(error: ValidationError, source: str, exists: bool) -> ConfigError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"{source}: {where}: unknown key", f"known: {', '.join(_fields(*first['loc'][:-1]))}")
+    if first["type"] == "missing":
+        hint = f'add {where} = "..."' if exists else f"--{where}, or write a {FILE} with `splitkit init`"
+        return ConfigError(f"{source}: {where} is missing", hint)
+    return ConfigError(f"{source}: {where}: {first['msg']}")
+
+
+def _fields(*section: str | int) -> list[str]:
+    model: Any = Project
+    for name in section:
+        model = model.model_fields[str(name)].annotation
+    return [name for name in model.model_fields if name != "root"]
+
+
+TEMPLATE = """\
+# What splitkit searches, for which system, on which data. Flags override what stands here.
+
+run = "{run}"              # results go to runs/{run}/
+seed = 0
+space = "{space}"             # a preset (tiny, cifar, mobile) or a .toml file
+system = "{system}"            # a profile (`splitkit profiles`) or a .toml file
+# views = 2               # sensors, one view each; the space's own number by default
+
+[data]
+source = "{data}"         # "digits" (embedded), or a directory with train/<class>/ and val/<class>/
+
+[train]
+# Left out, each follows the space's own schedule.
+# steps = 600
+# batch = 128
+# learning_rate = 0.006
+# fine_tune_steps = 150   # of a chosen network, when it is exported
+# device = "auto"         # "cpu", "cuda"
+
+[search]
+population = 48           # candidates per generation, for each of: all on sensor, all on aggregator, split
+generations = 20
+feedback_rounds = 3       # rounds of measuring what was found and correcting the predictor
+measured_per_round = 4
+feedback_tolerance = 0.05 # stop when newly measured candidates agree to this
+
+[constraints]
+# The sensor's memory is always a limit, from its profile.
+# sensor_us = 2000.0
+# payload_bytes = 512.0
+# total_us = 5000.0
+"""

@@ -1,0 +1,61 @@
+"""Where a run keeps its results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from splitkit.project.config import Project
+
+
+@dataclass(frozen=True)
+class Run:
+    """Files of `runs/NAME`. The latency table is beside the runs, since measurements serve all of them."""
+
+    directory: Path
+
+    @classmethod
+    def of(cls, project: Project) -> "Run":
+        """The run a project names."""
+        return cls(project.root / "runs" / project.run)
+
+    @property
+    def supernet(self) -> Path:
+        """Checkpoint of `splitkit train`."""
+        return self.directory / "supernet.pt"
+
+    @property
+    def pareto(self) -> Path:
+        """Result of `splitkit search`."""
+        return self.directory / "pareto.json"
+
+    @property
+    def journal(self) -> Path:
+        """What the search asked and was answered."""
+        return self.directory / "search.jsonl"
+
+    @property
+    def snapshot(self) -> Path:
+        """The latency table as it was when the search began: a resumed or replayed search sees the same one."""
+        return self.directory / "search-lut.db"
+
+    @property
+    def unfinished(self) -> Path:
+        """Exists while a search has begun and not ended."""
+        return self.directory / "search-unfinished"
+
+    @property
+    def corrections(self) -> Path:
+        """What measured candidates taught the predictor."""
+        return self.directory / "corrections.json"
+
+    @property
+    def lut(self) -> Path:
+        """The latency table."""
+        return self.directory.parent / "lut.db"
+
+    def bundle(self, name: str) -> Path:
+        """Directory of an exported bundle."""
+        return self.directory / "bundles" / name
+
+    def subnetwork(self, name: str) -> Path:
+        """Checkpoint of an extracted, fine-tuned network."""
+        return self.directory / "networks" / f"{name}.pt"

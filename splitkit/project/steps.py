@@ -1,0 +1,272 @@
+"""The steps of the loop on a run: train, measure kernels, search, export. Each resumes where it was stopped."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splitkit.errors import ConfigError
+from splitkit.project.config import Project
+from splitkit.project.run import Run
+
+if TYPE_CHECKING:
+    from splitkit.bundle import Bundle
+    from splitkit.data import Dataset
+    from splitkit.latency.builder import BuildReport
+    from splitkit.latency.builder import Progress as BuildProgress
+    from splitkit.profiles.schema import Side
+    from splitkit.search import Evaluator, Point, Predictor, SearchResult
+    from splitkit.search.run import Progress as SearchProgress
+    from splitkit.space import Architecture, SearchSpace
+    from splitkit.supernet import SubNetwork, Supernet
+    from splitkit.training.progress import Reporter
+
+Say = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+def load_data(project: Project, space: "SearchSpace", say: Say = silent) -> "Dataset":
+    """The project's data set; files that could not be used are named through `say`.
+
+    Raises:
+        DataError: it is missing, malformed, or has another number of classes than the space.
+    """
+    from splitkit.data import load_dataset
+
+    data = load_dataset(project.data_source, space, project.seed, project.data.workers)
+    for problem in data.problems[:20]:
+        say(f"left out: {problem}")
+    if len(data.problems) > 20:
+        say(f"left out: {len(data.problems) - 20} more files")
+    return data
+
+
+def train_step(
+    project: Project, data: "Dataset", *, resume: bool = False, report: "Reporter | None" = None
+) -> "Supernet":
+    """Train the supernet into the run's checkpoint.
+
+    Raises:
+        ConfigError: there is a checkpoint already and `resume` is false.
+        CheckpointError: the checkpoint to resume is unreadable or of another space or schedule.
+    """
+    from splitkit.training import default_train_config, train
+
+    run, space = Run.of(project), project.load_space()
+    if run.supernet.exists() and not resume:
+        raise ConfigError(f"{run.supernet} exists", "add --resume to go on from it, or choose another --run")
+    config = default_train_config(space).model_copy(update=project.train.overrides() | {"seed": project.seed})
+    run.directory.mkdir(parents=True, exist_ok=True)
+    return train(
+        space, data, config, run.supernet, resume=resume, device=project.train.device, report=report
+    )  # fmt: skip
+
+
+def load_trained(project: Project) -> "Supernet":
+    """The run's supernet.
+
+    Raises:
+        CheckpointError: it is missing, truncated, of another space, or not trained to its end.
+    """
+    from splitkit.errors import CheckpointError
+    from splitkit.training import load_supernet
+
+    run = Run.of(project)
+    trained = load_supernet(run.supernet, project.load_space())
+    if trained.step < trained.config.steps:
+        raise CheckpointError(
+            f"{run.supernet}: trained for {trained.step} of {trained.config.steps} steps",
+            "splitkit train --resume finishes it",
+        )
+    return trained.supernet
+
+
+def bench_step(
+    project: Project, sides: Sequence["Side"], budget_s: float | None, progress: "BuildProgress"
+) -> dict[str, "BuildReport"]:
+    """Measure kernels of the space on the devices of these sides, most useful first, into the latency table."""
+    from splitkit.latency.networks import build_from_space
+    from splitkit.latency.store import LutStore
+
+    run, space, system = Run.of(project), project.load_space(), project.load_system()
+    run.lut.parent.mkdir(parents=True, exist_ok=True)
+    with LutStore(run.lut) as store:
+        return {
+            side: build_from_space(
+                store, space, system, side, budget_s=budget_s, seed=project.seed, progress=progress
+            )
+            for side in sides
+        }  # fmt: skip
+
+
+def search_step(
+    project: Project,
+    evaluator: "Evaluator",
+    *,
+    feedback_rounds: int | None = None,
+    replay: bool = False,
+    say: Say = silent,
+    on_progress: "Callable[[SearchProgress], None]" = lambda progress: None,
+) -> "SearchResult":
+    """Search the run's space for its system and write `pareto.json`.
+
+    Every answer the search pays for is kept as it comes, so that stopped and started again it goes on where it was;
+    `replay` answers from what was kept alone. A search that ended may be run again: it starts from the latency table as
+    it is by then, and asks nothing it knows.
+
+    Raises:
+        ConfigError: the run's journal was made under other conditions, or lacks an answer in a replay.
+        DeviceError: the latency table is empty.
+    """
+    from splitkit.latency.corrections import Corrections
+    from splitkit.latency.measure import measure_architecture
+    from splitkit.latency.measurement import Measurement
+    from splitkit.latency.predictor import SystemPredictor
+    from splitkit.latency.store import LutStore
+    from splitkit.project.admission import refusal
+    from splitkit.search import Feedback, Journal, save_result, search
+
+    run, space, system = Run.of(project), project.load_space(), project.load_system()
+    journal = Journal(run.journal, _conditions(project, run), replay=replay)
+    if not replay and not (run.unfinished.exists() and run.snapshot.exists()):
+        with LutStore(run.lut) as store:
+            store.backup(run.snapshot)
+        run.unfinished.touch()
+    rounds = project.search.feedback_rounds if feedback_rounds is None else feedback_rounds
+    with LutStore(run.snapshot) as store:
+        predictor = SystemPredictor(space, system, store)
+
+        def refit(measurements: Sequence[Measurement]) -> "Predictor":
+            corrections = Corrections.fit(predictor, measurements)
+            _write_json(run.corrections, corrections.to_json())
+            return predictor.with_corrections(corrections)
+
+        def measure(architecture: "Architecture") -> Measurement:
+            say(f"measuring {architecture}")
+            return measure_architecture(space, system, architecture)
+
+        result = search(
+            space,
+            system,
+            predictor,
+            evaluator,
+            project.search_config(),
+            constraints=project.search_constraints(system),
+            feedback=Feedback(
+                measure=measure,
+                load=Measurement.from_json,
+                refit=refit,
+                rounds=rounds,
+                tolerance=project.search.feedback_tolerance,
+                per_round=project.search.measured_per_round,
+            ),
+            admissible=partial(refusal, space, system),
+            journal=journal,
+            on_progress=on_progress,
+        )
+    save_result(result, run.pareto)
+    run.unfinished.unlink(missing_ok=True)
+    return result
+
+
+def trained_evaluator(project: Project, supernet: "Supernet", data: "Dataset") -> "Evaluator":
+    """Scores architectures with the run's supernet on the search slice of the training set."""
+    from splitkit.training.evaluation import SupernetEvaluator, calibration_images
+
+    return SupernetEvaluator(supernet, data.search, calibration_images(data.train, seed=project.seed))
+
+
+def finish_network(
+    project: Project, supernet: "Supernet", architecture: "Architecture", data: "Dataset", say: Say = silent
+) -> "SubNetwork":
+    """Extract an architecture and fine-tune it on all training images, the search slice included.
+
+    The largest sub-network of the same placement teaches.
+    """
+    from splitkit.supernet import extract
+    from splitkit.training import default_fine_tune_config, fine_tune
+    from splitkit.training.evaluation import calibration_images
+
+    calibration = calibration_images(data.train, seed=project.seed)
+    network = extract(supernet, architecture, calibration)
+    config = default_fine_tune_config(project.load_space()).model_copy(update={"seed": project.seed})
+    if project.train.fine_tune_steps is not None:
+        config = config.model_copy(update={"steps": project.train.fine_tune_steps})
+    if config.steps == 0:
+        return network
+    say(f"fine-tuning {architecture}")
+    return fine_tune(network, data.train.joined(data.search), data.augmentation, config)
+
+
+def export_step(
+    project: Project,
+    point: "Point",
+    network: "SubNetwork",
+    data: "Dataset",
+    directory: Path,
+    *,
+    say: Say = silent,
+) -> "Bundle":
+    """Export, compile and verify one point of a front; its test accuracy is measured here, once, and kept.
+
+    Raises:
+        BundleError: `directory` exists and is not a bundle.
+        VerificationError: a half does not compute what the unsplit network does.
+    """
+    from splitkit.export import export_bundle
+    from splitkit.training.evaluation import score_subnetwork
+
+    predicted = {
+        "search_accuracy": point.accuracy,
+        "test_accuracy": score_subnetwork(network, data.test),
+        "sensor_us": point.sensor_us,
+        "link_us": point.link_us,
+        "aggregator_us": point.aggregator_us,
+        "total_us": point.total_us,
+    }
+    images = data.search.images[:256].numpy()
+    return export_bundle(network, project.load_system(), images, directory, predicted=predicted, progress=say)
+
+
+def pick_point(result: "SearchResult", index: int | None) -> "Point":
+    """Point `index` of a search result, or by default the fastest one that is as accurate as every system can be.
+
+    Raises:
+        ConfigError: there is no such point, or the search found none.
+    """
+    from splitkit.search import fastest_at, reference_accuracy
+
+    if index is not None:
+        if not 0 <= index < len(result.points):
+            raise ConfigError(f"point {index}: the search has points 0 to {len(result.points) - 1}")
+        return result.points[index]
+    reference = reference_accuracy([result.front(name) for name in result.fronts])
+    point = fastest_at(result.merged_front, reference)
+    if point is None:
+        raise ConfigError("the search found nothing within the constraints", "loosen [constraints]")
+    return point
+
+
+def _conditions(project: Project, run: Run) -> dict[str, str]:
+    """What a search's answers depend on: the space, the system, the weights, the data."""
+    return {
+        "space": _digest(project.load_space().model_dump_json().encode()),
+        "system": _digest(project.load_system().model_dump_json().encode()),
+        "supernet": _digest(run.supernet.read_bytes()) if run.supernet.exists() else "none",
+        "data": f"{project.data.source} seed {project.seed}",
+    }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _write_json(path: Path, body: Any) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
