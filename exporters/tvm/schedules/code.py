@@ -54,16 +54,12 @@ def part(vector: Expr, start: int, lanes: int, of: int) -> Expr:
 
 
 def join(vectors: Sequence[Expr], lanes: int) -> Expr:
-    """One vector of several; where they do not fill it, the last lanes repeat the first."""
-    if len(vectors) == 1 and str(vectors[0].ty.dtype) == vector_type(lanes):
+    """One vector of equal parts; where they do not fill it, the first is repeated."""
+    size = int(vectors[0].ty.dtype.lanes)
+    if size == lanes:
         return vectors[0]
-    together = lanes_of(vectors[0]) * len(vectors)
-    return tirx.Shuffle(list(vectors), [tirx.IntImm("int32", i % together) for i in range(lanes)])
-
-
-def lanes_of(vector: Expr) -> int:
-    """Lanes of an expression."""
-    return int(vector.ty.dtype.lanes)
+    filled = [*vectors, *[vectors[0]] * (lanes // size - len(vectors))]
+    return tirx.Shuffle(filled, [tirx.IntImm("int32", i) for i in range(lanes)])
 
 
 class Register:

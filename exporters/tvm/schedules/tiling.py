@@ -9,7 +9,7 @@ row of 49 pixels at most 14 wide becomes 13 + 12 + 12 + 12, so no tile is a rema
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby
 from math import ceil
 
 import numpy as np
@@ -109,7 +109,7 @@ def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: 
     widths = strip_widths(channels, block, machine)
     best: tuple[float, Tiling] | None = None
     for strips in range(1, min(len(widths), MOST_STRIPS) + 1):
-        groups = tuple(_groups(widths, strips))
+        groups = tuple(_groups(widths, ceil(channels / block) * block, strips))
         most = max(1, _pixels_in_registers(strips, widths[0], machine))
         for size in range(1, min(most, row) + 1):
             pixels = balanced(row, size)
@@ -136,14 +136,14 @@ def _tile_cost(pixels: int, widths: tuple[int, ...], depth: int, machine: Machin
     return depth * max(products, pixels + len(widths), IN_FLIGHT) + TILE_START + 3 * products
 
 
-def _groups(widths: tuple[int, ...], strips: int) -> Iterator[Group]:
+def _groups(widths: tuple[int, ...], channels: int, strips: int) -> Iterator[Group]:
+    """Balanced groups; the one that reaches past the last channel stands alone, its stores being cut."""
     pieces = [
         widths[run.start + i * run.size :][: run.size]
         for run in balanced(len(widths), strips)
         for i in range(run.count)
     ]
-    channel = 0
-    for piece, same in groupby(pieces):
-        count = len(list(same))
-        yield Group(piece, channel, count)
-        channel += sum(piece) * count
+    ends = list(accumulate(map(sum, pieces)))
+    for (piece, _), same in groupby(zip(pieces, ends, strict=True), key=lambda each: (each[0], each[1] > channels)):
+        members = list(same)
+        yield Group(piece, members[0][1] - sum(piece), len(members))
