@@ -50,6 +50,11 @@ class TvmSession:
             weights = np.fromfile(artifact.path / WEIGHTS_FILE, np.uint8)
         except Exception as error:
             raise BundleError(f"{artifact.path}: cannot be loaded: {error}", "compile it for this machine") from error
+        if weights.nbytes != artifact.memory.weight_bytes:
+            raise BundleError(
+                f"{artifact.path / WEIGHTS_FILE}: {weights.nbytes} bytes, the artifact states {artifact.memory.weight_bytes}",
+                "export it again",
+            )
         self._module = module
         self._inputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.inputs}
         self._outputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.outputs}
