@@ -87,7 +87,7 @@ def build_from_space(
             for graph_side in cover.sides:
                 operators = network.operators(graph_side)
                 if operators:
-                    directory = Path(workdir) / "network"
+                    directory = Path(workdir) / f"{measured}-{graph_side}"  # a path loaded once is not loaded anew
                     artifact = compile_for(device, profile.exporter, operators, directory)
                     session.watch(artifact.kernels)
                     timed, drift = session.steady(lambda: time_artifact(artifact, device))  # noqa: B023
