@@ -2,35 +2,35 @@
 
 import select
 import socket
-import time
 from typing import Self
 
 from splitkit.errors import LinkError
+from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
 from splitkit.runtime.wire import HEADER_BYTES, Message, decode, encode, rank_of
-
-POLL_S = 0.05
-"""How long a receiver polls before it sleeps: waking up costs more than what is measured."""
 
 
 class Connection:
     """One peer. `name` is how it is called in errors: `view 1`, `the aggregator`."""
 
-    def __init__(self, peer: socket.socket, name: str, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, peer: socket.socket, name: str, timeout_s: float = 30.0, patience: Patience = OWN_PROCESSOR
+    ) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.setblocking(True)
         self.socket = peer
         self.name = name
         self.timeout_s = timeout_s
+        self._poll_ns = patience.poll_ns
 
     @classmethod
-    def to(cls, host: str, port: int, name: str, timeout_s: float = 30.0) -> Self:
+    def to(cls, host: str, port: int, name: str, timeout_s: float = 30.0, patience: Patience = OWN_PROCESSOR) -> Self:
         """Connect.
 
         Raises:
             LinkError: nobody listens there.
         """
         try:
-            return cls(socket.create_connection((host, port), timeout=timeout_s), name, timeout_s)
+            return cls(socket.create_connection((host, port), timeout=timeout_s), name, timeout_s, patience)
         except OSError as error:
             raise LinkError(
                 f"{host}:{port}: cannot connect to {name}: {error.strerror or error}", "start the aggregator first"
@@ -76,12 +76,12 @@ class Connection:
         """Exactly `size` bytes."""
         buffer = bytearray(size)
         view, got = memoryview(buffer), 0
-        started = time.monotonic()
+        started_ns = now_ns()
         while got < size:
             try:
                 n = self.socket.recv_into(view[got:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                self._wait(started, got, size, what)
+                self._wait(started_ns, got, size, what)
                 continue
             except OSError as error:
                 raise LinkError(f"gone: {error.strerror or error}") from error
@@ -91,9 +91,9 @@ class Connection:
             got += n
         return buffer
 
-    def _wait(self, started: float, got: int, size: int, what: str) -> None:
-        waited = time.monotonic() - started
-        if waited > self.timeout_s:
+    def _wait(self, started_ns: int, got: int, size: int, what: str) -> None:
+        waited_ns = now_ns() - started_ns
+        if waited_ns > self.timeout_s * 1e9:
             raise LinkError(f"silent for {self.timeout_s:g} s while {what} was due ({got} of {size} bytes)")
-        if waited > POLL_S:
+        if waited_ns > self._poll_ns:
             select.select([self.socket], [], [], min(1.0, self.timeout_s))

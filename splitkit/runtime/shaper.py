@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from splitkit.profiles.schema import LinkProfile
-
-from splitkit.runtime.clock import now_ns, wait_until
+from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
 
 try:
     import fcntl
@@ -35,12 +34,12 @@ class SharedLink:
             os.ftruncate(self._file, _FREE_AT.size)
         self._memory = mmap.mmap(self._file, _FREE_AT.size)
 
-    def reserve(self, duration_ns: int) -> int:
-        """Take the link for `duration_ns` as soon as it is free; returns when that begins."""
+    def reserve(self, earliest_ns: int, duration_ns: int) -> int:
+        """Take the link for `duration_ns` from `earliest_ns` on or as soon as it is free; returns when that begins."""
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            begin = max(now_ns(), _FREE_AT.unpack_from(self._memory)[0])
+            begin = max(earliest_ns, _FREE_AT.unpack_from(self._memory)[0])
             _FREE_AT.pack_into(self._memory, 0, begin + duration_ns)
         finally:
             if fcntl is not None:
@@ -50,7 +49,9 @@ class SharedLink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._memory.close()
         os.close(self._file)
 
@@ -62,19 +63,23 @@ class ShapedLink:
     no earlier than the link would have carried them.
     """
 
-    def __init__(self, profile: LinkProfile, shared: SharedLink | None = None) -> None:
+    def __init__(
+        self, profile: LinkProfile, shared: SharedLink | None = None, patience: Patience = OWN_PROCESSOR
+    ) -> None:
         self.profile = profile
+        self._wait_until = patience.wait_until
         self._shared = shared
         self._ns_per_byte = 1e9 / profile.bandwidth_bytes_per_s
         self._overhead_ns = profile.overhead_us * 1e3
 
-    def send(self, peer: socket.socket, header: bytes, payload: memoryview) -> None:
-        """Send one message; returns when its last byte has left."""
+    def send(self, peer: socket.socket, header: bytes, payload: memoryview, ready_ns: int | None = None) -> None:
+        """Send one message that was ready at `ready_ns` (left out: now); returns when its last byte has left."""
+        ready_ns = now_ns() if ready_ns is None else ready_ns
         duration = round(self._overhead_ns + len(payload) * self._ns_per_byte)
-        begin = now_ns() if self._shared is None else self._shared.reserve(duration)
-        wait_until(begin + round(self._overhead_ns))
+        begin = ready_ns if self._shared is None else self._shared.reserve(ready_ns, duration)
+        self._wait_until(begin + round(self._overhead_ns))
         peer.sendall(header)
         for first in range(0, len(payload), BURST_BYTES):
             burst = payload[first : first + BURST_BYTES]
-            wait_until(begin + round(self._overhead_ns + (first + len(burst)) * self._ns_per_byte))
+            self._wait_until(begin + round(self._overhead_ns + (first + len(burst)) * self._ns_per_byte))
             peer.sendall(burst)

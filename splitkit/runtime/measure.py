@@ -1,0 +1,157 @@
+"""Run a bundle as processes on this machine, over a rate-shaped socket, and time every stage."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.bundle import Bundle
+from splitkit.errors import LinkError
+from splitkit.runtime.stage import Stage
+
+WARM_UP_FRAMES = 10
+
+Samples = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SystemMeasurement:
+    """Latency of each stage and of the whole, per frame, in us, shape (frames,). Stages add up to the total.
+
+    Attributes:
+        sensor_us: image taken to computed, the slowest view.
+        link_us: from there to the last view's arrival.
+        aggregator_us: from there to the scores.
+        total_us: image taken (the earliest view) to the scores, on one clock.
+        sensor_label, aggregator_label: what the stage's time is: measured, emulated or analytical.
+        predicted: figures the bundle was exported with.
+        scores_error: largest relative difference from the unsplit network's scores.
+        top1_agreement: fraction of frames with its class.
+    """
+
+    sensor_us: Samples
+    link_us: Samples
+    aggregator_us: Samples
+    total_us: Samples
+    sensor_label: str
+    aggregator_label: str
+    predicted: Mapping[str, float]
+    scores_error: float
+    top1_agreement: float
+
+    def medians(self) -> dict[str, float]:
+        """Median of each stage and of the total, in us."""
+        return {name: float(np.median(getattr(self, name))) for name in STAGES}
+
+    def to_json(self) -> dict[str, Any]:
+        """Medians, labels, prediction and all samples."""
+        return {
+            **self.medians(),
+            "labels": {"sensor": self.sensor_label, "link": "rate-shaped socket", "aggregator": self.aggregator_label},
+            "predicted": dict(self.predicted),
+            "scores_error": self.scores_error,
+            "top1_agreement": self.top1_agreement,
+            "samples": {name: [round(float(x), 2) for x in getattr(self, name)] for name in STAGES},
+        }
+
+
+STAGES = ("sensor_us", "link_us", "aggregator_us", "total_us")
+
+
+def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) -> SystemMeasurement:
+    """Start the aggregator and one process per view, run `frames` frames after warm-up, and collect the times.
+
+    One frame is under way at a time: latency, not throughput. Sensors share one link if the system's link is shared.
+
+    Raises:
+        LinkError: a process failed or stayed silent; the message is the one it printed.
+        BundleError: the compiled halves cannot be loaded here.
+    """
+    with tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
+        records = _run_processes(bundle, frames + WARM_UP_FRAMES, Path(scratch), timeout_s)[WARM_UP_FRAMES:]
+    captured = np.array([r["captured_ns"] for r in records])
+    sent = np.array([r["sent_ns"] for r in records])
+    received = np.array([r["received_ns"] for r in records])
+    result = np.array([r["result_ns"] for r in records])
+    start, computed = captured.min(axis=1), sent.max(axis=1)
+    images, reference = bundle.sample()
+    expected = reference[[r["frame"] % len(images) for r in records]].astype(np.float64)
+    scores = np.array([r["scores"] for r in records])
+    return SystemMeasurement(
+        sensor_us=(computed - start) / 1e3,
+        link_us=(received - computed) / 1e3,
+        aggregator_us=(result - received) / 1e3,
+        total_us=(result - start) / 1e3,
+        sensor_label=Stage.of(bundle, "sensor").label,
+        aggregator_label=Stage.of(bundle, "aggregator").label,
+        predicted=bundle.manifest.predicted,
+        scores_error=float(np.abs(scores - expected).max() / np.abs(expected).max()),
+        top1_agreement=float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))),
+    )
+
+
+def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float) -> list[dict[str, Any]]:
+    """The aggregator's records of all frames."""
+    records, path = scratch / "records.json", str(bundle.path)
+    timeout = ["--timeout", str(timeout_s)]
+    aggregator = _start(
+        "aggregator", [path, "--listen", "127.0.0.1:0", "--frames", str(frames), "--records", str(records), *timeout]
+    )
+    processes = {"aggregator": aggregator}
+    try:
+        assert aggregator.stdout is not None
+        line = aggregator.stdout.readline()
+        if line.startswith("listening on "):
+            where = line.removeprefix("listening on ").strip()
+            shared = ["--shared-link", str(scratch / "link")] if bundle.manifest.system.link.shared else []
+            for view in range(bundle.manifest.views):
+                processes[f"sensor {view}"] = _start(
+                    "sensor", [path, "--connect", where, "--view", str(view), *shared, *timeout]
+                )
+        _wait(processes, frames, timeout_s)
+        return list(json.loads(records.read_text()))
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def _start(program: str, arguments: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"splitkit.runtime.{program}", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait(processes: Mapping[str, subprocess.Popen[str]], frames: int, timeout_s: float) -> None:
+    """Wait for every process to end well.
+
+    Raises:
+        LinkError: one of them did not.
+    """
+    deadline = time.monotonic() + timeout_s + frames * 1.0
+    while any(process.poll() is None for process in processes.values()):
+        failed = [name for name, process in processes.items() if process.poll() not in (None, 0)]
+        if failed:
+            time.sleep(0.2)  # the failure spreads: let the process where it began say so as well
+            break
+        if time.monotonic() > deadline:
+            silent = next(name for name, process in processes.items() if process.poll() is None)
+            raise LinkError(f"the {silent} process did not end in time")
+        time.sleep(0.01)
+    messages: list[str] = []
+    for name, process in processes.items():
+        if process.poll() not in (None, 0):
+            assert process.stderr is not None
+            lines = process.stderr.read().strip().splitlines()
+            text = lines[-1].removeprefix("error: ") if lines else f"exit code {process.returncode}"
+            messages.append(f"{name}: {text}")
+    if messages:
+        raise LinkError("; ".join(messages))

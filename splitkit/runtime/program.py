@@ -1,0 +1,27 @@
+"""What the sensor's and the aggregator's programs share: addresses, and errors in one line."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from splitkit.errors import SplitkitError
+
+
+def address(text: str) -> tuple[str, int]:
+    """`host:port` as argparse's `type`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def run_program(main: Callable[[], None]) -> int:
+    """Run `main`; a user's mistake becomes one line on stderr and its exit code."""
+    try:
+        main()
+    except SplitkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -1,0 +1,77 @@
+"""One half as a stage of the running system: computes on this machine, takes as long as the hardware it stands for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitkit.bundle import Bundle
+from splitkit.devices.registry import get_device
+from splitkit.exporters.protocol import Session
+from splitkit.exporters.registry import get_exporter
+from splitkit.profiles.schema import Side
+from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
+
+EMULATION_RUNS = 3
+"""Runs from whose median an emulated stage takes its time."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A half, and how its time comes about.
+
+    Attributes:
+        session: the compiled half; None where that side computes nothing.
+        time_scale: above 1, the stage lasts this many times the compiled graph's run time here. The graph is timed
+            anew for every frame, on its input, staged; what Python adds around it is not magnified.
+        fixed_us: for a modelled device, how long the stage lasts whatever happens here, unless here is slower.
+        label: how its time must be labelled: `measured`, `measured x8 (emulated slower core)`, `analytical`.
+    """
+
+    session: Session | None
+    input_name: str
+    output_name: str
+    time_scale: float
+    fixed_us: float | None
+    label: str
+    patience: Patience = OWN_PROCESSOR
+
+    @classmethod
+    def of(cls, bundle: Bundle, side: Side, patience: Patience = OWN_PROCESSOR) -> "Stage":
+        """The stage of one side of a bundle, compiled half loaded.
+
+        Raises:
+            BundleError: the compiled half cannot be loaded here.
+            DeviceError: the system's device is not usable here.
+        """
+        artifact = bundle.artifact(side)
+        profile = bundle.manifest.system.device(side)
+        if artifact is None:
+            return cls(None, "", "", 1.0, None, "nothing to compute", patience)
+        device = get_device(profile)
+        analytical = profile.kind == "analytical"
+        return cls(
+            session=get_exporter(artifact.exporter).load(artifact),
+            input_name=artifact.inputs[0].name,
+            output_name=artifact.outputs[0].name,
+            time_scale=1.0 if analytical else profile.time_scale,
+            fixed_us=device.time_graph(artifact, 1).median_us if analytical else None,
+            label=device.label(),
+            patience=patience,
+        )
+
+    def run(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Compute, and return when the stage's time is over. Without a session the input is the output."""
+        if self.session is None:
+            return array
+        start = now_ns()
+        result = self.session.run({self.input_name: array})[self.output_name]
+        if self.fixed_us is not None:
+            self.patience.wait_until(start + round(self.fixed_us * 1e3))
+        elif self.time_scale > 1.0:
+            # Timing again and again must itself fit into the emulated time.
+            runs = EMULATION_RUNS if self.time_scale > 2 * EMULATION_RUNS else 1
+            duration = float(np.median(self.session.time_ns(runs)))
+            self.patience.wait_until(start + round(duration * self.time_scale))
+        return result
