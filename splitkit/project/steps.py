@@ -143,7 +143,7 @@ def search_step(
 
         def refit(measurements: Sequence[Measurement]) -> "Predictor":
             corrections = Corrections.fit(predictor, measurements)
-            _write_json(run.corrections, corrections.to_json())
+            write_json(run.corrections, corrections.to_json())
             return predictor.with_corrections(corrections)
 
         def measure(architecture: "Architecture") -> Measurement:
@@ -266,7 +266,8 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _write_json(path: Path, body: Any) -> None:
+def write_json(path: Path, body: Any) -> None:
+    """Write a JSON file, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)

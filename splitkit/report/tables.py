@@ -1,7 +1,11 @@
 """Tables for people: fronts, and measured beside predicted."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.table import Table
 
+from splitkit.runtime.measure import SystemMeasurement
 from splitkit.search.result import SearchResult
 
 
@@ -24,4 +28,43 @@ def front_table(result: SearchResult) -> Table:
             str(point.peak_sensor_bytes),
             f"{point.throughput_per_s:.0f}",
         )
+    return table
+
+
+def stage_table(measured: SystemMeasurement) -> Table:
+    """Stages of a running bundle beside their prediction."""
+    medians = measured.medians()
+    labels = {"sensor_us": measured.sensor_label, "link_us": "rate-shaped socket"}
+    labels |= {"aggregator_us": measured.aggregator_label, "total_us": "sensor to result"}
+    table = Table(title=f"{len(measured.total_us)} frames, medians")
+    for column in ("stage", "measured us", "predicted us", "error", "what it is"):
+        table.add_column(column, justify="left" if column in ("stage", "what it is") else "right")
+    for stage, us in medians.items():
+        predicted = measured.predicted.get(stage)
+        error = "" if not predicted else f"{predicted / us - 1:+.1%}" if us else ""
+        shown = "" if predicted is None else f"{predicted:.0f}"
+        table.add_row(stage.removesuffix("_us"), f"{us:.0f}", shown, error, labels[stage])
+    return table
+
+
+def demo_table(summary: Mapping[str, Any]) -> Table:
+    """The three systems of `summary.json` side by side."""
+    table = Table(title=f"{summary['space']} on {summary['system']}, one frame")
+    columns = (
+        ("test accuracy", "test_accuracy", "{:.2%}"),
+        ("predicted total us", "predicted_total_us", "{:.0f}"),
+        ("measured total us", "measured_total_us", "{:.0f}"),
+        ("  sensor", "sensor_us", "{:.0f}"),
+        ("  link", "link_us", "{:.0f}"),
+        ("  aggregator", "aggregator_us", "{:.0f}"),
+        ("payload bytes", "payload_bytes", "{}"),
+        ("peak sensor bytes", "peak_sensor_bytes", "{}"),
+    )
+    table.add_column("")
+    for name in summary["systems"]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for title, field, form in columns:
+        table.add_row(title, *(form.format(system[field]) for system in summary["systems"].values()))
+    labels = next(iter(summary["systems"].values()), {}).get("labels", {})
+    table.caption = ", ".join(f"{part}: {label}" for part, label in labels.items())
     return table

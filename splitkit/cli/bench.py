@@ -1,0 +1,97 @@
+"""`splitkit bench`."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from splitkit.cli.console import print_json, stderr
+from splitkit.cli.options import JSON, project_options
+
+if TYPE_CHECKING:
+    from splitkit.latency.builder import BuildProgress
+    from splitkit.profiles.schema import Side
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match:
+        raise click.BadParameter(f"{text!r}: a number with s, m or h is expected, such as 20m")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+@click.command("bench")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--target", type=click.Choice(["sensor", "aggregator"]), help="Measure kernels on this part of the system."
+)
+@click.option("--budget", callback=_seconds, metavar="TIME", help="Stop measuring kernels after 90s, 20m, 2h, ...")
+@click.option(
+    "--frames", type=click.IntRange(min=10), default=100, show_default=True, help="Frames to run of a bundle."
+)
+@project_options
+@JSON
+def command(
+    bundle: Path | None,
+    target: "Side | None",
+    budget: float | None,
+    frames: int,
+    config: Path | None,
+    space: str | None,
+    system: str | None,
+    data: str | None,
+    run: str | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Measure kernels on a target, or a bundle as two processes over its link.
+
+    \b
+    Example:  splitkit bench --target sensor --budget 20m
+              splitkit bench bundle
+    """
+    if (bundle is None) == (target is None):
+        raise click.UsageError("name either a bundle or --target sensor|aggregator")
+    if bundle is not None:
+        _bench_bundle(bundle, frames, as_json)
+        return
+    from splitkit.project import Run, load_project
+    from splitkit.project.steps import bench_step
+
+    assert target is not None
+    project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr) as bar:
+        task = bar.add_task(f"measuring units for {target}", total=None)
+
+        def show(state: "BuildProgress") -> None:
+            bar.update(task, completed=state.known, total=state.wanted)
+
+        report = bench_step(project, (target,), budget, show)[target]
+    stderr.print(
+        f"{report.measured} kernels measured in {report.seconds:.0f} s, {report.reused} known before, "
+        f"{report.missing} units not covered, {report.flagged} measurements under drift"
+    )
+    stderr.print(f"wrote {Run.of(project).lut}: next, splitkit search")
+    if as_json:
+        print_json({"schema_version": 1, "target": target, **report.__dict__})
+
+
+def _bench_bundle(path: Path, frames: int, as_json: bool) -> None:
+    from splitkit.bundle import load_bundle
+    from splitkit.report.tables import stage_table
+    from splitkit.runtime.measure import measure_bundle
+
+    bundle = load_bundle(path)
+    with stderr.status(f"running {frames} frames"):
+        measured = measure_bundle(bundle, frames)
+    if as_json:
+        print_json({"schema_version": 1, "bundle": bundle.id, **measured.to_json()})
+    else:
+        stderr.print(stage_table(measured))
