@@ -18,7 +18,14 @@ PARALLEL_ELEMENTS = 1 << 17
 """Chains shorter than this stay on one thread."""
 
 _BINARY = {"add": tirx.Add, "sub": tirx.Sub, "mul": tirx.Mul, "div": tirx.Div, "max": tirx.Max, "min": tirx.Min}
-_INTRINSIC = {"sqrt": "llvm.sqrt", "floor": "llvm.floor", "ceil": "llvm.ceil", "round": "llvm.rint", "abs": "llvm.fabs", "log": "llvm.log"}  # fmt: skip
+_INTRINSIC = {
+    "sqrt": "llvm.sqrt",
+    "floor": "llvm.floor",
+    "ceil": "llvm.ceil",
+    "round": "llvm.rint",
+    "abs": "llvm.fabs",
+    "log": "llvm.log",
+}
 _ACTIVATIONS = frozenset(
     {"relu", "clip", "hard_swish", "hard_sigmoid", "swish", "sigmoid", "tanh", "gelu", "leaky_relu"}
 )

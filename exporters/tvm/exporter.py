@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from splitkit.exporters.tvm.machine import Machine
     from splitkit.exporters.tvm.program import Call, Program
 
+OBJECT_FILE = "model.o"
+"""What is left in the artifact where there are no shared libraries: bare-metal targets link it into their firmware."""
 SCHEDULES = "s1"
 """Changes with the code that the schedules generate."""
 
@@ -33,7 +35,7 @@ class TvmExporter:
         self.version = f"tvm-{version('apache-tvm')}/{SCHEDULES}"
 
     def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
-        """Compile `model` into `directory`: `model.so`, `weights.bin` and `artifact.json`.
+        """Compile `model` into `directory`: `model.so` (bare metal: `model.o`), `weights.bin` and `artifact.json`.
 
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
@@ -107,18 +109,20 @@ class TvmExporter:
         stages: "Stages",
         fallback: dict[str, int],
     ) -> Artifact:
-        from splitkit.exporters.tvm.link import link_shared
-        from splitkit.exporters.tvm.module import ARENA, build_module, generate
+        from splitkit.exporters.tvm.link import has_shared_libraries, link_shared
+        from splitkit.exporters.tvm.module import ARENA, build_module, entries, generate
 
         directory.mkdir(parents=True, exist_ok=True)
         with stages("lower"):
             module = build_module(build.kernels, build.labels, build.calls, [*inputs, *outputs], build.sizes, machine)
         with stages("codegen"):
             library = generate(module, machine)
-            library.write_to_file(str(directory / "model.o"), "o")
-        with stages("link"):
-            link_shared([directory / "model.o"], directory / LIBRARY_FILE, target.spec.get("mtriple"))
-            (directory / "model.o").unlink()
+            library.write_to_file(str(directory / OBJECT_FILE), "o")
+        triple = target.spec.get("mtriple")
+        if has_shared_libraries(triple):
+            with stages("link"):
+                link_shared([directory / OBJECT_FILE], directory / LIBRARY_FILE, triple)
+            (directory / OBJECT_FILE).unlink()
         build.weights.tofile(directory / WEIGHTS_FILE)
         memory = _memory(build, inputs, outputs)
         report = {
@@ -129,6 +133,7 @@ class TvmExporter:
             "fallback": fallback,
             "arena_bytes": int(build.sizes[ARENA]),
             "fill": build.fill,
+            "entries": entries(machine),
         }
         artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, kernels, memory, report)
         artifact.save()

@@ -79,17 +79,29 @@ def _edges(graph: Graph, nodes: Sequence[Node]) -> tuple[tuple[str, ...], tuple[
 
 
 def _submodel(graph: Graph, nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str]) -> "onnx.ModelProto":
+    """The nodes as a model. Tensors are renamed by place: names end up in functions, whose text is the kernel's key."""
+    names = {"": ""}
+
+    def place(name: str) -> str:
+        return names.setdefault(name, f"t{len(names)}")
+
     def info(name: str) -> "onnx.ValueInfoProto":
         type_ = graph.types[name]
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(type_.dtype)), type_.shape)
+        dtype = helper.np_dtype_to_tensor_dtype(np.dtype(type_.dtype))
+        return helper.make_tensor_value_info(place(name), dtype, type_.shape)
 
+    protos = [to_proto(n) for n in nodes]
+    for i, proto in enumerate(protos):
+        proto.name = f"n{i}"
+        proto.input[:] = [place(name) for name in proto.input]
+        proto.output[:] = [place(name) for name in proto.output]
     used = dict.fromkeys(i for n in nodes for i in n.inputs if i in graph.constants)
     body = helper.make_graph(
-        [to_proto(n) for n in nodes],
+        protos,
         "fallback",
         [info(n) for n in inputs],
         [info(n) for n in outputs],
-        [numpy_helper.from_array(graph.constants[n], n) for n in used],
+        [numpy_helper.from_array(graph.constants[n], place(n)) for n in used],
     )
     opsets = [helper.make_opsetid(d, v) for d, v in graph.opsets.items()]
     return helper.make_model(body, opset_imports=opsets)

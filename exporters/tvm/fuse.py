@@ -1,7 +1,7 @@
 """Which operators run together: a layer with its epilogue, a chain of point-wise operators, a run without schedules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from splitkit.exporters.tvm.activations import activation_of
 from splitkit.exporters.tvm.graph import Array, Graph, Node
@@ -26,7 +26,7 @@ class Group:
     data: str = ""
     scale: str | None = None
     residual: str | None = None
-    epilogue: Epilogue = Epilogue()
+    epilogue: Epilogue = field(default_factory=Epilogue)
 
 
 def fuse(graph: Graph) -> list[Group]:
@@ -227,7 +227,7 @@ def channel_ranges(node: Node, graph: Graph) -> list[tuple[int, int]]:
     shape = graph.types[node.inputs[0]].shape
     constants = graph.constants
     if node.op == "Split":
-        axis, sizes = node.attrs.get("axis", 0) % len(shape), []
+        axis = node.attrs.get("axis", 0) % len(shape)
         sizes = [graph.types[o].shape[axis] for o in node.outputs]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         ranges = [(s, s + n) for s, n in zip(starts, sizes, strict=True)]
@@ -239,7 +239,7 @@ def channel_ranges(node: Node, graph: Graph) -> list[tuple[int, int]]:
         steps = constants[node.inputs[4]].reshape(-1) if len(node.inputs) > 4 and node.inputs[4] else [1]
         if len(start) != 1 or steps[0] != 1:
             return []
-        axis = int(list(axes)[0]) % len(shape)
+        axis = int(next(iter(axes))) % len(shape)
         a, b, _ = slice(int(start[0]), int(stop[0])).indices(shape[axis])
         ranges = [(a, b)]
     return ranges if all(d == 1 for d in shape[:axis]) else []

@@ -10,6 +10,11 @@ from pathlib import Path
 from splitkit.errors import ToolchainError
 
 
+def has_shared_libraries(triple: str | None) -> bool:
+    """Whether a target has an operating system that loads libraries: `thumbv7em-none-eabihf` has none."""
+    return triple is None or "none" not in triple.split("-")
+
+
 def link_shared(objects: list[Path], library: Path, triple: str | None) -> None:
     """Link `objects` into `library` for `triple` (None: this machine).
 

@@ -16,7 +16,7 @@ from splitkit.exporters.tvm.spec import AnySpec, ElementwiseSpec, FallbackSpec
 
 @dataclass(frozen=True)
 class KernelFunction:
-    """A private function on raw pointers in lowered form: operands in order, then a workspace pointer if it needs one."""
+    """A private function on raw pointers in lowered form: operands in order, then a workspace if it needs one."""
 
     func: Any
     workspace_bytes: int

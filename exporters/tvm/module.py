@@ -1,8 +1,9 @@
 """One module out of kernels and a call list: every kernel an internal function, called by generated entries.
 
 The entries call kernels directly at fixed offsets of the arena and the constants: no virtual machine, no packed calls.
-`run` is what a user calls; `run_profiled` does the same and also writes the cycle counter before the first kernel and
-after every one.
+`run` is what a user calls. `run_profiled` does the same and also writes the cycle counter before the first kernel and
+after every one; where a program may not read that counter (it traps on Arm) there is `run_one` instead, which runs one
+kernel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from splitkit.exporters.tvm.machine import Machine
 
 ENTRY = "run"
 PROFILED_ENTRY = "run_profiled"
+SINGLE_ENTRY = "run_one"
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ def build_module(
 ) -> Any:
     """The lowered `tvm.IRModule`.
 
-    `tensors` are the caller's buffers in the order in which the entries take them; after them come the weights and the arena
-    as uint8 tensors of `sizes` bytes, and for `run_profiled` an int64 tensor of len(calls) + 1.
+    `tensors` are the caller's buffers in the order in which the entries take them; after them come the weights and
+    the arena as uint8 tensors of `sizes` bytes, for `run_profiled` also an int64 tensor of len(calls) + 1, for
+    `run_one` the call's number, an int32.
     """
     import tvm
     from tvm import tirx
@@ -56,13 +59,24 @@ def build_module(
 
     names = [GlobalVar(label) for label in labels]
     functions: dict[Any, Any] = {n: k.func for n, k in zip(names, kernels, strict=True)}
-    for entry, profiled in ((ENTRY, False), (PROFILED_ENTRY, True)):
-        func = _entry(names, calls, tensors, sizes, profiled)
+    for entry in entries(machine):
+        func = _entry(entry, names, calls, tensors, sizes)
         functions[GlobalVar(entry)] = func.with_attr("global_symbol", entry)
     x = tirx.transform
     bind = x.BindTarget(machine.target.with_host(machine.target))
     passes = [bind, x.SplitHostDevice(), x.MakePackedAPI(), x.LowerTVMBuiltin(), x.LowerIntrin()]
     return tvm.ir.transform.Sequential(passes)(tvm.IRModule(functions))
+
+
+def entries(machine: Machine) -> list[str]:
+    """Names of the entries a library for this target has."""
+    return [ENTRY, PROFILED_ENTRY if has_cycle_counter(machine) else SINGLE_ENTRY]
+
+
+def has_cycle_counter(machine: Machine) -> bool:
+    """Whether a program may read a counter of constant rate: on x86 it may."""
+    triple = str(machine.target.attrs.get("mtriple", ""))
+    return triple.split("-")[0] in ("x86_64", "i386", "i686")
 
 
 def generate(module: Any, machine: Machine) -> Any:
@@ -73,11 +87,11 @@ def generate(module: Any, machine: Machine) -> Any:
 
 
 def _entry(
+    entry: str,
     names: Sequence[Any],
     calls: Sequence[PlacedCall],
     tensors: Sequence[TensorSpec],
     sizes: Mapping[str, int],
-    profiled: bool,
 ) -> Any:
     from tvm import tirx
     from tvm.ir import Call
@@ -86,21 +100,22 @@ def _entry(
     for region in (WEIGHTS, ARENA):
         regions[region] = tirx.decl_buffer((sizes[region],), "uint8", region.strip("%"))
     parameters = list(regions.values())
-    clock = tirx.decl_buffer((len(calls) + 1,), "int64", "cycles")
-    stamps = [
-        tirx.BufferStore(clock, tirx.call_llvm_intrin("int64", "llvm.readcyclecounter"), [i])
-        for i in range(len(calls) + 1)
-    ]
-    body: list[Any] = [stamps[0]] if profiled else []
-    for i, call in enumerate(calls):
+    body: list[Any] = []
+    for call in calls:
         arguments = [_pointer(regions[a.region], a.offset) for a in call.addresses]
         body.append(tirx.Evaluate(Call(names[call.kernel], arguments, ret_ty="int32")))
-        if profiled:
-            body.append(stamps[i + 1])
+    if entry == PROFILED_ENTRY:
+        clock = tirx.decl_buffer((len(calls) + 1,), "int64", "cycles")
+        parameters.append(clock)
+        now = tirx.call_llvm_intrin("int64", "llvm.readcyclecounter")
+        stamps = [tirx.BufferStore(clock, now, [i]) for i in range(len(calls) + 1)]
+        body = [stamps[0], *(s for pair in zip(body, stamps[1:], strict=True) for s in pair)]
+    if entry == SINGLE_ENTRY:
+        which = tirx.Var("which", "int32")
+        parameters.append(which)
+        body = [tirx.IfThenElse(which == i, call, None) for i, call in enumerate(body)]
     if not body:
         body.append(tirx.Evaluate(tirx.IntImm("int32", 0)))
-    if profiled:
-        parameters.append(clock)
     return tirx.PrimFunc(parameters, tirx.SeqStmt(body) if len(body) > 1 else body[0])
 
 

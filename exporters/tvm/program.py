@@ -61,7 +61,8 @@ class Call:
 class Program:
     """Calls in order. `inputs` and `outputs` are buffers the caller owns, in the graph's order.
 
-    `output_names` are the graph's names of the outputs. `fallback` counts the ONNX operators that have no schedule here.
+    `output_names` are the graph's names of the outputs. `fallback`
+    counts the ONNX operators that have no schedule here.
     """
 
     calls: tuple[Call, ...]

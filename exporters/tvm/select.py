@@ -14,7 +14,7 @@ import numpy as np
 
 from splitkit.errors import ModelError
 from splitkit.exporters.tvm.fallback import lower_fallback
-from splitkit.exporters.tvm.fuse import Group, channel_ranges, fuse, reduce_axes, slice_axis
+from splitkit.exporters.tvm.fuse import Group, channel_ranges, fuse, slice_axis
 from splitkit.exporters.tvm.graph import Array, Graph, Type
 from splitkit.exporters.tvm.pointwise import UNSAFE_ON_ZERO, Chain, elementwise_spec
 from splitkit.exporters.tvm.program import Buffer, Call, Constant, Program, root
@@ -353,7 +353,7 @@ class _Selector:
             self.call(spec, [source, target], origin)
 
     def _movable(self, name: str, layout: int) -> bool:
-        """Whether a tensor's buffer may become a window: it is exact, has memory of its own, and is not the caller's."""
+        """Whether a tensor's buffer may become a window: exact, with memory of its own, not the caller's."""
         buffer = self.found[name].get(layout)
         if buffer is None or self.type(name).shape[1] % layout or name in self.graph.outputs:
             return False

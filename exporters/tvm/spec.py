@@ -28,7 +28,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What is applied to a kernel's accumulator before it is stored, in this order: bias, activation, residual, activation.
+    """What is applied to an accumulator before it is stored, in this order: bias, activation, residual, activation.
 
     `residual` adds a tensor of the output's own shape and layout; `residual_activation` follows the addition.
     """
@@ -218,9 +218,9 @@ class Operand:
 class Step:
     """One scalar operation. Each argument is `i<n>` (an input), `s<n>` (an earlier step) or a number.
 
-    `op`: add, sub, mul, div, max, min, pow, neg, abs, exp, log, sqrt, reciprocal, floor, ceil, round (half to even), erf,
-    copy, cast (to the dtype in `text`, the value staying float32), or the kind of an `Activation` with its constants
-    as further arguments (low, high, alpha, beta).
+    `op`: add, sub, mul, div, max, min, pow, neg, abs, exp, log, sqrt, reciprocal, floor, ceil, round (half to even),
+    erf, copy, cast (to the dtype in `text`, the value staying float32), or the kind of an `Activation` with its
+    constants as further arguments (low, high, alpha, beta).
     """
 
     op: str
