@@ -1,0 +1,152 @@
+"""The store keeps one row per kernel and condition, whoever writes and however they end."""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from splitkit.errors import ConfigError
+from splitkit.exporters.protocol import Kernel
+from splitkit.latency.store import Conditions, GraphTime, KernelTime, LutStore
+
+CONDITIONS = Conditions("cpu", "tvm", "v1", "host", "in_situ")
+
+
+def kernel(key: str) -> Kernel:
+    return Kernel(key, f"label of {key}", "pointwise", 10, 20, 30, 40, "{}")
+
+
+def add(store: LutStore, *times: KernelTime) -> int:
+    condition = store.condition(CONDITIONS)
+    store.add_times(condition, store.start_session(condition), times)
+    return condition
+
+
+def test_rows_survive_reopening(tmp_path):
+    with LutStore(tmp_path / "lut.db") as store:
+        store.add_kernels("tvm", [kernel("a")])
+        add(store, KernelTime("a", 5.0, 0.01, 20, 1.01))
+    with LutStore(tmp_path / "lut.db") as store:
+        assert store.times(store.condition(CONDITIONS)) == {"a": KernelTime("a", 5.0, 0.01, 20, 1.01)}
+        assert store.kernels("tvm", ["a", "unknown"]) == {"a": kernel("a")}
+        assert store.all_conditions() == [(CONDITIONS, 1)]
+
+
+def test_a_kernel_measured_again_keeps_one_row_weighted_by_precision(tmp_path):
+    store = LutStore(tmp_path / "lut.db")
+    add(store, KernelTime("a", 10.0, 0.0, 20))
+    condition = add(store, KernelTime("a", 20.0, 1e6, 20), KernelTime("a", 10.0, 0.0, 5))
+    (row,) = store.times(condition).values()
+    assert row.us == pytest.approx(10.0, rel=0.01)
+    assert row.samples == 45
+
+
+def test_other_conditions_are_other_rows(tmp_path):
+    store = LutStore(tmp_path / "lut.db")
+    add(store, KernelTime("a", 10.0, 0.0, 20))
+    for change in ({"version": "v2"}, {"fingerprint": "other cpu"}, {"target": "2 threads"}, {"cache_mode": "rotation"}):
+        other = Conditions(**{**vars(CONDITIONS), **change})
+        assert store.times(store.condition(other)) == {}
+
+
+def test_more_keys_than_a_query_can_bind(tmp_path):
+    store = LutStore(tmp_path / "lut.db")
+    keys = [f"k{i}" for i in range(1234)]
+    condition = add(store, *(KernelTime(key, 1.0, 0.0, 1) for key in keys))
+    assert set(store.times(condition, keys)) == set(keys)
+
+
+def test_graphs_anchors_observations_and_lowered_units_come_back(tmp_path):
+    store = LutStore(tmp_path / "lut.db")
+    condition = store.condition(CONDITIONS)
+    graph = GraphTime("digest", 3, 10.0, 11.0, 0.1)
+    store.add_graph(condition, graph)
+    store.add_graph(condition, graph)
+    assert store.graphs(condition) == [graph]
+    assert store.anchors(condition) is None
+    session = store.start_session(condition)
+    store.add_anchor(session, "a", 2.0)
+    store.add_anchor(session, "a", 3.0)
+    assert store.anchors(condition) == ("a", [2.0, 3.0])
+    store.add_observation("demo", "arch", {"total_us": 3})
+    assert store.observations("demo") == {"arch": {"total_us": 3}}
+    store.add_lowered("tvm", "v1", "host", {"unit": [kernel("a"), kernel("a")], "empty": []})
+    assert store.lowered("tvm", "v1", "host", ["unit", "empty", "new"]) == {"unit": ("a", "a"), "empty": ()}
+    assert store.lowered("tvm", "v2", "host", ["unit"]) == {}
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path):
+    store = LutStore(tmp_path / "lut.db")
+    with pytest.raises(RuntimeError), store.transaction():
+        add(store, KernelTime("a", 10.0, 0.0, 20))
+        raise RuntimeError
+    assert store.times(store.condition(CONDITIONS)) == {}
+
+
+def _write(path: Path, start: int) -> None:
+    with LutStore(path) as store:
+        for i in range(40):
+            add(store, KernelTime(f"k{(start + i) % 50}", 1.0, 0.0, 1))
+
+
+def test_two_processes_build_one_table(tmp_path):
+    path = tmp_path / "lut.db"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write, args=(path, start)) for start in (0, 10)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    with LutStore(path) as store:
+        times = store.times(store.condition(CONDITIONS))
+        assert sum(time.samples for time in times.values()) == 80
+        assert len(times) == 50
+        assert len(store.all_conditions()) == 1
+
+
+KILLED_WRITER = """
+import sys, time
+from splitkit.latency.store import Conditions, KernelTime, LutStore
+store = LutStore(sys.argv[1])
+condition = store.condition(Conditions("cpu", "tvm", "v1", "host", "in_situ"))
+session = store.start_session(condition)
+store.add_times(condition, session, [KernelTime("kept", 1.0, 0.0, 1)])
+with store.transaction():
+    store.add_times(condition, session, [KernelTime("lost", 1.0, 0.0, 1)])
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_writer_loses_only_its_open_transaction(tmp_path):
+    path = tmp_path / "lut.db"
+    with subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        os.kill(writer.pid, signal.SIGKILL)
+    with LutStore(path) as store:
+        assert set(store.times(store.condition(CONDITIONS))) == {"kept"}
+        add(store, KernelTime("later", 1.0, 0.0, 1))
+
+
+def test_a_file_that_is_not_a_table_is_one_clear_line(tmp_path):
+    path = tmp_path / "lut.db"
+    path.write_text("not a database, but long enough to be taken for one" * 10)
+    with pytest.raises(ConfigError, match=r"lut\.db: not a lookup table"):
+        LutStore(path)
+
+
+def test_a_table_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "lut.db"
+    LutStore(path).close()
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(ConfigError, match="user_version 99, this splitkit reads"):
+        LutStore(path)
