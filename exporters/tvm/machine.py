@@ -55,6 +55,8 @@ class Machine:
                 "mcpu": codegen.llvm_get_system_cpu(),
                 "mtriple": codegen.llvm_get_system_triple(),
             }
+        # Level 3 doubles compile time for the same inner loops: what they gain from is written out by the schedules.
+        spec.setdefault("opt-level", 2)
         try:
             resolved = Target(spec)
         except Exception as error:

@@ -99,18 +99,21 @@ class Library:
     def run(self, index: int, operands: Sequence[Array]) -> Array:
         """The output, shaped as `output_shape` says."""
         arrays = self.arguments(index, operands)
-        self.call(index, arrays, 1)
+        self.module["once"](index, 1, *self._pointers(arrays))
         shape = output_shape(self.specs[index])
         return arrays[len(operands)].reshape(shape)
 
     def call(self, index: int, arrays: Sequence[Array], repeats: int) -> float:
         """Call kernel `index` `repeats` times; microseconds per call."""
-        entry = self.module["entry"]
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-        pointers += [ctypes.c_void_p(0)] * (MOST_OPERANDS - len(pointers))
+        entry = self.module["repeat"]
+        pointers = self._pointers(arrays)
         start = perf_counter_ns()
         entry(index, repeats, *pointers)
         return (perf_counter_ns() - start) / repeats / 1e3
+
+    def _pointers(self, arrays: Sequence[Array]) -> list[ctypes.c_void_p]:
+        addresses = [array.ctypes.data for array in arrays] + [0] * (MOST_OPERANDS - len(arrays))
+        return [ctypes.c_void_p(address) for address in addresses]
 
 
 MOST_OPERANDS = 7
@@ -141,15 +144,23 @@ def operands(spec: Spec, machine: Machine, tensors: dict[str, NDArray[Any]]) -> 
 
 
 def _module(functions: Sequence[Any]) -> IRModule:
-    """Kernels and an entry (which, repeats, pointers...) that calls one of them in a loop."""
+    """Kernels and two entries (which, repeats, pointers...): `once` calls one of them, `repeat` calls it in a loop.
+
+    Two callers of every kernel also keep LLVM from inlining them all into one function, which compiles twice as long.
+    """
+    kernels = {GlobalVar(f"kernel{i}"): function for i, function in enumerate(functions)}
+    entries = {GlobalVar(name): _entry(name, kernels) for name in ("once", "repeat")}
+    return IRModule(kernels | entries)
+
+
+def _entry(name: str, kernels: dict[GlobalVar, Any]) -> Any:
     which, repeats = tirx.Var("which", "int32"), tirx.Var("repeats", "int32")
     pointers = [tirx.Var(f"p{i}", PointerType(PrimType("float32"))) for i in range(MOST_OPERANDS)]
-    kernels = {GlobalVar(f"kernel{i}"): function for i, function in enumerate(functions)}
     branches = []
-    for i, (name, function) in enumerate(kernels.items()):
-        call = tirx.Evaluate(Call(name, pointers[: len(function.params)], ret_ty="int32"))
-        loop = tirx.For(tirx.Var("repeat", "int32"), 0, repeats, tirx.ForKind.SERIAL, call)
-        branches.append(tirx.IfThenElse(which == i, loop, None))
+    for i, (kernel, function) in enumerate(kernels.items()):
+        call = tirx.Evaluate(Call(kernel, pointers[: len(function.params)], ret_ty="int32"))
+        if name == "repeat":
+            call = tirx.For(tirx.Var("i", "int32"), 0, repeats, tirx.ForKind.SERIAL, call)
+        branches.append(tirx.IfThenElse(which == i, call, None))
     body = tirx.SeqStmt(branches) if len(branches) > 1 else branches[0]
-    entry = tirx.PrimFunc([which, repeats, *pointers], body).with_attr("global_symbol", "entry")
-    return IRModule(kernels | {GlobalVar("entry"): entry})
+    return tirx.PrimFunc([which, repeats, *pointers], body).with_attr("global_symbol", name)
