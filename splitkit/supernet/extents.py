@@ -10,6 +10,7 @@ from splitkit.space.network import describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.interpret import layer_name, operators_of
+from splitkit.supernet.sharing import weights_of
 
 Side = Literal["sensor", "aggregator"]
 SIDES: tuple[Side, ...] = ("sensor", "aggregator")
@@ -17,7 +18,7 @@ SIDES: tuple[Side, ...] = ("sensor", "aggregator")
 
 @dataclass(frozen=True, slots=True)
 class LayerExtent:
-    """The largest convolution or linear layer under one name in one slot.
+    """The largest convolution or linear layer under one name in one elastic unit.
 
     `stacked` is the number of views along the input channels: each view's share is sliced by itself. `inputs` counts
     all of them.
@@ -40,24 +41,24 @@ class LayerExtent:
         )
 
 
-SlotExtents = dict[str, LayerExtent]
-"""Layers of one slot by name."""
+UnitExtents = dict[str, LayerExtent]
+"""Layers of one elastic unit by name."""
 
 
-def slot_extents(space: SearchSpace) -> dict[Side, dict[str, SlotExtents]]:
-    """Layers of every slot on either side, slots in the order of the network.
+def unit_extents(space: SearchSpace) -> dict[Side, dict[str, UnitExtents]]:
+    """Layers of every elastic unit on either side, by the unit's key (see `weights_of`).
 
-    A slot without layers (late fusion) is present and empty. The sensor side lacks the slots that only
+    A unit without layers (late fusion) is present and empty. The sensor side lacks the units that only
     all-on-aggregator systems use, and the other way round.
     """
-    extents: dict[Side, dict[str, SlotExtents]] = {side: {} for side in SIDES}
+    extents: dict[Side, dict[str, UnitExtents]] = {side: {} for side in SIDES}
     for architecture in _extreme_architectures(space):
         network = describe(space, architecture)
         for side in SIDES:
-            for placed in getattr(network, side):
-                slot = extents[side].setdefault(placed.slot, {})
+            for key, placed in weights_of(getattr(network, side)):
+                unit = extents[side].setdefault(key, {})
                 for name, extent in _layers(operators_of(placed)):
-                    slot[name] = slot[name].covering(extent) if name in slot else extent
+                    unit[name] = unit[name].covering(extent) if name in unit else extent
     return extents
 
 
@@ -81,8 +82,8 @@ def _extreme_architectures(space: SearchSpace) -> Iterator[Architecture]:
     stands ahead of it, and a feature layer may be absent.
     """
     kernels = range(max(len(phase.kernels) for phase in space.phases))
-    for kernel, before, head in product(kernels, (0, -1), (0, -1)):
-        widest = space.largest()
+    for kernel, before, head, resolution in product(kernels, (0, -1), (0, -1), space.input.resolutions):
+        widest = replace(space.largest(), resolution=resolution)
         phases = tuple(
             replace(choice, before=phase.before[before], kernel=phase.kernels[min(kernel, len(phase.kernels) - 1)])
             for choice, phase in zip(widest.phases, space.phases, strict=True)

@@ -7,6 +7,7 @@ from splitkit.space.architecture import Architecture
 from splitkit.space.network import describe
 from splitkit.supernet.extents import SIDES
 from splitkit.supernet.interpret import layer_name
+from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.statistics import Calibration
 from splitkit.supernet.subnetwork import PlainUnit, SubNetwork
 from splitkit.supernet.supernet import ElasticUnit, Supernet, calibrate
@@ -37,9 +38,10 @@ def extract_calibrated(supernet: Supernet, architecture: Architecture, calibrati
     subnetwork = SubNetwork(supernet.space, architecture)
     network = describe(supernet.space, architecture)
     for side in SIDES:
-        for placed in getattr(network, side):
-            plain = getattr(subnetwork, side).get_submodule(placed.slot.replace(".", "_"))
-            _fill(plain, supernet.side(side).unit(placed.slot), calibration)
+        chain = getattr(network, side)
+        plain = getattr(subnetwork, side)
+        for unit, (key, _) in zip(plain.units() if chain else [], weights_of(chain), strict=True):
+            _fill(unit, supernet.side(side).unit(key), calibration)
     device = next(supernet.parameters()).device
     return subnetwork.to(device).eval()
 

@@ -15,7 +15,7 @@ from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.interpret import layer_name, operators_of, run
 from splitkit.supernet.link import LEVELS, Quantisation, fake_float16, straight_through_codes
 from splitkit.supernet.storage import read_checkpoint, write_checkpoint
-from splitkit.supernet.supernet import UNNORMED, module_key
+from splitkit.supernet.supernet import UNNORMED
 
 FORMAT = "splitkit subnetwork"
 
@@ -104,12 +104,12 @@ class PlainUnit(nn.Module):
 
 
 class Side(nn.Sequential):
-    """The units of one side in order, children named after their slots."""
+    """The units of one side in order, children named after their slots (with underscores for dots)."""
 
     def __init__(self, chain: Sequence[PlacedUnit], folded: bool = False) -> None:
         super().__init__()
         for placed in chain:
-            self.add_module(module_key(placed.slot), PlainUnit(placed, folded))
+            self.add_module(placed.slot.replace(".", "_"), PlainUnit(placed, folded))
 
     def units(self) -> list[PlainUnit]:
         """The units in order."""
@@ -141,6 +141,8 @@ class SubNetwork(nn.Module):
         self.folded = folded
         self.sensor = Side(network.sensor, folded) if network.sensor else None
         self.aggregator = Side(network.aggregator, folded) if network.aggregator else None
+        # The layout of the supernet: the same sums in the same order, and fast to train on a CPU.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         """The fake-quantised reference of the deployed system: what both sides compute, link included.

@@ -10,10 +10,11 @@ from splitkit.space.network import PlacedUnit, describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.elastic import ElasticConv, ElasticLinear
-from splitkit.supernet.extents import SIDES, Side, SlotExtents, slot_extents
+from splitkit.supernet.extents import SIDES, Side, UnitExtents, unit_extents
 from splitkit.supernet.initialise import initialise_convolution, initialise_linear, initialise_splitting_pair
 from splitkit.supernet.interpret import operators_of, run
 from splitkit.supernet.link import fake_float16, fake_uint8
+from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.statistics import BatchStatistics, Calibration, Recorder, Statistics
 
 UNNORMED = frozenset({"squeeze_reduce", "squeeze_expand"})
@@ -21,9 +22,9 @@ UNNORMED = frozenset({"squeeze_reduce", "squeeze_expand"})
 
 
 class ElasticUnit(nn.Module):
-    """All layers of one slot, by operator name."""
+    """All layers of one unit, by operator name."""
 
-    def __init__(self, extents: SlotExtents) -> None:
+    def __init__(self, extents: UnitExtents) -> None:
         super().__init__()
         self.convs = nn.ModuleDict()
         self.linears = nn.ModuleDict()
@@ -34,7 +35,7 @@ class ElasticUnit(nn.Module):
                 self.linears[name] = ElasticLinear(extent)
 
     def forward(self, x: Tensor, placed: PlacedUnit, statistics: Statistics) -> Tensor:
-        """Run the unit of this slot that `placed` describes."""
+        """Run this unit as `placed` describes it."""
         return run(operators_of(placed), x, _ElasticLayers(self, statistics))
 
     def conv(self, name: str) -> ElasticConv:
@@ -74,21 +75,21 @@ class _ElasticLayers:
 
 
 class ElasticSide(nn.Module):
-    """The elastic units of one side, by slot: a full chain, and its half of the splitting module at every position."""
+    """The elastic units of one side: a full chain, and its half of the splitting module at every position."""
 
-    def __init__(self, slots: dict[str, SlotExtents]) -> None:
+    def __init__(self, units: dict[str, UnitExtents]) -> None:
         super().__init__()
-        self.units = nn.ModuleDict({module_key(slot): ElasticUnit(extents) for slot, extents in slots.items()})
+        self.units = nn.ModuleDict({key: ElasticUnit(extents) for key, extents in units.items()})
 
     def forward(self, x: Tensor, chain: Iterable[PlacedUnit], statistics: Statistics) -> Tensor:
         """Run the units of `chain` in order."""
-        for placed in chain:
-            x = self.unit(placed.slot)(x, placed, statistics)
+        for key, placed in weights_of(chain):
+            x = self.unit(key)(x, placed, statistics)
         return x
 
-    def unit(self, slot: str) -> ElasticUnit:
-        """The elastic unit of a slot."""
-        unit = self.units[module_key(slot)]
+    def unit(self, key: str) -> ElasticUnit:
+        """The elastic unit of a key that `weights_of` gives."""
+        unit = self.units[key]
         assert isinstance(unit, ElasticUnit)
         return unit
 
@@ -105,7 +106,7 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:
         super().__init__()
         self.space = space
-        extents = slot_extents(space)
+        extents = unit_extents(space)
         self.sensor = ElasticSide(extents["sensor"])
         self.aggregator = ElasticSide(extents["aggregator"])
         with torch.random.fork_rng(devices=[]):
@@ -134,19 +135,20 @@ class Supernet(nn.Module):
         """The network of `sensor` or `aggregator`."""
         return self.sensor if side == "sensor" else self.aggregator
 
-    def _initialise(self, extents: dict[Side, dict[str, SlotExtents]]) -> None:
+    def _initialise(self, extents: dict[Side, dict[str, UnitExtents]]) -> None:
         for module in self.modules():
             if isinstance(module, ElasticConv):
                 initialise_convolution(module)
             elif isinstance(module, ElasticLinear):
                 initialise_linear(module)
-        for slot in extents["aggregator"]:
-            if slot.endswith(".fuse"):
-                module_slot = slot.removesuffix(".fuse") + ".reduce"
-                fuse = self.aggregator.unit(slot).conv("fuse")
-                for side in SIDES:
-                    if module_slot in extents[side]:
-                        initialise_splitting_pair(self.side(side).unit(module_slot).conv("reduce"), fuse)
+        for key in extents["aggregator"]:
+            if not key.endswith("_fuse"):
+                continue
+            fuse = self.aggregator.unit(key).conv("fuse")
+            partner = key.removesuffix("_fuse") + "_reduce"
+            for side in SIDES:
+                if partner in extents[side]:
+                    initialise_splitting_pair(self.side(side).unit(partner).conv("reduce"), fuse)
 
 
 @torch.no_grad()
@@ -164,8 +166,3 @@ def calibrate(supernet: Supernet, architecture: Architecture, images: Tensor, ba
     for start in range(0, max(len(images) - batch, 0) + 1, batch):
         supernet(images[start : start + batch], architecture, recorder)
     return recorder.calibration()
-
-
-def module_key(slot: str) -> str:
-    """Name of a slot's module: torch's own names may not hold dots."""
-    return slot.replace(".", "_")

@@ -47,7 +47,7 @@ def fine_tune(
     if subnetwork.folded:
         raise ValueError("fine-tune before folding the batch norms")
     device = next(subnetwork.parameters()).device
-    subnetwork.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    subnetwork.train()
     optimiser = make_optimiser(subnetwork, config)
     batches = Batches(samples, augmentation, config)
     for step in range(config.steps):
@@ -62,7 +62,7 @@ def fine_tune(
         apply_gradients(subnetwork, optimiser, step, config)
         if report:
             accuracy = float((scores.argmax(1) == labels).float().mean())
-            report(StepReport(step + 1, config.steps, float(loss), accuracy))
+            report(StepReport(step + 1, config.steps, float(loss.detach()), accuracy))
     if config.steps:
         recalibrate(subnetwork, samples.images.to(device))
     return subnetwork.eval()

@@ -91,7 +91,7 @@ def backward(
     for student in sandwich.students:
         F.cross_entropy(supernet(images, student), answers).backward()  # type: ignore[no-untyped-call]
     accuracy = (answers.argmax(1) == labels).float().mean()
-    return float(loss), float(accuracy)
+    return float(loss.detach()), float(accuracy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _check_space(path: Path, stored: SearchSpace, wanted: SearchSpace) -> None:
     everywhere = wanted.model_copy(update={"placements": stored.placements})
     if stored != everywhere or not set(wanted.placements) <= set(stored.placements):
         raise CheckpointError(
-            f"{path}: holds the supernet of another space: {stored.name!r} then, {wanted.name!r} now, not the same choices",
+            f"{path}: holds the supernet of another space: {stored.name!r} then, {wanted.name!r} now, other choices",
             "train again, or use the space it was trained with",
         )
 
