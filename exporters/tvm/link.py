@@ -21,7 +21,8 @@ def link_shared(objects: list[Path], library: Path, triple: str | None) -> None:
     Raises:
         ToolchainError: no linker was found, or it failed.
     """
-    command = [*linker(triple), "-shared", "-o", str(library), *map(str, objects), "-lm"]
+    command = linker(triple)
+    command += ["-shared", "-o", str(library), *map(str, objects), *([] if "-nostdlib" in command else ["-lm"])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
@@ -41,7 +42,8 @@ def linker(triple: str | None) -> list[str]:
         if shutil.which(name):
             return [name]
     if find_spec("ziglang") is not None:
-        return [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-gnu"]
+        # Without the C library: Zig would first build its own, and whoever loads the library has one.
+        return [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-gnu", "-nostdlib"]
     raise ToolchainError(
         f"no linker for {arch}: neither {names[0]} nor the Python package ziglang is installed",
         f"install {names[0]}, or pip install ziglang",
