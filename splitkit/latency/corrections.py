@@ -153,9 +153,7 @@ def _between(y: FloatArray, v: FloatArray) -> float:
     return max(variance, LEAST_KERNEL_SIGMA**2)
 
 
-def _residual(
-    predictor: Uncorrected, side: Side, measured: Sequence[SideMeasurement], fitted: SideCorrection
-) -> float:
+def _residual(predictor: Uncorrected, side: Side, measured: Sequence[SideMeasurement], fitted: SideCorrection) -> float:
     """Log of what the corrected kernels do not explain end to end, shrunk to zero."""
     precision = weighted = 0.0
     for m in measured:

@@ -77,11 +77,12 @@ class KernelTimes:
             return Times(self.device.kernel_times_us(kernels) * scale, np.ones(len(kernels), dtype=np.bool_))
         us = np.array([self._measured.get(kernel.key, np.nan) for kernel in kernels])
         known = ~np.isnan(us)
-        missing = np.flatnonzero(~known)
+        missing = np.flatnonzero(~known).tolist()
         if len(missing):
             if not allow_missing or not self._measured:
+                count = f"{len(missing)} of {len(kernels)}"
                 raise DeviceError(
-                    f"device {self.profile.name}: {len(missing)} of {len(kernels)} kernels are not in {self._store.path}",
+                    f"device {self.profile.name}: {count} kernels are not in {self._store.path}",
                     f"measure them with `splitkit bench --target {self.profile.name}`",
                 )
             us[missing] = self._fitted().predict([kernels[i] for i in missing]).us

@@ -15,7 +15,7 @@ from splitkit.exporters.protocol import Artifact, KernelExporter, MemoryPlan
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
 from splitkit.space import Architecture, SearchSpace, describe
 from splitkit.space.operators import Operator
 
@@ -41,12 +41,13 @@ def measure_architecture(
         with TemporaryDirectory(prefix="splitkit-") as made:
             return measure_architecture(space, system, architecture, Path(made))
     network = describe(space, architecture)
-    sides = [
-        measure_graph(network.operators(side), get_device(system.device(side)), system.device(side).exporter, workdir / side)
-        for side in ("sensor", "aggregator")
-    ]  # fmt: skip
+    profiles = {"sensor": system.sensor, "aggregator": system.aggregator}
+    sensor, aggregator = (
+        measure_graph(network.operators(side), get_device(profile), profile.exporter, workdir / side)
+        for side, profile in profiles.items()
+    )
     link_us = float(system.link.latency_us(float(network.payload_bytes), network.views))
-    return Measurement(architecture, sides[0], sides[1], link_us, network.payload_bytes)
+    return Measurement(architecture, sensor, aggregator, link_us, network.payload_bytes)
 
 
 def measure_graph(

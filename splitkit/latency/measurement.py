@@ -106,4 +106,5 @@ def summarise(samples_us: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
 
 def relative_errors(predicted: Sequence[float], measured: Sequence[float]) -> NDArray[np.float64]:
     """|predicted / measured - 1| of each pair."""
-    return np.abs(np.asarray(predicted) / np.asarray(measured) - 1)
+    ratios: NDArray[np.float64] = np.asarray(predicted, dtype=np.float64) / np.asarray(measured, dtype=np.float64)
+    return np.abs(ratios - 1)

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.devices import Device, get_device
+from splitkit.devices import get_device
 from splitkit.latency.builder import BuildProgress, BuildReport, Progress
 from splitkit.latency.kernel_times import ModelledDevice, conditions_of
 from splitkit.latency.lowering import Lowering

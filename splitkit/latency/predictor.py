@@ -248,11 +248,11 @@ class _SideSource:
 
     @property
     def per_kernel_us(self) -> float:
-        return self._scale * self.dispatch.kernel_us
+        return float(self._scale * self.dispatch.kernel_us)
 
     @property
     def per_graph_us(self) -> float:
-        return self._scale * self.dispatch.graph_us
+        return float(self._scale * self.dispatch.graph_us)
 
 
 @dataclass(frozen=True)
@@ -280,8 +280,7 @@ class _SideValues:
     def total(self, rows: UnitRows, counts: NDArray[np.int64]) -> _SideTotal:
         self._filled.ensure(rows.ids, lambda: counts > 0, self._fill)
         kernels, known, overhead = (
-            np.einsum("nc,nc->n", values[rows.ids], counts)
-            for values in (self._us, self._known_us, self._overhead_us)
+            np.einsum("nc,nc->n", values[rows.ids], counts) for values in (self._us, self._known_us, self._overhead_us)
         )
         overhead += self._source.per_graph_us
         total = np.where(kernels > 0, (kernels + overhead) * self._correction.residual_factor, 0.0)

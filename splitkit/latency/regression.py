@@ -2,8 +2,8 @@
 
 Per family, the logarithm of the time is a Gaussian process over the logarithms of what the kernel is (work, bytes,
 every number in its specification): a Bayesian linear trend plus a smooth residual (Rasmussen and Williams, "Gaussian
-Processes for Machine Learning", 2006, sections 2.2 and 2.7). Where measured kernels are near it interpolates them, where
-none is it falls back to the trend. Families without enough rows share one process over work and bytes.
+Processes for Machine Learning", 2006, sections 2.2 and 2.7). Where measured kernels are near it interpolates them,
+where none is it falls back to the trend. Families without enough rows share one process over work and bytes.
 """
 
 import json

@@ -1,7 +1,7 @@
 """One session of measuring under one set of conditions, watched by an anchor kernel.
 
-The anchor is always the same kernel, timed before and after whatever is measured. Where it deviates from what it took in
-all sessions so far the machine was disturbed (another process, a lower clock): the measurement is taken again, and
+The anchor is always the same kernel, timed before and after whatever is measured. Where it deviates from what it took
+in all sessions so far, the machine was disturbed (another process, a lower clock): the measurement is taken again, and
 flagged if that does not help.
 """
 

@@ -47,11 +47,12 @@ class _Kind:
     offset: int
     shape: tuple[int, ...]
 
-    def ids(self, *index: IntArray) -> IntArray:
+    def ids(self, *index: IntArray | np.int64) -> IntArray:
+        """Numbers of entries; indices are arrays of shape (n,) or the same for all."""
         code = index[0]
         for values, radix in zip(index[1:], self.shape[1:], strict=True):
             code = code * radix + values
-        return code + self.offset
+        return np.asarray(code + self.offset)
 
 
 class UnitTable:
@@ -68,9 +69,13 @@ class UnitTable:
         self._dtypes: tuple[str, ...] = (*space.link.dtypes, "unlinked") if space.views > 1 else space.link.dtypes
         self._stems = self._add((len(self._batches), len(self._resolutions), len(space.stem.widths)), self._stem)
         self._phases = [self._add_phase(i) for i in range(len(space.phases))]
-        self._heads = self._add((len(self._resolutions), len(space.phases[-1].widths), len(space.head.widths)), self._head)
+        self._heads = self._add(
+            (len(self._resolutions), len(space.phases[-1].widths), len(space.head.widths)), self._head
+        )
         self._regions = [self._add_region(i) for i in range(-1, len(space.phases))]
-        self._scores = self._add((1,), lambda _: MeanScores(space.views, space.head.classes)) if space.views > 1 else None
+        self._scores = (
+            self._add((1,), lambda _: MeanScores(space.views, space.head.classes)) if space.views > 1 else None
+        )
         self._cache: dict[int, Unit] = {}
 
     def __len__(self) -> int:
@@ -120,7 +125,9 @@ class UnitTable:
         first = (len(self._batches), len(self._resolutions), 2, len(before) + 1, *own)
         rest = (len(self._batches), len(self._resolutions), *own)
 
-        def entering(batch: int, resolution: int, strided: int, source: int, width: int, kernel: int, expand: int) -> Unit:
+        def entering(
+            batch: int, resolution: int, strided: int, source: int, width: int, kernel: int, expand: int
+        ) -> Unit:
             channels = phase.widths[width] if source == len(before) else before[source]
             size, stride = self._size_before(i, resolution), phase.stride if strided else 1
             return self._block(phase, batch, channels, width, size, expand, kernel, stride)
@@ -153,9 +160,7 @@ class UnitTable:
         widths = space.stem.widths if i == -1 else space.phases[i].widths
         shape = (len(self._resolutions), 2, len(widths), len(space.link.reduce_ratios), len(self._dtypes))
 
-        def parts(
-            resolution: int, behind: int, width: int, ratio: int, dtype: int
-        ) -> tuple[int, int, int, str, bool]:
+        def parts(resolution: int, behind: int, width: int, ratio: int, dtype: int) -> tuple[int, int, int, str, bool]:
             size = self._size_before(max(i, 0) + behind, resolution)
             channels = space.link_channels(widths[width], space.link.reduce_ratios[ratio])
             linked = dtype < len(space.link.dtypes)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,10 +63,9 @@ def test_candidates_change_places() -> None:
 def test_noisy_kernels_are_shrunk_to_their_family() -> None:
     def one(variance: float) -> float:
         side = side_measurement(DENSE[:6], [10.0] * 5 + [15.0])
-        noisy = Measurement(
-            ARCHITECTURES[0], None, type(side)(**{**vars(side), "kernel_variance_us2": (0.01,) * 5 + (variance,)}), 0.0, 0
-        )  # fmt: skip
-        return float(Corrections.fit(Table(), [noisy]).aggregator.factors([DENSE[5]])[0])
+        noisy = replace(side, kernel_variance_us2=(0.01,) * 5 + (variance,))
+        fitted = Corrections.fit(Table(), [measurement(ARCHITECTURES[0], noisy)])
+        return float(fitted.aggregator.factors([DENSE[5]])[0])
 
     assert one(100.0) < 1.1 < 1.3 < one(0.01)
 
@@ -95,6 +95,7 @@ def test_measurements_survive_json() -> None:
 def test_dispatch_is_a_cost_per_graph_and_per_kernel() -> None:
     graphs = [GraphTime(str(n), n, 3.0 * n, 3.0 * n + 4.0 - 0.05 * n, 0.0) for n in (10, 25, 30, 60)]
     fitted = Dispatch.fit(graphs)
-    assert (fitted.graph_us, fitted.kernel_us) == (pytest.approx(4.0), pytest.approx(-0.05))
+    assert fitted.graph_us == pytest.approx(4.0)
+    assert fitted.kernel_us == pytest.approx(-0.05)
     assert Dispatch.fit(graphs[:1]).kernel_us == 0.0
     assert Dispatch.fit([]) == Dispatch()

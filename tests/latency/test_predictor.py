@@ -23,7 +23,11 @@ from tests.space.strategies import with_views
 def test_predictions_are_sums_over_the_whole_networks_kernels(tmp_path: Path, views: int) -> None:
     space, system = with_views(load_space("tiny"), views), analytical_system()
     predictor = SystemPredictor(space, system, LutStore(tmp_path / "lut.db"))
-    architectures = [*drawn(space, 15), *drawn(space.restricted("sensor"), 3), *drawn(space.restricted("aggregator"), 3)]
+    architectures = [
+        *drawn(space, 15),
+        *drawn(space.restricted("sensor"), 3),
+        *drawn(space.restricted("aggregator"), 3),
+    ]
     prediction = predictor.predict(predictor.encoding.encode_all(architectures))
     for i, architecture in enumerate(architectures):
         network = describe(space, architecture)
@@ -127,9 +131,7 @@ def test_corrections_scale_kernels_and_the_side_and_leave_the_predictor_alone(tm
     side = SideCorrection(families={"pointwise": float(np.log(2))}, residual=float(np.log(1.5)))
     corrected = predictor.with_corrections(Corrections(aggregator=side)).predict_one(space.largest())
     device = get_device(system.aggregator)
-    kernels = TvmExporter().lower(
-        render(describe(space, space.largest()).operators("aggregator")), device.target()
-    )
+    kernels = TvmExporter().lower(render(describe(space, space.largest()).operators("aggregator")), device.target())
     us = predictor.kernel_us("aggregator", kernels)
     factor = np.where([kernel.family == "pointwise" for kernel in kernels], 2.0, 1.0)
     assert corrected.aggregator_us[0] == pytest.approx(1.5 * (us * factor).sum())

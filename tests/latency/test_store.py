@@ -27,7 +27,7 @@ def add(store: LutStore, *times: KernelTime) -> int:
     return condition
 
 
-def test_rows_survive_reopening(tmp_path):
+def test_rows_survive_reopening(tmp_path: Path) -> None:
     with LutStore(tmp_path / "lut.db") as store:
         store.add_kernels("tvm", [kernel("a")])
         add(store, KernelTime("a", 5.0, 0.01, 20, 1.01))
@@ -37,7 +37,7 @@ def test_rows_survive_reopening(tmp_path):
         assert store.all_conditions() == [(CONDITIONS, 1)]
 
 
-def test_a_kernel_measured_again_keeps_one_row_weighted_by_precision(tmp_path):
+def test_a_kernel_measured_again_keeps_one_row_weighted_by_precision(tmp_path: Path) -> None:
     store = LutStore(tmp_path / "lut.db")
     add(store, KernelTime("a", 10.0, 0.0, 20))
     condition = add(store, KernelTime("a", 20.0, 1e6, 20), KernelTime("a", 10.0, 0.0, 5))
@@ -46,22 +46,27 @@ def test_a_kernel_measured_again_keeps_one_row_weighted_by_precision(tmp_path):
     assert row.samples == 45
 
 
-def test_other_conditions_are_other_rows(tmp_path):
+def test_other_conditions_are_other_rows(tmp_path: Path) -> None:
     store = LutStore(tmp_path / "lut.db")
     add(store, KernelTime("a", 10.0, 0.0, 20))
-    for change in ({"version": "v2"}, {"fingerprint": "other cpu"}, {"target": "2 threads"}, {"cache_mode": "rotation"}):
+    for change in (
+        {"version": "v2"},
+        {"fingerprint": "other cpu"},
+        {"target": "2 threads"},
+        {"cache_mode": "rotation"},
+    ):
         other = Conditions(**{**vars(CONDITIONS), **change})
         assert store.times(store.condition(other)) == {}
 
 
-def test_more_keys_than_a_query_can_bind(tmp_path):
+def test_more_keys_than_a_query_can_bind(tmp_path: Path) -> None:
     store = LutStore(tmp_path / "lut.db")
     keys = [f"k{i}" for i in range(1234)]
     condition = add(store, *(KernelTime(key, 1.0, 0.0, 1) for key in keys))
     assert set(store.times(condition, keys)) == set(keys)
 
 
-def test_graphs_anchors_observations_and_lowered_units_come_back(tmp_path):
+def test_graphs_anchors_observations_and_lowered_units_come_back(tmp_path: Path) -> None:
     store = LutStore(tmp_path / "lut.db")
     condition = store.condition(CONDITIONS)
     graph = GraphTime("digest", 3, 10.0, 11.0, 0.1)
@@ -80,11 +85,16 @@ def test_graphs_anchors_observations_and_lowered_units_come_back(tmp_path):
     assert store.lowered("tvm", "v2", "host", ["unit"]) == {}
 
 
-def test_a_failed_transaction_leaves_nothing(tmp_path):
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     store = LutStore(tmp_path / "lut.db")
-    with pytest.raises(RuntimeError), store.transaction():
-        add(store, KernelTime("a", 10.0, 0.0, 20))
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with store.transaction():
+            add(store, KernelTime("a", 10.0, 0.0, 20))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert store.times(store.condition(CONDITIONS)) == {}
 
 
@@ -94,7 +104,7 @@ def _write(path: Path, start: int) -> None:
             add(store, KernelTime(f"k{(start + i) % 50}", 1.0, 0.0, 1))
 
 
-def test_two_processes_build_one_table(tmp_path):
+def test_two_processes_build_one_table(tmp_path: Path) -> None:
     path = tmp_path / "lut.db"
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write, args=(path, start)) for start in (0, 10)]
@@ -124,9 +134,11 @@ with store.transaction():
 """
 
 
-def test_a_killed_writer_loses_only_its_open_transaction(tmp_path):
+def test_a_killed_writer_loses_only_its_open_transaction(tmp_path: Path) -> None:
     path = tmp_path / "lut.db"
-    with subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
         os.kill(writer.pid, signal.SIGKILL)
@@ -135,14 +147,14 @@ def test_a_killed_writer_loses_only_its_open_transaction(tmp_path):
         add(store, KernelTime("later", 1.0, 0.0, 1))
 
 
-def test_a_file_that_is_not_a_table_is_one_clear_line(tmp_path):
+def test_a_file_that_is_not_a_table_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "lut.db"
     path.write_text("not a database, but long enough to be taken for one" * 10)
     with pytest.raises(ConfigError, match=r"lut\.db: not a lookup table"):
         LutStore(path)
 
 
-def test_a_table_of_another_version_is_refused(tmp_path):
+def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lut.db"
     LutStore(path).close()
     database = sqlite3.connect(path)

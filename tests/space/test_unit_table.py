@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splitkit.space import describe
+from splitkit.space import SearchSpace, describe
 from splitkit.space.encoding import Encoding
 from splitkit.space.unit_table import UnitTable
 from tests.space.strategies import spaces
@@ -14,7 +14,7 @@ from tests.space.strategies import spaces
 
 @settings(max_examples=60, deadline=None)
 @given(spaces(), st.integers(0, 2**32 - 1))
-def test_rows_are_the_units_of_the_decoded_architectures(space, seed):
+def test_rows_are_the_units_of_the_decoded_architectures(space: SearchSpace, seed: int) -> None:
     encoding, table = Encoding(space), UnitTable(space)
     genes = np.random.default_rng(seed).integers(0, encoding.upper + 1, size=(12, len(encoding.upper)))
     rows = table.rows(genes)
@@ -31,7 +31,7 @@ def test_rows_are_the_units_of_the_decoded_architectures(space, seed):
 
 @settings(max_examples=30, deadline=None)
 @given(spaces(), st.integers(0, 2**32 - 1))
-def test_link_names_the_unit_that_sends(space, seed):
+def test_link_names_the_unit_that_sends(space: SearchSpace, seed: int) -> None:
     encoding, table = Encoding(space), UnitTable(space)
     genes = np.random.default_rng(seed).integers(0, encoding.upper + 1, size=(12, len(encoding.upper)))
     for row, link in zip(genes, table.rows(genes).link, strict=True):
