@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -14,9 +14,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from splitkit.errors import ModelError
-from splitkit.space.network import describe
+from splitkit.space.network import PlacedUnit, describe
 from splitkit.supernet.subnetwork import SubNetwork
-from splitkit.supernet.supernet import module_key
 
 OPSET = 20
 
@@ -48,13 +47,13 @@ def export_half(subnetwork: SubNetwork, side: Literal["sensor", "aggregator"]) -
         if folded.sensor is None:
             return None
         output = SCORES if folded.aggregator is None else LINK
-        slots = {module_key(placed.slot): placed.slot for placed in network.sensor}
+        slots = _slots(folded.sensor, network.sensor)
         return export_module(folded.sensor, torch.zeros(network.image.shape, dtype=torch.uint8), IMAGE, output, slots)
     if folded.aggregator is None:
         return None
     received = network.link
     example = torch.zeros((network.views, *received.shape[1:]), dtype=getattr(torch, received.dtype))
-    slots = {module_key(placed.slot): placed.slot for placed in network.aggregator}
+    slots = _slots(folded.aggregator, network.aggregator)
     return export_module(folded.aggregator, example, LINK if network.sensor else IMAGES, SCORES, slots)
 
 
@@ -77,7 +76,7 @@ def export_whole(subnetwork: SubNetwork) -> onnx.ModelProto:
     ):
         if side is not None:
             sides.add_module(name, side)
-            slots |= {f"{name}.{module_key(placed.slot)}": placed.slot for placed in chain}
+            slots |= {f"{name}.{path}": slot for path, slot in _slots(side, chain).items()}
     example = torch.zeros((network.views, *network.image.shape[1:]), dtype=torch.uint8)
     model = export_module(sides.eval(), example, IMAGES, SCORES, slots)
     if network.sensor and network.aggregator:
@@ -153,6 +152,11 @@ def name_tensors(model: onnx.ModelProto, slots: Mapping[str, str]) -> None:
         del value.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
+
+
+def _slots(side: nn.Module, chain: Sequence[PlacedUnit]) -> dict[str, str]:
+    """Slots by the paths of a side's units, which stand in the same order."""
+    return {path: placed.slot for (path, _), placed in zip(side.named_children(), chain, strict=True)}
 
 
 def _use_global_pools(model: onnx.ModelProto) -> None:

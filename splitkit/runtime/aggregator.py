@@ -24,6 +24,9 @@ from splitkit.runtime.program import address, run_program
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.wire import Kind, Message, bundle_key
 
+LEAD_NS = 250_000
+"""How far ahead a capture is ordered, so that every sensor has the order in time: all views are of one moment."""
+
 
 @dataclass(frozen=True)
 class FrameRecord:
@@ -82,18 +85,19 @@ def run_aggregator(
 
 def _run_frame(frame: int, sensors: list[Connection], stage: Stage, bundle: Bundle) -> FrameRecord:
     key = bundle_key(bundle.id)
+    capture_ns = now_ns() + LEAD_NS
     for view, sensor in enumerate(sensors):
-        sensor.send(Message(Kind.CAPTURE, key, view, frame))
+        sensor.send(Message(Kind.CAPTURE, key, view, frame, captured_ns=capture_ns))
     messages = [_receive(sensor, view, frame, bundle) for view, sensor in enumerate(sensors)]
     received_ns = now_ns()
     arrays = [message.array for message in messages if message.array is not None]
-    scores = stage.run(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+    scores, result_ns = stage.run(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
     return FrameRecord(
         frame=frame,
         captured_ns=tuple(message.captured_ns for message in messages),
         sent_ns=tuple(message.sent_ns for message in messages),
         received_ns=received_ns,
-        result_ns=now_ns(),
+        result_ns=result_ns,
         scores=tuple(float(score) for score in scores.ravel()),
     )
 

@@ -22,6 +22,10 @@ from splitkit.runtime.shaper import ShapedLink, SharedLink
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.wire import Kind, Message, bundle_key, encode
 
+FARTHEST_NS = 1_000_000_000
+LATEST_NS = 1_000_000
+"""An order for a capture further ahead, or longer past, was given by another clock."""
+
 
 def run_sensor(
     bundle: Bundle,
@@ -59,16 +63,23 @@ def run_sensor(
                 return sent
             if order.kind != Kind.CAPTURE:
                 raise LinkError(f"the aggregator sent {order.kind.name} where CAPTURE or END was due")
-            captured_ns = now_ns()
+            captured_ns = _capture_time(order.captured_ns)
+            placement.patience.wait_until(captured_ns)
             image = images[order.frame % len(images)][None]
-            array = stage.run(image)
+            array, done_ns = stage.run(image, captured_ns)
             _send(peer, shaped, Message(
-                Kind.TENSOR, key, view, order.frame, array, link.scale, link.zero_point, captured_ns, now_ns()
+                Kind.TENSOR, key, view, order.frame, array, link.scale, link.zero_point, captured_ns, done_ns
             ))  # fmt: skip
             sent += 1
     finally:
         gc.enable()
         peer.close()
+
+
+def _capture_time(ordered_ns: int) -> int:
+    """When to take the image: as ordered, if that lies just ahead on this machine's clock; else now."""
+    now = now_ns()
+    return ordered_ns if now <= ordered_ns + LATEST_NS and ordered_ns <= now + FARTHEST_NS else now
 
 
 def _greet(peer: Connection, key: bytes, view: int) -> None:

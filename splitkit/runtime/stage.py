@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle
@@ -13,7 +12,7 @@ from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import Side
 from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
 
-EMULATION_RUNS = 3
+EMULATION_RUNS = 5
 """Runs from whose median an emulated stage takes its time."""
 
 
@@ -61,17 +60,28 @@ class Stage:
             patience=patience,
         )
 
-    def run(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Compute, and return when the stage's time is over. Without a session the input is the output."""
+    def run(self, array: NDArray[Any], start_ns: int | None = None) -> tuple[NDArray[Any], int]:
+        """Compute, and return what came out and when the stage's time was over, which is now or just past.
+
+        `start_ns` is when the stage began for the hardware it stands for (left out: now). Emulated stages end exactly
+        when they are due, however late this thread woke up. Without a session the input is the output.
+        """
         if self.session is None:
-            return array
-        start = now_ns()
+            return array, now_ns()
+        start = now_ns() if start_ns is None else start_ns
         result = self.session.run({self.input_name: array})[self.output_name]
+        due_ns = self._due_ns(start)
+        if due_ns <= now_ns():
+            return result, now_ns()
+        self.patience.wait_until(due_ns)
+        return result, due_ns
+
+    def _due_ns(self, start_ns: int) -> int:
+        """When the hardware that this stage stands for would be done."""
         if self.fixed_us is not None:
-            self.patience.wait_until(start + round(self.fixed_us * 1e3))
-        elif self.time_scale > 1.0:
-            # Timing again and again must itself fit into the emulated time.
-            runs = EMULATION_RUNS if self.time_scale > 2 * EMULATION_RUNS else 1
-            duration = float(np.median(self.session.time_ns(runs)))
-            self.patience.wait_until(start + round(duration * self.time_scale))
-        return result
+            return start_ns + round(self.fixed_us * 1e3)
+        if self.session is None or self.time_scale <= 1.0:
+            return start_ns
+        # Timing again and again must itself fit into the emulated time.
+        runs = EMULATION_RUNS if self.time_scale > 2 * EMULATION_RUNS else 1
+        return start_ns + round(sorted(self.session.time_ns(runs).tolist())[runs // 2] * self.time_scale)

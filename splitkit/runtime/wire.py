@@ -37,7 +37,7 @@ class Kind(IntEnum):
     HELLO = 1  # sensor -> aggregator: which bundle and which view
     WELCOME = 2  # aggregator -> sensor: the same bundle
     REFUSE = 3  # aggregator -> sensor: another bundle (its id in the header), or a view that is taken
-    CAPTURE = 4  # aggregator -> sensor: take this frame
+    CAPTURE = 4  # aggregator -> sensor: take this frame, at `captured_ns` if the clocks are one
     TENSOR = 5  # sensor -> aggregator: the link tensor of this frame
     END = 6  # aggregator -> sensor: no more frames
 
