@@ -22,7 +22,8 @@ class SearchConfig:
         refine_generations: generations of each search that follows a round of measuring; half of them by default.
         seed: with the same seed, predictor and accuracies a search repeats exactly.
         systems: which placements to search.
-        mutation: probability that a gene of an offspring is redrawn (one gene always is).
+        steps: share of offspring that differ from their parent, or the mix of their parents, by one step of one gene.
+        mutation: in the other offspring, the probability that a gene is redrawn (one gene always is).
         crossover: probability that an offspring has two parents rather than one.
     """
 
@@ -31,8 +32,9 @@ class SearchConfig:
     refine_generations: int | None = None
     seed: int = 0
     systems: tuple[Placement, ...] = SYSTEMS
+    steps: float = 0.7
     mutation: float = 0.1
-    crossover: float = 0.9
+    crossover: float = 0.4
 
     def refinement(self) -> Self:
         """The settings of a search that starts from what an earlier one found."""
@@ -45,7 +47,7 @@ class SearchConfig:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is too small, at least {low}")
         if self.refine_generations is not None and self.refine_generations < 1:
             raise ConfigError(f"search: refine_generations: {self.refine_generations} is too small, at least 1")
-        for name in ("mutation", "crossover"):
+        for name in ("steps", "mutation", "crossover"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is not a probability")
         if not self.systems or len(set(self.systems)) != len(self.systems) or set(self.systems) - set(SYSTEMS):

@@ -71,7 +71,7 @@ def evolve(
         pop_size=config.population,
         sampling=first_population(sampler, config.population, list(seeds)),
         crossover=SpaceCrossover(sampler, config.crossover),
-        mutation=SpaceMutation(sampler, config.mutation),
+        mutation=SpaceMutation(sampler, config.steps, config.mutation),
         eliminate_duplicates=Unseen(run.seen),
     )
     algorithm.setup(problem, termination=NoTermination(), seed=int(chance.integers(2**31)), verbose=False)

@@ -31,18 +31,29 @@ class SpaceCrossover(Crossover):  # type: ignore[misc]
 
 
 class SpaceMutation(Mutation):  # type: ignore[misc]
-    """At least one gene redrawn; the mutant is canonical."""
+    """Either one gene a step up or down, or at least one gene redrawn; the mutant is canonical.
 
-    def __init__(self, sampler: Sampler, probability: float) -> None:
+    Neighbouring choices make similar networks: steps are what finds the exact optimum near a good candidate, redraws
+    are what finds another region.
+    """
+
+    def __init__(self, sampler: Sampler, steps: float, redraws: float) -> None:
         super().__init__(prob=1.0)
         self.sampler = sampler
-        self.probability = probability
+        self.steps, self.redraws = steps, redraws
 
     def _do(self, problem: Any, genes: IntArray, **_: Any) -> IntArray:
         """Genes (n, genes) -> the same shape."""
-        encoding = self.sampler.encoding
-        mutants = [self.sampler.mutate(encoding.decode(row), self.probability) for row in genes]
-        return encoding.encode_all(mutants)
+        return self.sampler.encoding.encode_all(self._mutant(row) for row in genes)
+
+    def _mutant(self, genes: IntArray) -> Architecture:
+        chance, encoding = self.sampler.rng, self.sampler.encoding
+        if chance.random() >= self.steps:
+            return self.sampler.mutate(encoding.decode(genes), self.redraws)
+        moved, upper = genes.copy(), encoding.upper
+        gene = chance.choice(np.flatnonzero(upper))
+        moved[gene] = chance.choice([v for v in (genes[gene] - 1, genes[gene] + 1) if 0 <= v <= upper[gene]])
+        return encoding.decode(moved)
 
 
 class Unseen(DuplicateElimination):  # type: ignore[misc]
