@@ -37,6 +37,20 @@ def touches_edge(spec: ConvSpec, start: int, size: int) -> bool:
     return any(not inside(spec, start + j, s) for j in range(size) for s in (0, spec.kernel[1] - 1))
 
 
+def reached(spec: ConvSpec, size: int, column: Expr) -> list[tuple[int, list[tuple[int, int]]]]:
+    """Input columns under one kernel row of a tile of `size` pixels from `column`, and what each takes part in.
+
+    Returns (offset from the first input column, [(pixel of the tile, column of the kernel)]), leaving out what falls
+    outside the image if `column` is a number.
+    """
+    users: dict[int, list[tuple[int, int]]] = {}
+    for j in range(size):
+        for s in range(spec.kernel[1]):
+            if not isinstance(column, int) or inside(spec, column + j, s):
+                users.setdefault(j * spec.stride[1] + s * spec.dilation[1], []).append((j, s))
+    return sorted(users.items())
+
+
 def column_runs(spec: ConvSpec, tiles: tuple[Run, ...]) -> list[Run]:
     """The tiles of a row with those that touch an edge singled out, so that their position is known."""
     runs: list[Run] = []

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, touches_edge
+from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, reached, touches_edge
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
 from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, tiling
 from splitkit.exporters.tvm.spec import ConvSpec
 
-UNROLLED_PRODUCTS = 320
-"""Reductions of fewer multiply-adds per kernel row are written out."""
+HELD_WEIGHTS = 8
+"""Most weights per strip that are held in registers while a plain image's columns pass by."""
+WRITTEN_OUT_CHANNELS = 3
+"""Plain inputs of so few channels are reduced without a loop over them."""
 
 
 def applies(spec: ConvSpec) -> bool:
@@ -40,7 +42,17 @@ def plan(spec: ConvSpec, machine: Machine) -> Tiling:
     spec = flattened(spec)
     height, width = spec.out_size
     depth = spec.in_channels // spec.groups * prod(spec.kernel)
-    return tiling(spec.out_channels // spec.groups, spec.out_block, width, spec.batch * height, depth, machine)
+    held = spec.kernel[1] if by_columns(spec) else 1
+    channels = spec.out_channels // spec.groups
+    return tiling(channels, spec.out_block, width, spec.batch * height, depth, machine, held)
+
+
+def by_columns(spec: ConvSpec) -> bool:
+    """Whether each value of a plain image is loaded once per kernel row and meets all the row's weights.
+
+    The other order, one kernel column after the other, loads it once per column, but holds one weight only.
+    """
+    return spec.in_block == 1 and 1 < spec.kernel[1] <= HELD_WEIGHTS
 
 
 def flattened(spec: ConvSpec) -> ConvSpec:
@@ -152,19 +164,39 @@ class DenseKernel:
             corner = column * spec.stride[1] - spec.padding[1]
             x_at = code.let("x_at", ((place.n * self.in_blocks * height + row) * wide + corner) * spec.in_block)
             w_at = code.let("w_at", panel + r * (kw * self.in_channels * width))
-            written_out = kw * self.in_channels * run.size * len(place.strips.widths) <= UNROLLED_PRODUCTS
+            if by_columns(spec):
+                self._columns(place, x_at, w_at, run, column, acc)
+                return
             edge = isinstance(column, int) and touches_edge(spec, column, run.size)
-            columns = range(kw) if edge or written_out or kw == 1 else (None,)
-            for known in columns:
+            for known in range(kw) if edge or kw == 1 else (None,):
                 with code.loop("s", 1 if known is not None else kw, known or 0) as s:
                     valid = [j for j in range(run.size) if not edge or inside(spec, column + j, s)]
                     x_s = x_at + s * (spec.dilation[1] * spec.in_block)
-                    w_s = w_at + s * (self.in_channels * width)
-                    self._channels(place, x_s, w_s, valid, acc, written_out)
+                    self._channels(place, x_s, w_at + s * (self.in_channels * width), valid, acc)
 
-    def _channels(
-        self, place: Place, x_at: Expr, w_at: Expr, valid: list[int], acc: list[list[Register]], written_out: bool
-    ) -> None:
+    def _columns(self, place: Place, x_at: Expr, w_at: Expr, run: Run, column: Expr, acc: list[list[Register]]) -> None:
+        """Reduce one kernel row over a plain image: all the row's weights meet each input value as it is loaded."""
+        code, spec, strips = self.code, self.spec, place.strips
+        plane = prod(spec.size)
+        written_out = self.in_channels <= WRITTEN_OUT_CHANNELS
+        for known in range(self.in_channels) if written_out else (None,):
+            with code.loop("c", 1 if known is not None else self.in_channels, known or 0) as c:
+                weights = [
+                    [
+                        code.let(f"w{s}_{b}", self.weight.load(at + strips.offset(b), width))
+                        for b, width in enumerate(strips.widths)
+                    ]
+                    for s in range(spec.kernel[1])
+                    for at in (w_at + (s * self.in_channels + c) * strips.width,)
+                ]
+                start = x_at + (place.q * self.in_channels + c) * plane
+                for offset, users in reached(spec, run.size, column):
+                    x = code.let(f"x{offset}", self.x.load(start + offset))
+                    for j, s in users:
+                        for b, width in enumerate(strips.widths):
+                            acc[b][j].add_product(splat(x, width), weights[s][b])
+
+    def _channels(self, place: Place, x_at: Expr, w_at: Expr, valid: list[int], acc: list[list[Register]]) -> None:
         """Reduce over the input channels for one column of the kernel and the pixels that it reaches."""
         if not valid:
             return
@@ -191,10 +223,6 @@ class DenseKernel:
                 product(c, block, channel - block * v)
             return
         first = place.q * full
-        if written_out:
-            for c in range(self.in_channels):
-                product(c, first + c // v, c % v)
-            return
         with code.loop("cb", full) as cb, code.loop("ci", v) as lane:
             product(cb * v + lane, first + cb, lane)
         with code.loop("ct", rest) as lane:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows
+from splitkit.exporters.tvm.schedules.borders import column_runs, kernel_rows, reached
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
@@ -73,18 +73,11 @@ def _row(
 ) -> None:
     """Products of row `r` of the kernel with the pixels of one tile."""
     v, (height, width), (kh, kw) = spec.out_block, spec.size, spec.kernel
-    stride, dilation = spec.stride[1], spec.dilation[1]
     row = y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0]
-    at = code.let("at", ((plane * height + row) * width + column * stride - spec.padding[1]) * v)
+    at = code.let("at", ((plane * height + row) * width + column * spec.stride[1] - spec.padding[1]) * v)
     w_at = code.let("w_at", (block * kh + r) * (kw * v))
     weights = [code.let(f"w{s}", ops.weight.load(w_at + s * v, v)) for s in range(kw)]
-    known = isinstance(column, int)
-    users: dict[int, list[tuple[int, int]]] = {}
-    for j in range(run.size):
-        for s in range(kw):
-            if not known or inside(spec, column + j, s):
-                users.setdefault(j * stride + s * dilation, []).append((j, s))
-    for offset in sorted(users):
+    for offset, users in reached(spec, run.size, column):
         x = code.let(f"x{offset}", ops.x.load(at + offset * v, v))
-        for j, s in users[offset]:
+        for j, s in users:
             acc[j].add_product(x, weights[s])

@@ -5,7 +5,7 @@ from math import ceil, prod
 from tvm import tirx
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows
+from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, reached
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
 from splitkit.exporters.tvm.schedules.parallel import parallel
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
@@ -87,15 +87,10 @@ def _row(
     v, (height, width), stride = spec.block, spec.size, spec.stride
     row = y * stride[0] + r - spec.padding[0]
     at = code.let("at", ((plane * height + row) * width + column * stride[1] - spec.padding[1]) * v)
-    users: dict[int, list[Register]] = {}
-    for j in range(run.size):
-        for s in range(spec.kernel[1]):
-            if not isinstance(column, int) or inside(window, column + j, s):
-                users.setdefault(j * stride[1] + s, []).append(acc[j])
-    for offset, registers in sorted(users.items()):
+    for offset, users in reached(window, run.size, column):
         value = code.let(f"x{offset}", x.load(at + offset * v, v))
-        for register in registers:
-            register.set(tirx.Max(register.get(), value) if spec.mode == "max" else register.get() + value)
+        for j, _ in users:
+            acc[j].set(tirx.Max(acc[j].get(), value) if spec.mode == "max" else acc[j].get() + value)
 
 
 def _share(spec: PoolSpec, window: ConvSpec, rows: Expr, column: Expr) -> Expr:

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from splitkit.exporters.tvm.machine import Machine
 
 IN_FLIGHT = 8
-"""Independent multiply-adds that hide their latency (4 cycles on two pipes)."""
+"""Independent multiply-adds that hide their latency (4 cycles on two pipes), where there are registers for them."""
 TILE_START = 12
 """Cycles to set a tile up, per tile; a tie-breaker rather than a measurement."""
+LOAD_SHARE = 0.1
+"""Cycles of a load that runs beside multiply-adds: decides between tiles that are otherwise as good."""
 MOST_STRIPS = 12
 
 
@@ -98,20 +100,20 @@ def strip_widths(channels: int, block: int, machine: Machine) -> tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
-def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: Machine) -> Tiling:
+def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: Machine, held: int = 1) -> Tiling:
     """The cheapest tiling by a count of multiply-adds, loads and tile starts.
 
     Args:
         channels, block: of the output.
         row, rows: pixels along a row, rows in all (batch included).
         depth: terms of the reduction.
+        held: weights of a strip that are held in registers at a time.
     """
     widths = strip_widths(channels, block, machine)
     best: tuple[float, Tiling] | None = None
     for strips in range(1, min(len(widths), MOST_STRIPS) + 1):
         groups = tuple(_groups(widths, ceil(channels / block) * block, strips))
-        most = max(1, _pixels_in_registers(strips, widths[0], machine))
-        for size in range(1, min(most, row) + 1):
+        for size in range(1, min(_pixels_in_registers(strips, held, widths[0], machine), row) + 1):
             pixels = balanced(row, size)
             cost = rows * sum(
                 group.count * run.count * _tile_cost(run.size, group.widths, depth, machine)
@@ -125,15 +127,24 @@ def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: 
     return best[1]
 
 
-def _pixels_in_registers(strips: int, width: int, machine: Machine) -> int:
-    per_vector = max(1, width // machine.lanes)
-    spare = machine.registers // per_vector - strips - 1
-    return spare // strips
+def _pixels_in_registers(strips: int, held: int, width: int, machine: Machine) -> int:
+    """Most pixels whose accumulators leave room for the weights and one broadcast value.
+
+    A single pixel uses each weight once, so that one register serves them all.
+    """
+    registers = machine.registers // max(1, width // machine.lanes)
+    several = (registers - strips * held - 1) // strips
+    return max(several, 1 if strips + 2 <= registers or strips == 1 else 0)
 
 
 def _tile_cost(pixels: int, widths: tuple[int, ...], depth: int, machine: Machine) -> float:
     products = pixels * sum(max(width / machine.lanes, 0.5) for width in widths)
-    return depth * max(products, pixels + len(widths), IN_FLIGHT) + TILE_START + 3 * products
+    loads = pixels + len(widths)
+    return (
+        depth * (max(products, loads, min(IN_FLIGHT, machine.registers // 2)) + LOAD_SHARE * loads)
+        + TILE_START
+        + 3 * products
+    )
 
 
 def _groups(widths: tuple[int, ...], channels: int, strips: int) -> Iterator[Group]:
