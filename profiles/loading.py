@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from splitkit.profiles.schema import DeviceProfile, LinkProfile, System
 
 from splitkit.errors import ConfigError
+from splitkit.profiles.schema import DeviceProfile, LinkProfile, System
 
 Kind = Literal["devices", "links", "systems"]
 Model = TypeVar("Model", bound=BaseModel)

@@ -24,7 +24,7 @@ class SearchResult:
         points: every point of any system's front, by rising latency.
         fronts: indices into `points`, by system (`sensor`, `aggregator`, `split`), each searched with the same budget.
         merged: indices of the points no point of any system beats.
-        labels: how each side's times must be called: `measured`, `analytical`, `measured x24 (emulated slower core)`.
+        labels: how each side's times must be called: `measured`, `analytical`, `measured x50 (emulated slower core)`.
         evaluated: candidates whose accuracy was needed, by system.
         infeasible: candidates beyond a constraint, by system.
         rejected: architectures that a compile check took out of a front, with its reason.
