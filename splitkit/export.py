@@ -103,8 +103,7 @@ def _write(
     """Fill `work` with a verified bundle."""
     network = describe(subnetwork.space, subnetwork.architecture)
     progress("exporting to ONNX")
-    folded = subnetwork.folded_copy() if not subnetwork.folded else subnetwork
-    models = {side: model for side in SIDES if (model := export_half(folded, side)) is not None}
+    models = {side: model for side in SIDES if (model := export_half(subnetwork, side)) is not None}
     for side, model in models.items():
         onnx.save(model, str(work / f"{side}.onnx"))
     progress("compiling")

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Literal
 
 import onnx
@@ -41,7 +42,7 @@ def export_half(subnetwork: SubNetwork, side: Literal["sensor", "aggregator"]) -
     Raises:
         ModelError: torch cannot export the module, or the exported graph is not valid.
     """
-    folded = subnetwork if subnetwork.folded else subnetwork.folded_copy()
+    folded = _exportable(subnetwork)
     network = describe(folded.space, folded.architecture)
     if side == "sensor":
         if folded.sensor is None:
@@ -66,7 +67,7 @@ def export_whole(subnetwork: SubNetwork) -> onnx.ModelProto:
     Raises:
         ModelError: torch cannot export the module, or the exported graph is not valid.
     """
-    folded = subnetwork if subnetwork.folded else subnetwork.folded_copy()
+    folded = _exportable(subnetwork)
     network = describe(folded.space, folded.architecture)
     sides = nn.Sequential()
     slots: dict[str, str] = {}
@@ -152,6 +153,12 @@ def name_tensors(model: onnx.ModelProto, slots: Mapping[str, str]) -> None:
         del value.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
+
+
+def _exportable(subnetwork: SubNetwork) -> SubNetwork:
+    """A copy with batch norms folded, in NCHW memory order: torch makes gathers of pooling over channels-last."""
+    copy = deepcopy(subnetwork).eval() if subnetwork.folded else subnetwork.folded_copy()
+    return copy.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
 def _slots(side: nn.Module, chain: Sequence[PlacedUnit]) -> dict[str, str]:
