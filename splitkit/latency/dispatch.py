@@ -10,6 +10,11 @@ from splitkit.latency.store import GraphTime
 FEW_GRAPHS = 4
 """With fewer graphs than this, a cost per kernel cannot be told from one per graph."""
 
+NOISE_US, NOISE_SHARE = 0.2, 0.002
+"""How far end-to-end times are from the fit without anything being wrong: a constant, and a share of the total."""
+
+ITERATIONS = 20
+
 
 @dataclass(frozen=True)
 class Dispatch:
@@ -23,14 +28,23 @@ class Dispatch:
 
     @classmethod
     def fit(cls, graphs: Sequence[GraphTime]) -> "Dispatch":
-        """Least squares of (end to end - sum of kernels), each graph weighted by 1 / its time: errors are relative."""
+        """Robust regression of (end to end - sum of kernels) on (1, kernels).
+
+        A graph's code is not always that of its kernels alone, so a few graphs may be far off: Huber's weights, by
+        iterated least squares (Huber, "Robust Estimation of a Location Parameter", 1964).
+        """
         if not graphs:
             return cls()
         extra = np.array([graph.total_us - graph.kernel_us for graph in graphs])
-        weight = 1 / np.array([graph.total_us for graph in graphs])
+        sigma = NOISE_US + NOISE_SHARE * np.array([graph.total_us for graph in graphs])
         kernels = np.array([graph.kernels for graph in graphs], dtype=np.float64)
-        if len(graphs) < FEW_GRAPHS or np.ptp(kernels) == 0:
-            return cls(graph_us=float(np.average(extra, weights=weight**2)))
-        design = np.stack([weight, kernels * weight], axis=1)
-        solution, *_ = np.linalg.lstsq(design, extra * weight, rcond=None)
-        return cls(float(solution[0]), float(solution[1]))
+        columns = [np.ones_like(kernels)]
+        if len(graphs) >= FEW_GRAPHS and np.ptp(kernels) > 0:
+            columns.append(kernels)
+        design = np.stack(columns, axis=1) / sigma[:, None]
+        weight = np.ones(len(graphs))
+        for _ in range(ITERATIONS):
+            root = np.sqrt(weight)
+            solution, *_ = np.linalg.lstsq(design * root[:, None], extra / sigma * root, rcond=None)
+            weight = 1 / np.maximum(1, np.abs(extra / sigma - design @ solution))
+        return cls(*(float(value) for value in solution))
