@@ -1,7 +1,6 @@
 """One system evolved with NSGA-II (Deb et al., IEEE TEC 6(2), 2002; pymoo's implementation)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,38 +8,16 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import Problem
 from pymoo.core.termination import NoTermination
 
+from splitkit.search.candidate import Run, candidates_of
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.operators import SpaceCrossover, SpaceMutation, Unseen, first_population, row_key
-from splitkit.search.protocol import FIGURES, Evaluator, FloatArray, PredictionArrays, Predictor
+from splitkit.search.protocol import Evaluator, FloatArray, Predictor
 from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
 from splitkit.space.search_space import Placement
 
 MATING_ATTEMPTS = 10
 """Tries to fill a generation with new architectures before it is taken that few are left."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An architecture within the constraints, with its accuracy and its predicted figures."""
-
-    architecture: Architecture
-    accuracy: float
-    figures: dict[str, float]
-
-    @property
-    def total_us(self) -> float:
-        """Predicted system latency."""
-        return self.figures["total_us"]
-
-
-@dataclass
-class Run:
-    """What one evolution has seen: feasible candidates in order of evaluation, and how many were not feasible."""
-
-    candidates: list[Candidate] = field(default_factory=list)
-    seen: set[bytes] = field(default_factory=set)
-    infeasible: int = 0
 
 
 def evolve(
@@ -86,33 +63,6 @@ def evolve(
     return run
 
 
-def judge(
-    space: SearchSpace, predictor: Predictor, constraints: Constraints, accuracies: Mapping[Architecture, float]
-) -> list[Candidate]:
-    """Architectures of known accuracy as `predictor` sees them, without those beyond the constraints."""
-    if not accuracies:
-        return []
-    architectures = list(accuracies)
-    prediction = predictor.predict(Encoding(space).encode_all(architectures))
-    feasible = np.flatnonzero(np.all(constraints.violations(prediction) <= 0, axis=1))
-    chosen = [architectures[i] for i in feasible]
-    return _candidates(chosen, [accuracies[a] for a in chosen], prediction, feasible)
-
-
-def _candidates(
-    architectures: Sequence[Architecture],
-    accuracy: Sequence[float] | FloatArray,
-    prediction: PredictionArrays,
-    rows: IntArray,
-) -> list[Candidate]:
-    """One candidate per architecture, its figures taken from `rows` of the prediction."""
-    columns = {name: np.asarray(getattr(prediction, name), dtype=np.float64)[rows] for name in FIGURES}
-    return [
-        Candidate(architecture, float(accuracy[i]), {name: float(column[i]) for name, column in columns.items()})
-        for i, architecture in enumerate(architectures)
-    ]
-
-
 class _SplitProblem(Problem):  # type: ignore[misc]
     """Minimise (1 - accuracy, log total latency) over gene vectors; the run collects what is evaluated.
 
@@ -137,7 +87,7 @@ class _SplitProblem(Problem):  # type: ignore[misc]
         accuracy = np.zeros(len(genes))
         if architectures:
             accuracy[feasible] = self.evaluator.accuracy(architectures)
-        self.run.candidates += _candidates(architectures, accuracy[feasible], prediction, feasible)
+        self.run.candidates += candidates_of(architectures, accuracy[feasible], prediction, feasible)
         self.run.infeasible += len(genes) - len(feasible)
         self.run.seen.update(row_key(row) for row in genes)
         out["F"] = np.column_stack([1.0 - accuracy, np.log(np.maximum(prediction.total_us, 1e-9))])

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from splitkit.errors import ConfigError
+from splitkit.search.candidate import Candidate
 from splitkit.search.choice import fastest_at, reference_accuracy
-from splitkit.search.evolve import Candidate
 from splitkit.search.front import spread
 from splitkit.search.journal import Journal
 from splitkit.search.protocol import Measurement, Predictor

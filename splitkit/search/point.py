@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from splitkit.profiles import DeviceProfile, System
-from splitkit.search.evolve import Candidate
+from splitkit.search.candidate import Candidate
 from splitkit.space import Architecture, Network, SearchSpace, describe
 from splitkit.space.operators import Operator
 

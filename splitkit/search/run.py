@@ -8,8 +8,8 @@ import numpy as np
 
 from splitkit.devices import get_device
 from splitkit.profiles import System
+from splitkit.search.candidate import Candidate, Run, judge
 from splitkit.search.config import Constraints, SearchConfig
-from splitkit.search.evolve import Candidate, Run, evolve, judge
 from splitkit.search.feedback import Feedback, FeedbackRound, measure_candidates, to_measure
 from splitkit.search.front import pareto_front
 from splitkit.search.journal import Journal
@@ -116,6 +116,8 @@ class _Search:
         return {placement: self._evolve(placement, predictor, round_) for placement in self.config.systems}
 
     def _evolve(self, placement: Placement, predictor: Predictor, round_: int) -> Run:
+        from splitkit.search.evolve import evolve  # imports pymoo, which takes longer than all the rest
+
         known = self.known.setdefault(placement, {})
         before = judge(self.space, predictor, self.constraints, known)
         run = evolve(

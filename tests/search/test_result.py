@@ -9,7 +9,7 @@ import pytest
 
 from splitkit.errors import ConfigError
 from splitkit.search import SearchConfig, SearchResult, load_result, save_result, search
-from splitkit.search.evolve import Candidate
+from splitkit.search.candidate import Candidate
 from splitkit.search.point import describe_point, energy_uj
 from splitkit.space import describe
 from tests.search.hardware import TINY, FormulaEvaluator, FormulaPredictor, system

@@ -12,7 +12,7 @@ import pytest
 from splitkit.errors import ConfigError
 from splitkit.profiles import System
 from splitkit.search import Constraints, Feedback, Journal, Progress, SearchConfig, SearchResult, fastest_at, search
-from splitkit.space import Architecture, Sampler
+from splitkit.space import Architecture, Sampler, space_size
 from tests.search.hardware import TINY, FormulaEvaluator, FormulaPredictor, system
 
 PAPER = system()
@@ -63,6 +63,30 @@ def test_the_ends_win_where_they_should() -> None:
         best = fastest_at(result.points, 0.95)
         assert best is not None
         assert best.placement == placement
+
+
+def test_a_small_space_is_searched_to_the_end_and_then_left() -> None:
+    phases = tuple(
+        phase.model_copy(update={"widths": phase.widths[:1], "before": (0,), "after": (0,), "kernels": (3,)})
+        for phase in TINY.phases
+    )
+    space = TINY.model_copy(update={"phases": phases, "stem": TINY.stem.model_copy(update={"widths": (8,)})})
+    evaluator = FormulaEvaluator(space)
+    config = SearchConfig(population=8, generations=30, systems=("sensor", "aggregator"))
+    result = search(space, PAPER, FormulaPredictor(space, PAPER), evaluator, config)
+    for placement in config.systems:
+        assert result.evaluated[placement] == space_size(space.restricted(placement)) == 24
+
+
+def test_several_views_are_searched_with_late_and_early_fusion() -> None:
+    space = TINY.model_copy(update={"input": TINY.input.model_copy(update={"views": 2})})
+    link = PAPER.link.model_copy(update={"shared": True})
+    paper = PAPER.model_copy(update={"link": link})
+    result = search(space, paper, FormulaPredictor(space, paper), FormulaEvaluator(space), SMALL)
+    assert all(result.front(placement) for placement in ("sensor", "aggregator", "split"))
+    for point in result.points:
+        assert point.link_us == pytest.approx(2 * (20.0 + point.payload_bytes))
+    assert all(0 < p.architecture.fuse < p.architecture.units for p in result.front("aggregator"))
 
 
 def test_the_same_seed_repeats_the_search_and_another_does_not() -> None:
