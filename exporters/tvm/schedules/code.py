@@ -103,6 +103,7 @@ class Code:
 
     def __init__(self) -> None:
         self._statements: list[Any] = []
+        self._forks = False
 
     def emit(self, statement: Any) -> None:
         self._statements.append(statement)
@@ -137,6 +138,7 @@ class Code:
         with self.block() as body:
             yield var
         kind = tirx.ForKind.PARALLEL if parallel else tirx.ForKind.SERIAL
+        self._forks |= parallel
         if body and not (isinstance(extent, int) and extent <= 0):
             self.emit(tirx.For(var, start, extent, kind, sequence(body)))
 
@@ -149,8 +151,11 @@ class Code:
 
     def function(self, operands: Sequence[Operand]) -> Any:
         """The private function of these operands, which do not overlap."""
-        body = sequence(self._statements)
-        return tirx.PrimFunc([operand.pointer for operand in operands], body).with_attr("tirx.noalias", True)
+        statements, result = self._statements, None
+        if self._forks:  # a failed launch returns early, with a status
+            statements, result = [*statements, tirx.Return(tirx.IntImm("int32", 0))], PrimType("int32")
+        parameters = [operand.pointer for operand in operands]
+        return tirx.PrimFunc(parameters, sequence(statements), result).with_attr("tirx.noalias", True)
 
 
 def sequence(statements: Sequence[Any]) -> Any:

@@ -5,6 +5,7 @@ edge are emitted of their own with the products that fall outside left out. A po
 case of one long row. A squeeze-excite scale multiplies the weights or the input, whichever is less, into workspace.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from math import ceil, prod
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, reached, touches_edge
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
+from splitkit.exporters.tvm.schedules.parallel import Whole, balance, shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, tiling
 from splitkit.exporters.tvm.spec import ConvSpec
 
@@ -119,16 +121,40 @@ class DenseKernel:
     def _images(self, first: Expr, count: int) -> None:
         """Convolve `count` images from number `first`, weights outermost: they are read once."""
         spec, code = self.spec, self.code
-        with code.loop("q", spec.groups) as q:
-            for strips in self.tiling.groups:
-                with (
-                    code.loop("g", strips.count) as g,
-                    code.loop("n", count, first) as n,
-                    code.loop("y", spec.out_size[0]) as y,
-                ):
-                    for run in column_runs(spec, self.tiling.pixels):
-                        with code.loop("t", run.count) as t:
-                            self._tile(Place(n, q, strips, g, y), run, run.start + t * run.size)
+        axis, pieces, threads = self._split()
+        with shared(code, pieces, threads) as share:
+
+            def each(name: str, before: int, extent: int) -> AbstractContextManager[Expr]:
+                return (share if name == axis else Whole(code)).pieces(name, before, extent)
+
+            with each("q", 0, spec.groups) as q:
+                done = 0
+                for strips in self.tiling.groups:
+                    with (
+                        each("g", done, strips.count) as g,
+                        code.loop("n", count, first) as n,
+                        each("y", 0, spec.out_size[0]) as y,
+                    ):
+                        tiles = 0
+                        for run in column_runs(spec, self.tiling.pixels):
+                            with each("t", tiles, run.count) as t:
+                                self._tile(Place(n, q, strips, g, y), run, run.start + t * run.size)
+                            tiles += run.count
+                    done += strips.count
+
+    def _split(self) -> tuple[str, int, int]:
+        """The loop to split over threads, its pieces, and the threads: the best balanced loop, the outermost on a tie.
+
+        The outer loops split the weights, the inner ones the pixels; tiles are only split where there is one row.
+        """
+        spec = self.spec
+        traffic = 4 * (self.operands.x.elements + self.operands.weight.elements + self.operands.out.elements)
+        threads = threads_for(self.machine, spec.macs, traffic)
+        loops = {"q": spec.groups, "g": sum(strips.count for strips in self.tiling.groups), "y": spec.out_size[0]}
+        if spec.out_size[0] == 1:
+            loops["t"] = sum(run.count for run in self.tiling.pixels)
+        axis = max(loops, key=lambda name: round(balance(loops[name], threads), 2))
+        return axis, loops[axis], threads
 
     def _tile(self, place: Place, run: Run, column: Expr) -> None:
         """One tile: `run.size` pixels from `column` by a group of strips."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, kernel_rows, reached
-from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
+from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
+from splitkit.exporters.tvm.schedules.parallel import Whole, balance, shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
 from splitkit.exporters.tvm.spec import ConvSpec
 
@@ -37,20 +38,27 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     v, blocks = spec.out_block, ceil(spec.out_channels / spec.out_block)
     ops = ConvOperands(code, spec, blocks * v * prod(spec.kernel), blocks * v)
     tiles = balanced(spec.out_size[1], _most_pixels(spec, machine))
-    with code.loop("n", spec.batch) as n, code.loop("b", blocks) as b:
-        bias = code.let("bias", ops.bias.load(b * v, v)) if ops.bias else splat(0.0, v)
-        with code.loop("y", spec.out_size[0]) as y:
-            low, high = kernel_rows(code, spec, y)
-            for run in column_runs(spec, tiles):
-                with code.loop("t", run.count) as t:
-                    column = run.start + t * run.size
-                    acc = [code.register(f"acc{j}", v) for j in range(run.size)]
-                    for register in acc:
-                        register.set(bias)
-                    with code.loop("r", high - low, low) as r:
-                        _row(code, spec, ops, acc, n * blocks + b, b, y, r, run, column)
-                    for j, register in enumerate(acc):
-                        ops.store(register.get(), v, n, b, 1, y, column + j)
+    planes, rows = spec.batch * blocks, spec.out_size[0]
+    threads = threads_for(machine, spec.macs, 4 * (ops.x.elements + ops.out.elements))
+    by_rows = balance(rows, threads) > balance(planes, threads)
+    with shared(code, rows if by_rows else planes, threads) as share:
+        outer, inner = (Whole(code), share) if by_rows else (share, Whole(code))
+        with outer.pieces("plane", 0, planes) as plane:
+            n = divide(plane, blocks) if spec.batch > 1 else 0
+            b = plane - n * blocks
+            bias = code.let("bias", ops.bias.load(b * v, v)) if ops.bias else splat(0.0, v)
+            with inner.pieces("y", 0, rows) as y:
+                low, high = kernel_rows(code, spec, y)
+                for run in column_runs(spec, tiles):
+                    with code.loop("t", run.count) as t:
+                        column = run.start + t * run.size
+                        acc = [code.register(f"acc{j}", v) for j in range(run.size)]
+                        for register in acc:
+                            register.set(bias)
+                        with code.loop("r", high - low, low) as r:
+                            _row(code, spec, ops, acc, plane, b, y, r, run, column)
+                        for j, register in enumerate(acc):
+                            ops.store(register.get(), v, n, b, 1, y, column + j)
     return code, ops.in_order
 
 

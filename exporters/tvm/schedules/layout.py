@@ -11,7 +11,7 @@ from tvm import tirx
 
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, divide, splat
-from splitkit.exporters.tvm.schedules.parallel import parallel
+from splitkit.exporters.tvm.schedules.parallel import shared, threads_for
 from splitkit.exporters.tvm.spec import LayoutSpec
 
 
@@ -24,12 +24,15 @@ def layout(spec: LayoutSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     v = max(spec.in_block, spec.out_block)
     if min(spec.in_block, spec.out_block) == 1 and v > 1:
         full, rest = divmod(spec.channels, v)
-        threads = parallel(machine, 0, 4 * (x.elements + out.elements), full)
-        with code.loop("n", spec.batch) as n:
-            with code.loop("b", full, parallel=threads) as b:
-                _block(code, spec, x, out, n, b, v)
-            with code.loop("b", 1 if rest else 0, full) as b:
-                _block(code, spec, x, out, n, b, rest)
+        blocks = full + (rest > 0)
+        threads = threads_for(machine, 0, 4 * (x.elements + out.elements))
+        with shared(code, blocks, threads) as share, code.loop("n", spec.batch) as n:
+            if full:
+                with share.pieces("b", 0, full) as b:
+                    _block(code, spec, x, out, n, b, v)
+            if rest:
+                with share.pieces("rest", full, 1):
+                    _block(code, spec, x, out, n, full, rest)
     else:
         _by_value(code, spec, x, out)
     return code, [x, out]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, part, splat
 from splitkit.exporters.tvm.schedules.epilogue import finish
-from splitkit.exporters.tvm.schedules.parallel import parallel
+from splitkit.exporters.tvm.schedules.parallel import shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Group, Tiling, panels, tiling
 from splitkit.exporters.tvm.spec import LinearSpec
 
@@ -32,14 +32,17 @@ def linear(spec: LinearSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     weight = Operand(code, "weight", spec.in_features * tiles.padded_channels)
     bias = Operand(code, "bias", tiles.padded_channels) if spec.epilogue.bias else None
     out = Operand(code, "out", spec.batch * spec.out_features)
-    for group in tiles.groups:
-        threads = parallel(machine, spec.macs, 4 * weight.elements, group.count)
-        with code.loop("g", group.count, parallel=threads) as g:
-            for run in tiles.pixels:
-                with code.loop("t", run.count) as t:
-                    row = run.start + t * run.size
-                    acc = _reduce(code, spec, group, g, x, weight, bias, row, run.size)
-                    _store(code, spec, group, g, out, row, acc)
+    threads = threads_for(machine, spec.macs, 4 * weight.elements)
+    with shared(code, sum(group.count for group in tiles.groups), threads) as share:
+        done = 0
+        for group in tiles.groups:
+            with share.pieces("g", done, group.count) as g:
+                for run in tiles.pixels:
+                    with code.loop("t", run.count) as t:
+                        row = run.start + t * run.size
+                        acc = _reduce(code, spec, group, g, x, weight, bias, row, run.size)
+                        _store(code, spec, group, g, out, row, acc)
+            done += group.count
     return code, [operand for operand in (x, weight, bias, out) if operand]
 
 

@@ -1,20 +1,83 @@
-"""When a kernel is worth splitting over threads."""
+"""Splitting a kernel over threads: once, outermost, into equal shares of its pieces of work.
+
+TVM's runtime forks and joins its worker threads at every parallel loop, so a kernel has one such loop or none, whose
+body is the whole kernel for one thread's share.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+
+from tvm import tirx
 
 from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.schedules.code import Code, Expr, divide, integer
 
 FORK_NS = 20_000
-"""What waking and joining TVM's worker threads may cost; measured 3-8 us, with room for a busy machine."""
-MACS_PER_NS = 16
-"""Multiply-adds of one core in a nanosecond, per 16 lanes: optimistic, which errs towards one thread."""
+"""A kernel shorter than this runs on one thread: fork and join take 3 to 8 us, more where the machine is busy."""
+MACS_PER_LANE_NS = 4
+"""Multiply-adds per vector lane in a nanosecond: one unit at 4 GHz; errs towards one thread on lesser machines."""
 BYTES_PER_NS = 20
 
 
-def parallel(machine: Machine, macs: int, traffic_bytes: int, pieces: int) -> bool:
-    """Whether `pieces` equal parts of a kernel should run on several threads.
+@dataclass(frozen=True)
+class Share:
+    """The pieces [low, high) of one thread."""
 
-    Only if one thread would take several times what the fork costs, and there is a piece for each thread.
-    """
-    if machine.threads < 2 or pieces < 2:
-        return False
-    busy_ns = max(macs / (MACS_PER_NS * machine.lanes), traffic_bytes / BYTES_PER_NS)
-    return busy_ns > FORK_NS
+    code: Code
+    low: Expr
+    high: Expr
+
+    @contextmanager
+    def pieces(self, name: str, first: int, count: int) -> Iterator[Expr]:
+        """Loop over those of the pieces [first, first + count) that belong to the share, numbered from 0."""
+        if count == 1:  # its number stays known when the code is generated
+            mine = tirx.And(tirx.LE(integer(self.low), integer(first)), tirx.LT(integer(first), integer(self.high)))
+            with self.code.when(mine):
+                yield 0
+            return
+        start = self.code.let(f"{name}0", _within(self.low, first, count))
+        stop = self.code.let(f"{name}1", _within(self.high, first, count))
+        with self.code.loop(name, stop - start, start) as i:
+            yield i
+
+
+def _within(piece: Expr, first: int, count: int) -> Expr:
+    return tirx.Min(tirx.Max(integer(piece) - first, integer(0)), integer(count))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The share of a kernel that is not split."""
+
+    code: Code
+
+    @contextmanager
+    def pieces(self, name: str, first: int, count: int) -> Iterator[Expr]:
+        """Loop over all of them."""
+        with self.code.loop(name, count) as i:
+            yield i
+
+
+def threads_for(machine: Machine, macs: int, traffic_bytes: int) -> int:
+    """Threads worth their fork for a kernel of so much work."""
+    busy_ns = max(macs / (MACS_PER_LANE_NS * machine.lanes), traffic_bytes / BYTES_PER_NS)
+    return machine.threads if busy_ns > FORK_NS else 1
+
+
+def balance(pieces: int, threads: int) -> float:
+    """Part of the threads' time that is used when equal pieces are dealt out."""
+    return pieces / (threads * ceil(pieces / threads))
+
+
+@contextmanager
+def shared(code: Code, pieces: int, threads: int) -> Iterator[Share | Whole]:
+    """Run what is emitted inside on `threads` threads, each with its share of `pieces` pieces."""
+    threads = min(threads, pieces)
+    if threads < 2:
+        yield Whole(code)
+        return
+    with code.loop("thread", threads, parallel=True) as thread:
+        low = code.let("low", divide(thread * pieces, threads))
+        yield Share(code, low, code.let("high", divide((thread + 1) * pieces, threads)))

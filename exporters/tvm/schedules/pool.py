@@ -7,7 +7,7 @@ from tvm import tirx
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, reached
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
-from splitkit.exporters.tvm.schedules.parallel import parallel
+from splitkit.exporters.tvm.schedules.parallel import shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
 from splitkit.exporters.tvm.spec import ConvSpec, PoolSpec
 
@@ -23,8 +23,8 @@ def pool(spec: PoolSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     planes = spec.batch * ceil(spec.channels / v)
     x = Operand(code, "x", planes * prod(spec.size) * v)
     out = Operand(code, "out", planes * prod(spec.out_size) * v)
-    threads = parallel(machine, 0, 4 * (x.elements + out.elements), planes)
-    with code.loop("b", planes, parallel=threads) as plane:
+    threads = threads_for(machine, 0, 4 * (x.elements + out.elements))
+    with shared(code, planes, threads) as share, share.pieces("b", 0, planes) as plane:
         if spec.mode == "global_avg":
             _global(code, spec, x, out, plane)
         else:
