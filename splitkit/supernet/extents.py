@@ -82,8 +82,8 @@ def _extreme_architectures(space: SearchSpace) -> Iterator[Architecture]:
     stands ahead of it, and a feature layer may be absent.
     """
     kernels = range(max(len(phase.kernels) for phase in space.phases))
-    for kernel, before, head, resolution in product(kernels, (0, -1), (0, -1), space.input.resolutions):
-        widest = replace(space.largest(), resolution=resolution)
+    for kernel, before, head in product(kernels, (0, -1), (0, -1)):
+        widest = space.largest()
         phases = tuple(
             replace(choice, before=phase.before[before], kernel=phase.kernels[min(kernel, len(phase.kernels) - 1)])
             for choice, phase in zip(widest.phases, space.phases, strict=True)

@@ -14,6 +14,7 @@ from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.interpret import layer_name, operators_of, run
 from splitkit.supernet.link import LEVELS, Quantisation, fake_float16, straight_through_codes
+from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.storage import read_checkpoint, write_checkpoint
 from splitkit.supernet.supernet import UNNORMED
 
@@ -108,8 +109,8 @@ class Side(nn.Sequential):
 
     def __init__(self, chain: Sequence[PlacedUnit], folded: bool = False) -> None:
         super().__init__()
-        for placed in chain:
-            self.add_module(placed.slot.replace(".", "_"), PlainUnit(placed, folded))
+        for key, placed in weights_of(chain):
+            self.add_module(key, PlainUnit(placed, folded))
 
     def units(self) -> list[PlainUnit]:
         """The units in order."""

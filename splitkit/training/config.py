@@ -27,9 +27,14 @@ class OptimiserConfig(BaseModel):
 
 
 class TrainConfig(OptimiserConfig):
-    """One step trains the largest, the smallest and `random_subnetworks` random sub-networks on one batch."""
+    """One step trains `random_subnetworks` on one batch, and every `sandwich_every`-th also the largest and smallest.
 
-    random_subnetworks: Annotated[int, Field(ge=0, le=16)] = 2
+    Where the largest network takes part, the others learn from its answers, else from the labels. In large spaces it
+    should always take part; in small ones its time is better spent on more steps.
+    """
+
+    random_subnetworks: Annotated[int, Field(ge=1, le=16)] = 2
+    sandwich_every: Positive = 1
     checkpoint_every_s: Rate = 60.0
 
 

@@ -36,7 +36,8 @@ def train(
 
     Each step runs one batch through the largest sub-network, which learns from the labels, and through the smallest
     and some random ones, which learn the largest one's soft answers (in-place distillation, Yu & Huang, ICCV 2019,
-    section 3.3); their gradients are added up. Splits, reduce ratios and link dtypes are part of what is drawn, and
+    section 3.3); their gradients are added up. With `config.sandwich_every` > 1 the steps between train random ones
+    only, from the labels. Splits, reduce ratios and link dtypes are part of what is drawn, and
     what the link does to the features is in the forward pass.
 
     The state is saved every `config.checkpoint_every_s` seconds, at the end and on Ctrl-C (which then raises
@@ -62,7 +63,7 @@ def train(
     if resume and checkpoint.exists():
         start = _restore(checkpoint, supernet, optimiser, config, target)
     batches = Batches(data.train, data.augmentation, config)
-    sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed)
+    sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
     saved_at = time.monotonic()
     with deferred_interrupt() as interruption:
         for step in range(start, config.steps):
@@ -83,13 +84,18 @@ def train(
 def backward(
     supernet: Supernet, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[float, float]:
-    """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the largest one."""
-    scores = supernet(images, sandwich.teacher)
+    """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one."""
+    first, *others = (*sandwich.students,) if sandwich.teacher is None else (sandwich.teacher, *sandwich.students)
+    scores = supernet(images, first)
     loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
     answers = scores.detach().softmax(1)
-    for student in sandwich.students:
-        F.cross_entropy(supernet(images, student), answers).backward()  # type: ignore[no-untyped-call]
+    for student in others:
+        scores = supernet(images, student)
+        if sandwich.teacher is None:
+            F.cross_entropy(scores, labels, label_smoothing=label_smoothing).backward()  # type: ignore[no-untyped-call]
+        else:
+            F.cross_entropy(scores, answers).backward()  # type: ignore[no-untyped-call]
     accuracy = (answers.argmax(1) == labels).float().mean()
     return float(loss.detach()), float(accuracy)
 

@@ -12,9 +12,9 @@ from splitkit.space.search_space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Sandwich:
-    """The largest network, which learns from labels, and those that learn from it."""
+    """The largest network, which learns from labels, and those that learn from it (from labels if it is left out)."""
 
-    teacher: Architecture
+    teacher: Architecture | None
     students: tuple[Architecture, ...]
 
 
@@ -27,10 +27,11 @@ class SandwichSampler:
     weights of its own to train (its reduce and fuse) and shifts what the two sides are asked for.
     """
 
-    def __init__(self, space: SearchSpace, random_subnetworks: int, seed: int) -> None:
+    def __init__(self, space: SearchSpace, random_subnetworks: int, seed: int, every: int = 1) -> None:
         self.space = space
         self.random_subnetworks = random_subnetworks
         self.seed = seed
+        self.every = every
         self._encoding = Encoding(space)
         ends: list[str] = [placement for placement in ("aggregator", "sensor") if placement in space.placements]
         self._teachers = ends or ["split"]
@@ -39,9 +40,12 @@ class SandwichSampler:
         """The sub-networks of one step."""
         rng = np.random.default_rng((self.seed, step))
         sampler = Sampler(self.space, rng)
-        teacher = self._cut(self.space.largest(1), rng, self._teachers[step % len(self._teachers)])
-        smallest = self._cut(self.space.smallest(1), rng)
         others = tuple(self._cut(sampler.uniform(), rng) for _ in range(self.random_subnetworks))
+        turn, left_out = divmod(step, self.every)
+        if left_out:
+            return Sandwich(None, others)
+        teacher = self._cut(self.space.largest(1), rng, self._teachers[turn % len(self._teachers)])
+        smallest = self._cut(self.space.smallest(1), rng)
         return Sandwich(teacher, (smallest, *others))
 
     def _cut(self, architecture: Architecture, rng: np.random.Generator, placement: str | None = None) -> Architecture:

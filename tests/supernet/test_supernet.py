@@ -8,6 +8,7 @@ from torch import Tensor
 
 from splitkit.space import Sampler, SearchSpace, describe, load_space
 from splitkit.space.operators import Operator
+from splitkit.space.operators import Tensor as Description
 from splitkit.supernet import Supernet
 from splitkit.supernet.elastic import ElasticConv
 from splitkit.supernet.extents import LayerExtent
@@ -28,8 +29,6 @@ def random_images(space: SearchSpace, n: int) -> Tensor:
 
 
 def conv_operator(in_channels: int, out_channels: int, kernel: int, groups: int = 1) -> Operator:
-    from splitkit.space.operators import Tensor as Description
-
     source, output = Description("x", (1, in_channels, 8, 8)), Description("y", (1, out_channels, 8, 8))
     return Operator("conv", (source,), output, kernel=kernel, groups=groups)
 
@@ -83,6 +82,7 @@ def test_every_weight_is_trained_within_an_epoch_of_sandwiches() -> None:
         wanted = set(dict(supernet.named_parameters()))
         for step in range(60):
             sandwich = sampler.draw(step)
+            assert sandwich.teacher is not None
             for architecture in (sandwich.teacher, *sandwich.students):
                 network = describe(space, architecture)
                 for side in ("sensor", "aggregator"):

@@ -1,0 +1,91 @@
+"""Image folders, the broken ones too."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from splitkit.data import load_dataset
+from splitkit.errors import DataError
+from splitkit.space import SearchSpace, load_space
+
+CLASSES = ("ant", "bee")
+
+
+@pytest.fixture
+def space() -> SearchSpace:
+    cifar = load_space("cifar")
+    return cifar.model_copy(update={"head": cifar.head.model_copy(update={"classes": 2})})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Six training and two test images per class, ants dark and bees bright, in several formats, sizes and modes."""
+    rng = np.random.default_rng(0)
+    kinds = [("png", "RGB"), ("jpg", "RGB"), ("bmp", "L"), ("png", "RGBA"), ("gif", "P"), ("webp", "RGB")]
+    for part, count in (("train", 6), ("val", 2)):
+        for label, name in enumerate(CLASSES):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                suffix, mode = kinds[i]
+                pixels = rng.integers(100 * label, 100 * label + 100, (20 + 9 * i, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert(mode).save(folder / f"{i}.{suffix}")
+    return tmp_path
+
+
+def test_any_format_becomes_square_captured_images_with_the_folder_as_label(root: Path, space: SearchSpace) -> None:
+    data = load_dataset(root, space)
+    assert data.classes == CLASSES
+    assert data.problems == ()
+    assert (len(data.train), len(data.search), len(data.test)) == (10, 2, 4)
+    for samples in (data.train, data.search, data.test):
+        assert samples.images.shape[1:] == (1, 3, 32, 32)
+        bright = samples.images.float().flatten(1).mean(1) > 100
+        assert torch.equal(bright.long(), samples.labels)
+
+
+def test_images_do_not_depend_on_the_number_of_workers(root: Path, space: SearchSpace) -> None:
+    one, three = load_dataset(root, space, workers=1), load_dataset(root, space, workers=3)
+    assert torch.equal(one.train.images, three.train.images)
+
+
+def test_broken_images_are_named_and_the_rest_is_used(root: Path, space: SearchSpace) -> None:
+    whole = (root / "train/ant/1.jpg").read_bytes()
+    (root / "train/ant/1.jpg").write_bytes(whole[:-200])
+    (root / "train/bee/notes.txt").write_text("not an image")
+    (root / "train/bee/empty.png").touch()
+    data = load_dataset(root, space)
+    assert len(data.problems) == 3
+    for name in ("1.jpg", "notes.txt", "empty.png"):
+        assert any(name in line and "\n" not in line for line in data.problems)
+    assert len(data.train) + len(data.search) == 11
+
+
+def test_class_without_images_is_an_error(root: Path, space: SearchSpace) -> None:
+    for path in (root / "train/bee").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"train/bee: class without a readable image"):
+        load_dataset(root, space)
+
+
+def test_class_missing_from_val_is_named(root: Path, space: SearchSpace) -> None:
+    (root / "train/cow").mkdir()
+    with pytest.raises(DataError, match="classes differ between train and val: cow"):
+        load_dataset(root, space)
+
+
+def test_missing_part_is_named(root: Path, space: SearchSpace) -> None:
+    (root / "val").rename(root / "test")
+    with pytest.raises(DataError, match=r"val: no such folder.*train/<class>"):
+        load_dataset(root, space)
+
+
+def test_test_set_is_not_read_before_it_is_opened(root: Path, space: SearchSpace) -> None:
+    data = load_dataset(root, space)
+    for path in (root / "val").rglob("*.*"):
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match="without a readable image"):
+        _ = data.test

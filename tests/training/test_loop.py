@@ -1,0 +1,193 @@
+"""Training: it learns, stops and goes on exactly, and refuses what does not fit."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from splitkit.data import Dataset, Samples, load_dataset
+from splitkit.errors import CheckpointError
+from splitkit.space import SearchSpace, load_space
+from splitkit.space.search_space import PhaseSpace
+from splitkit.supernet import Supernet, extract
+from splitkit.training import (
+    OptimiserConfig,
+    StepReport,
+    SupernetEvaluator,
+    TrainConfig,
+    calibration_images,
+    fine_tune,
+    load_supernet,
+    score,
+    score_subnetwork,
+    train,
+)
+
+CONFIG = TrainConfig(steps=6, batch=16, learning_rate=5e-3, warmup_steps=2, random_subnetworks=1, sandwich_every=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Bit-exactness is promised at a fixed number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    """`tiny` made smaller still."""
+    tiny = load_space("tiny")
+    phases = tuple(PhaseSpace(**{**p.model_dump(), "before": (0,), "widths": (8, 16)}) for p in tiny.phases[:2])
+    narrow = tiny.input.model_copy(update={"resolutions": (16, 24)})
+    return tiny.model_copy(update={"name": "wee", "phases": phases, "input": narrow})
+
+
+@pytest.fixture(scope="module")
+def data(space: SearchSpace) -> Dataset:
+    return load_dataset("digits", space)
+
+
+def weights(supernet: Supernet) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in supernet.parameters()])
+
+
+class StopAfter:
+    """Presses Ctrl-C during a step, as a user would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __call__(self, report: StepReport) -> None:
+        if report.step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interrupted_and_resumed_run_gives_the_same_weights(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
+    whole = train(space, data, CONFIG, tmp_path / "whole.pt", device="cpu")
+    path = tmp_path / "parts.pt"
+    for stop in (2, 5):
+        with pytest.raises(KeyboardInterrupt):
+            train(space, data, CONFIG, path, resume=True, device="cpu", report=StopAfter(stop))
+        assert load_supernet(path).step == stop
+    resumed = train(space, data, CONFIG, path, resume=True, device="cpu")
+    assert torch.equal(weights(resumed), weights(whole))
+    assert torch.equal(weights(load_supernet(path, space).supernet), weights(whole))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.pt", "whole.pt"]
+
+
+def test_without_resume_training_starts_afresh(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    first = train(space, data, CONFIG, path, device="cpu")
+    reports: list[StepReport] = []
+    again = train(space, data, CONFIG, path, device="cpu", report=reports.append)
+    assert [r.step for r in reports] == [1, 2, 3, 4, 5, 6]
+    assert torch.equal(weights(first), weights(again))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(space: SearchSpace, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("trained") / "supernet.pt"
+    train(space, data, CONFIG.model_copy(update={"steps": 1}), path, device="cpu")
+    return path
+
+
+def test_checkpoint_of_another_space_is_refused(checkpoint: Path, data: Dataset) -> None:
+    with pytest.raises(CheckpointError, match=r"supernet\.pt: holds the supernet of another space") as caught:
+        load_supernet(checkpoint, load_space("tiny"))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointError, match="another space"):
+        train(load_space("tiny"), data, CONFIG, checkpoint, resume=True, device="cpu")
+
+
+def test_checkpoint_serves_a_space_confined_to_fewer_placements(checkpoint: Path, space: SearchSpace) -> None:
+    assert load_supernet(checkpoint, space.restricted("split")).step == 1
+
+
+def test_resuming_with_other_settings_is_refused_by_name(checkpoint: Path, space: SearchSpace, data: Dataset) -> None:
+    with pytest.raises(CheckpointError, match=r"steps = 1, now 6"):
+        train(space, data, CONFIG, checkpoint, resume=True, device="cpu")
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
+def test_truncated_checkpoint_is_named_in_one_line(checkpoint: Path, tmp_path: Path, keep: float) -> None:
+    content = checkpoint.read_bytes()
+    path = tmp_path / "cut.pt"
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(CheckpointError, match=r"cut\.pt: truncated") as caught:
+        load_supernet(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def trained(
+    space: SearchSpace, data: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Supernet, list[float]]:
+    """A supernet in which only the link and its place are chosen, trained for a few seconds, and its losses."""
+    phases = tuple(PhaseSpace(widths=(16,), kernels=(3,), expands=(2,)) for _ in range(2))
+    update = {"phases": phases, "input": space.input.model_copy(update={"resolutions": (16,)})}
+    config = TrainConfig(steps=160, batch=32, learning_rate=1e-2, warmup_steps=5, random_subnetworks=2)
+    path = tmp_path_factory.mktemp("trained") / "supernet.pt"
+    losses: list[float] = []
+    supernet = train(
+        space.model_copy(update=update), data, config, path, device="cpu", report=lambda r: losses.append(r.loss)
+    )
+    return supernet, losses
+
+
+def test_training_lowers_the_loss(trained: tuple[Supernet, list[float]]) -> None:
+    _, losses = trained
+    assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
+
+
+def test_every_placement_scores_far_above_chance(trained: tuple[Supernet, list[float]], data: Dataset) -> None:
+    supernet, _ = trained
+    space, calibration = supernet.space, calibration_images(data.train)
+    ends = [space.largest(0), space.largest(99)]
+    cuts = [replace(space.largest(at), link_dtype="uint8", reduce_ratio=0.25) for at in (1, 2, 3)]
+    architectures = [space.canonical(a) for a in ends + cuts]
+    evaluator = SupernetEvaluator(supernet, data.search, calibration)
+    accuracy = evaluator.accuracy([*architectures, architectures[0]])
+    assert accuracy.shape == (6,)
+    assert accuracy.min() > 0.6
+    assert accuracy[0] == accuracy[5] == score(supernet, architectures[0], data.search, calibration)
+    assert set(evaluator.cache) == set(architectures)
+    for architecture, expected in zip(architectures, accuracy, strict=False):
+        subnetwork = extract(supernet, architecture, calibration)
+        assert score_subnetwork(subnetwork, data.search) == pytest.approx(expected, abs=2 / len(data.search))
+
+
+def test_fine_tuning_helps_and_leaves_the_link_alone(trained: tuple[Supernet, list[float]], data: Dataset) -> None:
+    supernet, _ = trained
+    architecture = supernet.space.canonical(replace(supernet.space.largest(2), link_dtype="uint8", reduce_ratio=0.25))
+    subnetwork = extract(supernet, architecture, calibration_images(data.train))
+    before, link = score_subnetwork(subnetwork, data.search), subnetwork.quantisation
+    assert link is not None
+    scale = link.scale.clone()
+    schedule = OptimiserConfig(steps=150, batch=32, learning_rate=5e-3)
+    teacher = supernet.space.largest(0)
+    tuned = fine_tune(
+        subnetwork, data.train, data.augmentation, schedule, teacher=lambda images: supernet(images, teacher)
+    )
+    assert tuned is subnetwork
+    assert not subnetwork.training
+    assert score_subnetwork(subnetwork, data.search) > before + 0.02
+    assert subnetwork.quantisation is not None
+    assert torch.equal(subnetwork.quantisation.scale, scale)
+
+
+def test_training_fits_the_training_samples_only(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
+    def refuse() -> Samples:
+        raise AssertionError("the test set was opened")
+
+    blank = Samples(torch.zeros_like(data.search.images), data.search.labels.flip(0))
+    sealed = Dataset(data.name, data.description, data.classes, data.train, blank, data.augmentation, refuse)
+    config = CONFIG.model_copy(update={"steps": 2})
+    with_search = train(space, data, config, tmp_path / "a.pt", device="cpu")
+    without = train(space, sealed, config, tmp_path / "b.pt", device="cpu")
+    assert torch.equal(weights(with_search), weights(without))
