@@ -2,9 +2,10 @@
 
 An analytical system is swept over link bandwidth and sensor slowdown. Its search space is small enough to enumerate:
 split position x reduce ratio x link dtype of 40 fixed networks, both degenerate ends included. In every cell of the
-sweep the search, which sees a part of the space, is held against the enumerated optimum: the least latency at an
-accuracy of at least a threshold, for several thresholds. Accuracies are synthetic, a fixed function of the
-architecture; latencies are a roofline over the compiler's kernels. Nothing is measured.
+sweep the search, which sees about a quarter of the space (so that as many random draws would find the optimum in about
+a quarter of the cases), is held against the enumerated optimum: the least latency at an accuracy of at least a
+threshold, for several thresholds. Accuracies are synthetic, a fixed function of the architecture; latencies are a
+roofline over the compiler's kernels. Nothing is measured.
 
     python benchmarks/optimum.py [--json] [--seed 0]
 """
@@ -56,6 +57,8 @@ reduce_ratios = [0.125, 0.25, 0.5, 1.0]
 BANDWIDTHS_MB_PER_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 SLOWDOWNS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 ACCURACY_QUANTILES = (0.5, 0.8, 0.95)
+SAME = 1e-9
+"""Relative latencies nearer than this are equal: sums of the same terms in another order."""
 
 CORE = DeviceProfile(
     name="core",
@@ -135,19 +138,19 @@ def run(seed: int, population: int, generations: int) -> tuple[dict[str, float],
                 {
                     "MB/s": bandwidth,
                     "slowdown": slowdown,
-                    "best placement": " / ".join(placements),
-                    "optimum found": sum(gap < 1e-6 for gap in gaps),
+                    **{f"best@{q:.0%}": name for q, name in zip(ACCURACY_QUANTILES, placements, strict=True)},
+                    "found": sum(gap < SAME for gap in gaps),
                     "of": len(gaps),
-                    "worst gap": float(max(gaps)),
-                    "share of space seen": seen / len(everything),
+                    "worst gap": max(0.0, *gaps),
+                    "seen": seen / len(everything),
                 }
             )
     cases = sum(row["of"] for row in rows)
     figures = {
-        "optimum_found_fraction": sum(row["optimum found"] for row in rows) / cases,
+        "optimum_found_fraction": sum(row["found"] for row in rows) / cases,
         "worst_gap": max(row["worst gap"] for row in rows),
         "space_size": float(len(everything)),
-        "share_of_space_seen": float(np.mean([row["share of space seen"] for row in rows])),
+        "share_of_space_seen": float(np.mean([row["seen"] for row in rows])),
         "cases": float(cases),
     }
     figures |= {f"optimum_on_{name}": float(best_placements[name]) for name in ("sensor", "aggregator", "split")}
@@ -163,7 +166,10 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=20, help="generations per system")
     arguments = parser.parse_args()
     figures, rows = run(arguments.seed, arguments.population, arguments.generations)
-    notes = f"accuracy at least its quantiles {ACCURACY_QUANTILES}; synthetic accuracy, analytical latency"
+    notes = (
+        "best@q: where the enumerated optimum runs, of the networks at least as accurate as that quantile of all. "
+        "Synthetic accuracy, analytical latency."
+    )
     emit("optimum", figures, rows, as_json=arguments.json, notes=notes)
 
 
