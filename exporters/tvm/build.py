@@ -20,7 +20,9 @@ from splitkit.exporters.tvm.spec import (
     FallbackSpec,
     LayoutSpec,
     LinearSpec,
+    MatmulSpec,
     PoolSpec,
+    RowSpec,
     key,
     packed_shape,
 )
@@ -154,6 +156,16 @@ def sample_operands(spec: AnySpec, rng: np.random.Generator) -> list[tuple[tuple
                 extents = [e for e, varies in zip(spec.shape, operand.axes, strict=True) if varies]
                 found.append((tuple(extents), operand.dtype))
             found.append((spec.shape, spec.dtype))
+        case MatmulSpec():
+            left, right = (1 if spec.shared == side else spec.batch for side in ("left", "right"))
+            found.append(((left, spec.rows, spec.depth), "float32"))
+            found.append(((right, spec.depth, spec.columns), "float32"))
+            found.append(((spec.batch, spec.rows, spec.columns), "float32"))
+        case RowSpec():
+            found.append(((spec.rows, spec.length), "float32"))
+            vectors = (1 + spec.bias) if spec.function == "layer_norm" else 0
+            found += [Constant(random(spec.length), "raw") for _ in range(vectors)]
+            found.append(((spec.rows, spec.length), "float32"))
         case FallbackSpec():
             found += zip(spec.shapes, spec.dtypes, strict=True)
     return found

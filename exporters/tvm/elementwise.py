@@ -29,6 +29,7 @@ _INTRINSIC = {
 _ACTIVATIONS = frozenset(
     {"relu", "clip", "hard_swish", "hard_sigmoid", "swish", "sigmoid", "tanh", "gelu", "leaky_relu"}
 )
+_ROUNDING = frozenset({"round", "floor", "ceil", "cast"})
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
@@ -40,6 +41,8 @@ def emit_elementwise(spec: ElementwiseSpec, machine: Machine) -> Any:
 class _Emitter:
     def __init__(self, spec: ElementwiseSpec, machine: Machine) -> None:
         self.spec, self.machine = spec, machine
+        # A chain that rounds must round the very quotients that others round.
+        self.reciprocals = not any(s.op in _ROUNDING for s in spec.steps)
         self.code = Code()
         self.inputs = [self._array(f"x{i}", o.dtype, _elements(spec, o)) for i, o in enumerate(spec.inputs)]
         self.output = self._array("out", spec.dtype, prod(spec.shape))
@@ -104,6 +107,8 @@ class _Emitter:
 
     def _step(self, step: Step, args: list[Expr], lanes: int) -> Expr:
         x = args[0]
+        if step.op == "div" and self.reciprocals and _is_number(step.args[1]):
+            return x * splat(1 / float(step.args[1]), lanes)
         if step.op in _BINARY:
             return _BINARY[step.op](x, args[1])
         if step.op in _INTRINSIC:
@@ -118,7 +123,7 @@ class _Emitter:
             case "reciprocal":
                 return splat(1.0, lanes) / x
             case "exp":
-                return exponential(self.code, x, lanes)
+                return exponential(self.code, x, 1.0, lanes)
             case "erf":
                 return self._erf(x, lanes)
             case "pow":
@@ -141,12 +146,16 @@ class _Emitter:
         poly = splat(_ERF[-1], lanes)
         for coefficient in reversed(_ERF[:-1]):
             poly = fma(poly, t, splat(coefficient, lanes), lanes)
-        tail = code.let("e", poly * t * exponential(code, zero - magnitude * magnitude, lanes))
+        tail = code.let("e", poly * t * exponential(code, magnitude * magnitude, -1.0, lanes))
         return tirx.Select(x > zero, one - tail, tail - one)
 
 
 def _elements(spec: ElementwiseSpec, operand: Operand) -> int:
     return prod(e for e, varies in zip(spec.shape, operand.axes, strict=True) if varies)
+
+
+def _is_number(argument: str) -> bool:
+    return argument[0] not in "is" and float(argument) != 0
 
 
 def _ramp(index: Expr, lanes: int) -> Expr:

@@ -1,5 +1,6 @@
 """ONNX to a shared library through TVM's code generator, with splitkit's own kernels."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence, Set
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan, TensorSpec
-from splitkit.exporters.tvm.session import LIBRARY_FILE, WEIGHTS_FILE, TvmSession
+from splitkit.exporters.tvm.session import WEIGHTS_FILE, TvmSession
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +36,7 @@ class TvmExporter:
         self.version = f"tvm-{version('apache-tvm')}/{SCHEDULES}"
 
     def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
-        """Compile `model` into `directory`: `model.so` (bare metal: `model.o`), `weights.bin` and `artifact.json`.
+        """Compile `model` into `directory`: `model-HASH.so` (bare metal: `model.o`), `weights.bin` and `artifact.json`.
 
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
@@ -119,9 +120,16 @@ class TvmExporter:
             library = generate(module, machine)
             library.write_to_file(str(directory / OBJECT_FILE), "o")
         triple = target.spec.get("mtriple")
+        name = OBJECT_FILE
         if has_shared_libraries(triple):
+            # The loader knows a library by its path: other code must have another name, or a process that compiles
+            # twice into one directory would run the first library again.
+            digest = hashlib.sha256((directory / OBJECT_FILE).read_bytes()).hexdigest()
+            name = f"model-{digest[:12]}.so"
+            for old in directory.glob("model-*.so"):
+                old.unlink()
             with stages("link"):
-                link_shared([directory / OBJECT_FILE], directory / LIBRARY_FILE, triple)
+                link_shared([directory / OBJECT_FILE], directory / name, triple)
             (directory / OBJECT_FILE).unlink()
         build.weights.tofile(directory / WEIGHTS_FILE)
         memory = _memory(build, inputs, outputs)
@@ -134,6 +142,7 @@ class TvmExporter:
             "arena_bytes": int(build.sizes[ARENA]),
             "fill": build.fill,
             "entries": entries(machine),
+            "library": name,
         }
         artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, kernels, memory, report)
         artifact.save()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from splitkit.exporters.tvm.activations import activation_of
 from splitkit.exporters.tvm.graph import Array, Graph, Node
@@ -16,8 +17,8 @@ VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 class Group:
     """Operators that become one kernel (or none, or a few).
 
-    `kind`: conv, linear, pool, pointwise, view, concat, slice or fallback. `scale` is the squeeze-excite operand of a
-    convolution whose input is `data`; `residual` what its epilogue adds.
+    `kind`: conv, linear, pool, pointwise, matmul, row, view, concat, slice or fallback. `scale` is the squeeze-excite
+    operand of a convolution whose input is `data`; `residual` what its epilogue adds.
     """
 
     kind: str
@@ -178,6 +179,10 @@ class _Fuser:
             return "view"
         if node.op == "Concat":
             return "concat" if _concatenable(node, self.graph) else ""
+        if node.op == "MatMul":
+            return "matmul" if _multipliable(node, self.graph) else ""
+        if node.op in ("Softmax", "LayerNormalization"):
+            return "row" if _by_rows(node, self.graph) else ""
         if node.op in ("Slice", "Split"):
             return "slice" if channel_ranges(node, self.graph) else ""
         return ""
@@ -201,6 +206,26 @@ def _poolable(node: Node, graph: Graph) -> bool:
         return False
     floor = [(type_.shape[2 + i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1)]
     return graph.types[node.output].shape[2:] == tuple(floor)
+
+
+def _multipliable(node: Node, graph: Graph) -> bool:
+    """Matrices of equal batches, or a batch of matrices with one matrix."""
+    types = [graph.types[n] for n in node.inputs]
+    batches = [t.shape[:-2] for t in types]
+    single = [prod(b) == 1 for b in batches]
+    plain = all(len(t.shape) >= 2 and t.dtype == "float32" for t in types)
+    return plain and (batches[0] == batches[1] or any(single)) and not any(n in graph.constants for n in node.inputs)
+
+
+def _by_rows(node: Node, graph: Graph) -> bool:
+    """Over the last axis only, float32, with constant parameters."""
+    type_ = graph.types[node.inputs[0]]
+    if type_.dtype != "float32" or len(node.outputs) != 1 or not type_.shape:
+        return False
+    if node.op == "Softmax" and graph.opsets.get("", 0) < 13:
+        return False  # it flattened the axes after `axis` then
+    vectors = all(n in graph.constants and graph.constants[n].shape == type_.shape[-1:] for n in node.inputs[1:] if n)
+    return vectors and node.attrs.get("axis", -1) % len(type_.shape) == len(type_.shape) - 1
 
 
 def reduce_axes(node: Node, constants: Mapping[str, Array]) -> list[int]:

@@ -9,9 +9,11 @@ import numpy as np
 
 from splitkit.exporters.tvm.elementwise import emit_elementwise
 from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.matmul import emit_matmul
 from splitkit.exporters.tvm.plan import aligned
+from splitkit.exporters.tvm.rows import emit_rows
 from splitkit.exporters.tvm.schedules import emit
-from splitkit.exporters.tvm.spec import AnySpec, ElementwiseSpec, FallbackSpec
+from splitkit.exporters.tvm.spec import AnySpec, ElementwiseSpec, FallbackSpec, MatmulSpec, RowSpec
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ def lower_kernels(specs: Sequence[AnySpec], machine: Machine) -> list[KernelFunc
     for i, spec in enumerate(specs):
         if isinstance(spec, ElementwiseSpec):
             found[i] = KernelFunction(emit_elementwise(spec, machine), 0)
+        elif isinstance(spec, MatmulSpec):
+            found[i] = KernelFunction(emit_matmul(spec, machine), 0)
+        elif isinstance(spec, RowSpec):
+            found[i] = KernelFunction(emit_rows(spec, machine), 0)
         elif not isinstance(spec, FallbackSpec):
             scheduled = emit(spec, machine)
             found[i] = KernelFunction(scheduled.func, scheduled.workspace_bytes)

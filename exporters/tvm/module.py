@@ -58,7 +58,9 @@ def build_module(
     from tvm.ir import GlobalVar
 
     names = [GlobalVar(label) for label in labels]
-    functions: dict[Any, Any] = {n: k.func for n, k in zip(names, kernels, strict=True)}
+    functions: dict[Any, Any] = {
+        n: _kept_whole(k.func, label) for n, k, label in zip(names, kernels, labels, strict=True)
+    }
     for entry in entries(machine):
         func = _entry(entry, names, calls, tensors, sizes)
         functions[GlobalVar(entry)] = func.with_attr("global_symbol", entry)
@@ -66,6 +68,19 @@ def build_module(
     bind = x.BindTarget(machine.target.with_host(machine.target))
     passes = [bind, x.SplitHostDevice(), x.MakePackedAPI(), x.LowerTVMBuiltin(), x.LowerIntrin()]
     return tvm.ir.transform.Sequential(passes)(tvm.IRModule(functions))
+
+
+def _kept_whole(func: Any, label: str) -> Any:
+    """The same kernel, its body a function that LLVM never inlines.
+
+    TVM tells LLVM that different buffers of a kernel never alias. True inside the kernel; but two kernels that are
+    inlined side by side use the same memory under different names, and LLVM would then move loads over stores.
+    """
+    from tvm import tirx
+    from tvm.ir import PrimType, StringImm
+
+    body = tirx.AttrStmt(tirx.IntImm("int32", 0), "compute_scope", StringImm(f"{label}_body"), func.body)
+    return tirx.PrimFunc(func.params, body, ret_type=PrimType("int32"), attrs=func.attrs)
 
 
 def entries(machine: Machine) -> list[str]:

@@ -23,7 +23,9 @@ from splitkit.exporters.tvm.spec import (
     ConvSpec,
     LayoutSpec,
     LinearSpec,
+    MatmulSpec,
     PoolSpec,
+    RowSpec,
     Step,
     packed_shape,
 )
@@ -124,6 +126,8 @@ class _Selector:
             "linear": self._linear,
             "pool": self._pool,
             "pointwise": self._pointwise,
+            "matmul": self._matmul,
+            "row": self._row,
             "view": self._view,
             "concat": self._concat,
             "slice": self._slice,
@@ -282,6 +286,26 @@ class _Selector:
             return PLAIN
         packed = any(layout not in (PLAIN, 1) for n in chain.tensors for layout in self.found[n])
         return block if packed else PLAIN
+
+    # attention
+
+    def _matmul(self, group: Group) -> None:
+        node = group.nodes[0]
+        left, right = (self.type(n).shape for n in node.inputs)
+        batches = (prod(left[:-2]), prod(right[:-2]))
+        shared = "" if batches[0] == batches[1] else "left" if batches[0] == 1 else "right"
+        spec = MatmulSpec(max(batches), left[-2], left[-1], right[-1], shared)
+        operands = [self.read(n, PLAIN) for n in node.inputs]
+        self.call(spec, [*operands, self.make(group.output, PLAIN)], node.name)
+
+    def _row(self, group: Group) -> None:
+        node = group.nodes[0]
+        shape = self.type(group.data).shape
+        vectors = [Constant(self.graph.constants[n], "raw") for n in node.inputs[1:] if n]
+        norm = node.op == "LayerNormalization"
+        epsilon = float(node.attrs.get("epsilon", 1e-5)) if norm else 0.0
+        spec = RowSpec("layer_norm" if norm else "softmax", prod(shape[:-1]), shape[-1], epsilon, len(vectors) == 2)
+        self.call(spec, [self.read(group.data, PLAIN), *vectors, self.make(group.output, PLAIN)], node.name)
 
     # data movement
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from splitkit.errors import BundleError, DeviceError, ModelError
 from splitkit.exporters.protocol import Artifact
 
-LIBRARY_FILE, WEIGHTS_FILE = "model.so", "weights.bin"
+WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 64
 CALIBRATION_NS = 20_000_000
 """How long the cycle counter is compared with the clock."""
@@ -45,7 +45,7 @@ class TvmSession:
         if artifact.target.threads > 1:
             _start_threads(artifact.target.threads)
         try:
-            module = tvm_ffi.load_module(str(artifact.path / LIBRARY_FILE))
+            module = tvm_ffi.load_module(str(artifact.path / artifact.report["library"]))
             self._run = module["run"]
             self._profiled = module["run_profiled"] if artifact.report["entries"][1] == "run_profiled" else None
             weights = np.fromfile(artifact.path / WEIGHTS_FILE, np.uint8)

@@ -260,6 +260,62 @@ class ElementwiseSpec:
 
 
 @dataclass(frozen=True)
+class MatmulSpec:
+    """Product of two activations, (batch, rows, depth) x (batch, depth, columns), float32.
+
+    Operands: left, right, output.
+
+    Attributes:
+        shared: which operand the whole batch uses: `left`, `right` or the empty string.
+    """
+
+    kind: ClassVar[str] = "matmul"
+    batch: int
+    rows: int
+    depth: int
+    columns: int
+    shared: str = ""
+
+    @property
+    def family(self) -> str:
+        return "matmul"
+
+    @property
+    def macs(self) -> int:
+        return self.batch * self.rows * self.depth * self.columns
+
+    def label(self) -> str:
+        shared = f" one {self.shared}" if self.shared else ""
+        return f"matmul {self.batch}x{self.rows}x{self.depth} x {self.depth}x{self.columns}{shared} f32"
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """A function of every row of a (rows, length) float32 matrix. `function`: softmax or layer_norm.
+
+    Operands: input, output; layer_norm: input, scale (length,), [bias (length,)], output.
+    """
+
+    kind: ClassVar[str] = "row"
+    function: str
+    rows: int
+    length: int
+    epsilon: float = 0.0
+    bias: bool = False
+
+    @property
+    def family(self) -> str:
+        return "row"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    def label(self) -> str:
+        return f"{self.function} {self.rows}x{self.length}{' +bias' if self.bias else ''} f32"
+
+
+@dataclass(frozen=True)
 class FallbackSpec:
     """A kernel of the compiler's default lowering. Operands: those of the function, in its order, output last.
 
@@ -291,7 +347,7 @@ class FallbackSpec:
 Spec = ConvSpec | LinearSpec | PoolSpec | LayoutSpec
 """The specifications that have schedules."""
 
-AnySpec = Spec | ElementwiseSpec | FallbackSpec
+AnySpec = Spec | ElementwiseSpec | MatmulSpec | RowSpec | FallbackSpec
 """Everything that can be a kernel."""
 
 
@@ -321,9 +377,8 @@ def _pads(value: tuple[int, int, int, int]) -> str:
 def from_payload(text: str) -> AnySpec:
     """The specification a payload was made from."""
     body: dict[str, Any] = json.loads(text)
-    kinds: dict[str, type[AnySpec]] = {
-        cls.kind: cls for cls in (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec, FallbackSpec)
-    }
+    classes = (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec, MatmulSpec, RowSpec, FallbackSpec)
+    kinds: dict[str, type[AnySpec]] = {cls.kind: cls for cls in classes}
     cls = kinds[body.pop("kind")]
     return cls(**{name: _value(cls, name, value) for name, value in body.items()})
 

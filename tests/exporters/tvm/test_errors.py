@@ -64,7 +64,7 @@ def test_a_damaged_library_is_named(tmp_path: Path) -> None:
     net = Net()
     exporter = TvmExporter()
     artifact = exporter.compile(net.model(net.op("Relu", net.input("x", 2, 5))), CompileTarget(), tmp_path)
-    (tmp_path / "model.so").write_bytes(b"not a library")
+    (tmp_path / artifact.report["library"]).write_bytes(b"not a library")
     with pytest.raises(BundleError, match=str(tmp_path)):
         exporter.load(artifact)
 

@@ -196,3 +196,13 @@ def test_an_artifact_loads_in_another_process_without_the_compiler(tmp_path: Pat
     got = json.loads(done.stdout)
     for name, value in expected.items():
         np.testing.assert_array_equal(np.array(got[name], value.dtype), value)
+
+
+def test_a_process_that_compiles_again_into_a_directory_runs_the_new_code(tmp_path: Path) -> None:
+    exporter = TvmExporter()
+    x = np.full((2, 5), -2, np.float32)
+    for operator, expected in (("Neg", 2.0), ("Relu", 0.0)):
+        net = Net()
+        y = net.op(operator, net.input("x", 2, 5))
+        session = exporter.load(exporter.compile(net.model(y), TARGET, tmp_path))
+        assert (session.run({"x": x})[y] == expected).all()
