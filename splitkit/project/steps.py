@@ -58,6 +58,7 @@ def train_step(
     from splitkit.training import default_train_config, train
 
     run, space = Run.of(project), project.load_space()
+    project.load_system()  # a mistake in it is better found now than after training
     if run.supernet.exists() and not resume:
         raise ConfigError(f"{run.supernet} exists", "add --resume to go on from it, or choose another --run")
     config = default_train_config(space).model_copy(update=project.train.overrides() | {"seed": project.seed})
