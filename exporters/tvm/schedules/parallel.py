@@ -18,7 +18,7 @@ FORK_NS = 20_000
 """A kernel shorter than this runs on one thread: fork and join take 3 to 8 us, more where the machine is busy."""
 MACS_PER_LANE_NS = 4
 """Multiply-adds per vector lane in a nanosecond: one unit at 4 GHz; errs towards one thread on lesser machines."""
-BYTES_PER_NS = 20
+BYTES_PER_NS = 50
 
 
 @dataclass(frozen=True)
