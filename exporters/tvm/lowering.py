@@ -106,6 +106,8 @@ def _with_workspace(func: Any) -> KernelFunction:
                 return tirx.DeclBuffer(stmt.buffer, data=tirx.handle_add_byte_offset(workspace, at))
         return stmt
 
+    # The lowering lets temporaries share memory under several names, which must then not count as distinct.
+    func = func.without_attr("tirx.noalias")
     body = rewrite(func.body)
     if not size:
         return KernelFunction(func, 0)
