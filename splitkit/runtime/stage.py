@@ -84,4 +84,5 @@ class Stage:
             return start_ns
         # Timing again and again must itself fit into the emulated time.
         runs = EMULATION_RUNS if self.time_scale > 2 * EMULATION_RUNS else 1
-        return start_ns + round(sorted(self.session.time_ns(runs).tolist())[runs // 2] * self.time_scale)
+        duration_ns = float(sorted(self.session.time_ns(runs).tolist())[runs // 2])
+        return start_ns + round(duration_ns * self.time_scale)

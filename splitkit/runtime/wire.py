@@ -110,7 +110,7 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
         if str(array.dtype) not in _DTYPE_CODES:
             raise LinkError(f"a {array.dtype} tensor cannot be sent", f"the wire knows {', '.join(_DTYPE_CODES)}")
         code, shape = _DTYPE_CODES[str(array.dtype)], array.shape
-        payload = memoryview(np.ascontiguousarray(array)).cast("B")
+        payload = np.ascontiguousarray(array).data.cast("B")
     fields = (
         MAGIC, VERSION, message.kind, message.view, message.frame, message.zero_point, message.bundle, code,
         len(shape), 0, message.scale, message.captured_ns, message.sent_ns, len(payload), zlib.crc32(payload),

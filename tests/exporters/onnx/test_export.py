@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from splitkit.errors import ModelError
+from splitkit.exporters import CompileTarget, KernelExporter, get_exporter
 from splitkit.exporters.onnx.export import export_half, export_module, export_whole
 from splitkit.exporters.onnx.render import render
 from splitkit.space import describe
@@ -29,6 +30,24 @@ def test_exported_operators_are_those_of_the_description(space_name: str, views:
         assert shapes == [tensor_shape(value) for value in (*expected.graph.input, *expected.graph.output)]
         dtypes = [tensor_dtype(value) for value in (*model.graph.input, *model.graph.output)]
         assert dtypes == [tensor_dtype(value) for value in (*expected.graph.input, *expected.graph.output)]
+
+
+@pytest.mark.parametrize(("space_name", "views", "dtype"), [("tiny", 1, "uint8"), ("cifar", 2, "float16")])
+def test_trained_networks_become_the_kernels_that_were_predicted(space_name: str, views: int, dtype: str) -> None:
+    space = space_of(space_name, views)
+    architecture = with_link(space, random_architectures(space, 1, 3)[0], 2, dtype)
+    network, described = subnetwork(space, architecture), describe(space, architecture)
+    exporter = get_exporter("tvm")
+    assert isinstance(exporter, KernelExporter)
+    for side in ("sensor", "aggregator"):
+        model = export_half(network, side)
+        assert model is not None
+        exported = exporter.lower(model, CompileTarget())
+        predicted = exporter.lower(render(described.operators(side)), CompileTarget())
+        assert [kernel.label for kernel in exported] == [kernel.label for kernel in predicted]
+        # The key of an element-wise kernel holds its constants: the link's scale is known only after training.
+        keys = [[k.key for k in kernels if k.family != "elementwise"] for kernels in (exported, predicted)]
+        assert keys[0] == keys[1]
 
 
 def test_tensors_are_named_after_slots_and_nothing_of_the_machine_is_kept() -> None:
