@@ -26,7 +26,7 @@ class SearchResult:
         merged: indices of the points no point of any system beats.
         labels: how each side's times must be called: `measured`, `analytical`, `measured x50 (emulated slower core)`.
         evaluated: candidates whose accuracy was needed, by system.
-        infeasible: candidates beyond a constraint, by system.
+        infeasible: candidates proposed beyond a constraint and not evaluated, by system.
         rejected: architectures that a compile check took out of a front, with its reason.
         feedback: one record per round of measuring.
         conditions: what the figures rest on, as the journal's header has it.

@@ -19,8 +19,8 @@ from splitkit.search.result import SearchResult
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.search_space import Placement
 
-Fronts = dict[str, list[Candidate]]
-Runs = dict[str, Run]
+Candidates = dict[str, list[Candidate]]
+"""Candidates by system."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def search(
 
     With `feedback`, a round of measuring follows each search, and a search from the known candidates with the
     corrected predictor follows each round, until newly measured candidates agree with their predictions or the rounds
-    are spent. Deterministic given the seed, the predictor and the journal.
+    are spent; what is reported is as the predictor corrected last sees it. Deterministic given the seed, the predictor
+    and the journal.
 
     Args:
         constraints: limits on candidates; the sensor's memory by default.
@@ -74,12 +75,12 @@ def search(
         journal=journal or Journal(),
         on_progress=on_progress,
     )
-    runs = search_.evolve_all(predictor, round_=0)
+    found = search_.evolve_all(predictor, round_=0)
     measurements: list[Measurement] = []
     records: list[FeedbackRound] = []
     for number in range(1, (feedback.rounds if feedback else 0) + 1):
         assert feedback is not None
-        fronts = search_.fronts(runs)
+        fronts = search_.fronts(found)
         known = {m.architecture.digest() for m in measurements}
         chosen = to_measure(fronts, _merge(fronts), known, feedback.per_round)
         if not chosen:
@@ -87,15 +88,17 @@ def search(
         new, record = measure_candidates(chosen, feedback, search_.journal, number)
         measurements += new
         records.append(record)
+        corrected = feedback.refit(measurements)
         if record.median_error <= feedback.tolerance:
+            found = search_.judge_all(corrected)
             break
-        runs = search_.evolve_all(feedback.refit(measurements), number)
-    return search_.result(system, runs, measurements, records)
+        found = search_.evolve_all(corrected, number)
+    return search_.result(system, found, measurements, records)
 
 
 @dataclass
 class _Search:
-    """The parts of one search that do not change from round to round."""
+    """The parts of one search that stay from round to round, and what was found: accuracies, refusals."""
 
     space: SearchSpace
     evaluator: Evaluator
@@ -106,38 +109,36 @@ class _Search:
     on_progress: Callable[[Progress], None]
     rejected: dict[str, str] = field(default_factory=dict)
     known: dict[str, dict[Architecture, float]] = field(default_factory=dict)
+    infeasible: dict[str, int] = field(default_factory=dict)
 
     def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
         """The shared cache in front of the evaluator, itself an evaluator."""
         return self.journal.accuracy(self.evaluator, architectures)
 
-    def evolve_all(self, predictor: Predictor, round_: int) -> Runs:
-        """One evolution per system, from what earlier rounds found there, as this predictor sees it."""
-        return {placement: self._evolve(placement, predictor, round_) for placement in self.config.systems}
+    def evolve_all(self, predictor: Predictor, round_: int) -> Candidates:
+        """One evolution per system, from what earlier rounds found there; everything found so far."""
+        for placement in self.config.systems:
+            self._evolve(placement, predictor, round_)
+        return self.judge_all(predictor)
 
-    def _evolve(self, placement: Placement, predictor: Predictor, round_: int) -> Run:
+    def judge_all(self, predictor: Predictor) -> Candidates:
+        """Everything found so far as this predictor sees it, without looking for more."""
+        return {name: judge(self.space, predictor, self.constraints, known) for name, known in self.known.items()}
+
+    def _evolve(self, placement: Placement, predictor: Predictor, round_: int) -> None:
         from splitkit.search.evolve import evolve  # imports pymoo, which takes longer than all the rest
 
         known = self.known.setdefault(placement, {})
-        before = judge(self.space, predictor, self.constraints, known)
-        run = evolve(
-            self.space,
-            placement,
-            predictor,
-            self,
-            self.constraints,
-            self.config if round_ == 0 else self.config.refinement(),
-            [candidate.architecture for candidate in _front(before)],
-            self._reporter(round_, placement),
-        )
+        seeds = [c.architecture for c in _front(judge(self.space, predictor, self.constraints, known))]
+        config = self.config if round_ == 0 else self.config.refinement()
+        report = self._reporter(round_, placement, config.generations)
+        run = evolve(self.space, placement, predictor, self, self.constraints, config, seeds, report)
         known |= {candidate.architecture: candidate.accuracy for candidate in run.candidates}
-        found = {candidate.architecture for candidate in run.candidates}
-        run.candidates += [candidate for candidate in before if candidate.architecture not in found]
-        return run
+        self.infeasible[placement] = self.infeasible.get(placement, 0) + run.infeasible
 
-    def fronts(self, runs: Mapping[str, Run]) -> Fronts:
+    def fronts(self, found: Candidates) -> Candidates:
         """Each system's front over everything it evaluated, without what cannot be exported."""
-        return {name: self._admissible_front(run.candidates) for name, run in runs.items()}
+        return {name: self._admissible_front(candidates) for name, candidates in found.items()}
 
     def _admissible_front(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         left = list(candidates)
@@ -152,34 +153,24 @@ class _Search:
     def _refusal(self, architecture: Architecture) -> str | None:
         return self.journal.admission(architecture, self.admissible) if self.admissible else None
 
-    def _reporter(self, round_: int, placement: str) -> Callable[[int, Run], None]:
-        settings = self.config if round_ == 0 else self.config.refinement()
-
+    def _reporter(self, round_: int, placement: str, generations: int) -> Callable[[int, Run], None]:
         def report(generation: int, run: Run) -> None:
-            found = run.candidates
-            self.on_progress(
-                Progress(
-                    round_,
-                    placement,
-                    generation,
-                    settings.generations,
-                    len(found),
-                    max((c.accuracy for c in found), default=0.0),
-                    min((c.total_us for c in found), default=float("inf")),
-                )
-            )
+            accuracy = max((c.accuracy for c in run.candidates), default=0.0)
+            fastest = min((c.total_us for c in run.candidates), default=float("inf"))
+            state = Progress(round_, placement, generation, generations, len(run.candidates), accuracy, fastest)
+            self.on_progress(state)
 
         return report
 
     def result(
         self,
         system: System,
-        runs: Mapping[str, Run],
+        found: Candidates,
         measurements: Sequence[Measurement],
         records: Sequence[FeedbackRound],
     ) -> SearchResult:
         """Fronts with every figure of every point."""
-        fronts = self.fronts(runs)
+        fronts = self.fronts(found)
         measured = {m.architecture: m.total_us for m in measurements}
         candidates = sorted((c for front in fronts.values() for c in front), key=lambda c: (c.total_us, -c.accuracy))
         index = {candidate.architecture: i for i, candidate in enumerate(candidates)}
@@ -196,8 +187,8 @@ class _Search:
             },
             constraints=self.constraints,
             config=self.config,
-            evaluated={name: len(run.candidates) for name, run in runs.items()},
-            infeasible={name: run.infeasible for name, run in runs.items()},
+            evaluated={name: len(known) for name, known in self.known.items()},
+            infeasible=self.infeasible,
             rejected=self.rejected,
             feedback=tuple(records),
             conditions=self.journal.conditions,

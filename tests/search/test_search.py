@@ -215,6 +215,14 @@ def test_feedback_goes_on_until_newly_measured_candidates_agree() -> None:
         assert point.total_us == pytest.approx(bench.truth.figures(point.architecture)["total_us"])
 
 
+def test_what_was_measured_last_corrects_what_is_reported() -> None:
+    bench = Bench()
+    result = run(feedback=bench.feedback(rounds=1, tolerance=10.0))
+    assert len(result.feedback) == 1
+    for point in result.points:
+        assert point.total_us == pytest.approx(bench.truth.figures(point.architecture)["total_us"])
+
+
 def test_feedback_measures_the_current_best_of_every_system() -> None:
     bench = Bench()
     run(feedback=bench.feedback(rounds=1, per_round=3))
@@ -236,7 +244,8 @@ def test_measured_points_carry_their_measurement() -> None:
     bench = Bench()
     result = run(feedback=bench.feedback(rounds=1, tolerance=10.0))
     carried = {p.architecture: p.measured_total_us for p in result.points if p.measured_total_us is not None}
-    assert set(carried) == set(bench.measured)
+    assert carried
+    assert set(carried) <= set(bench.measured)
     assert all(carried[a] == bench.truth.figures(a)["total_us"] for a in carried)
 
 
