@@ -119,6 +119,8 @@ def _affine(state: _Rewriter, node: Node) -> Node | None:
     types = state.graph.types
     if value is None or layer is None or types[left].shape != types[node.output].shape:
         return None
+    if node.op in ("Mul", "Div") and value.size == 1:
+        return None  # most likely a quantisation step: folded into weights it would move values across the rounding
     shape = types[left].shape
     axis = 1 if layer.op == "Conv" else len(shape) - 1
     vector = _per_channel(value.astype(np.float64), shape[axis], len(shape), axis)
