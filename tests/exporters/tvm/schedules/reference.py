@@ -44,10 +44,9 @@ def tensors(spec: Spec, seed: int) -> Tensors:
                 "residual": rng.standard_normal((spec.batch, spec.out_channels, *spec.out_size)),
             }
         case LinearSpec():
-            shape = (spec.out_features, spec.in_features)
             return {
                 "x": rng.standard_normal((spec.batch, spec.in_features)),
-                "weight": rng.standard_normal(shape) / np.sqrt(spec.in_features),
+                "weight": rng.standard_normal((spec.out_features, spec.in_features)) / np.sqrt(spec.in_features),
                 "bias": rng.standard_normal(spec.out_features),
             }
         case PoolSpec() | LayoutSpec():
@@ -135,12 +134,12 @@ def random_spec(random: Random, machine: Machine) -> Spec:
 
 def _conv(random: Random, family: str, batch: int, size: tuple[int, int], machine: Machine) -> ConvSpec:
     groups = 1
-    channels = [random.choice((1, 3, 8, 12, 16, 20, 24, 40, 48, random.randint(1, 70))) for _ in range(2)]
+    inputs, outputs = (random.choice((1, 3, 8, 12, 16, 20, 24, 40, 48, random.randint(1, 70))) for _ in range(2))
     if family == "depthwise":
-        channels[1] = groups = channels[0]
+        outputs = groups = inputs
     if family == "grouped":
         groups = random.choice((2, 3, 4))
-        channels = [groups * random.choice((1, 4, 8, 16, random.randint(1, 24))) for _ in range(2)]
+        inputs, outputs = (groups * random.choice((1, 4, 8, 16, random.randint(1, 24))) for _ in range(2))
     kernel = stride = dilation = (1, 1)
     padding = (0, 0, 0, 0)
     if family == "pointwise":
@@ -156,15 +155,16 @@ def _conv(random: Random, family: str, batch: int, size: tuple[int, int], machin
     )  # type: ignore[assignment]
     return ConvSpec(
         batch,
-        *channels,
+        inputs,
+        outputs,
         size,
         kernel,
         stride,
         padding,
         dilation,
         groups,
-        block_for(channels[0], machine),
-        block_for(channels[1], machine),
+        block_for(inputs, machine),
+        block_for(outputs, machine),
         input_scale=random.random() < 0.15,
         epilogue=_epilogue(random, True),
     )
