@@ -15,13 +15,13 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-# mypy does not see packages mapped by package-dir through an editable install: check a plain one.
+# Neither mypy nor import-linter sees packages mapped by package-dir through an editable install: check a plain one.
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pip install -q --no-deps --upgrade --target build/typed .
-	MYPYPATH=build/typed $(BIN)/mypy -p splitkit
-	$(BIN)/lint-imports
+	rm -rf build && $(BIN)/pip install -q --no-deps --target build/plain .
+	MYPYPATH=build/plain $(BIN)/mypy -p splitkit
+	cd build/plain && $(abspath $(BIN))/lint-imports --config ../../pyproject.toml --no-cache
 
 install: $(VENV)/installed
 

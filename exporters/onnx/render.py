@@ -6,6 +6,7 @@ network, or torch. Weights preserve variance, so that outputs of deep chains nei
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx
@@ -77,7 +78,7 @@ class _Graph:
     def _plain(self, kind: str, op: Operator) -> None:
         self._node(kind, [tensor.name for tensor in op.inputs], op.output.name)
 
-    def _node(self, kind: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+    def _node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
@@ -126,8 +127,8 @@ class _Graph:
 
     def _resize(self, op: Operator) -> None:
         sizes = self._constant(f"{op.output.name}.sizes", np.array(op.output.shape, dtype=np.int64))
-        mode = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-        self._node("Resize", [op.inputs[0].name, "", "", sizes], op.output.name, **mode)
+        inputs = [op.inputs[0].name, "", "", sizes]
+        self._node("Resize", inputs, op.output.name, mode="linear", coordinate_transformation_mode="half_pixel")
 
     def _normalise(self, op: Operator) -> None:
         name = op.output.name

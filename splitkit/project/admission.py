@@ -1,11 +1,15 @@
 """Whether a candidate fits the devices' memory: decided by the compiled plan, not by the search's lower bound."""
 
+import json
+from functools import lru_cache
+
 from splitkit.devices import get_device
-from splitkit.exporters import KernelExporter, get_exporter
+from splitkit.exporters import CompileTarget, KernelExporter, MemoryPlan, get_exporter
 from splitkit.exporters.onnx.render import render
 from splitkit.profiles import System
 from splitkit.profiles.schema import Side
 from splitkit.space import Architecture, Network, SearchSpace, describe
+from splitkit.space.operators import Operator
 
 
 def refusal(space: SearchSpace, system: System, architecture: Architecture) -> str | None:
@@ -27,8 +31,16 @@ def required_bytes(network: Network, system: System, side: Side) -> int:
     exporter = get_exporter(profile.exporter)
     if not isinstance(exporter, KernelExporter):
         return network.peak_sensor_bytes_bound() if side == "sensor" else 0
-    plan = exporter.plan_memory(render(operators), get_device(profile).target())
+    plan = _plan(tuple(operators), exporter.name, get_device(profile).target().key())
     return plan.arena_bytes + plan.input_bytes + plan.output_bytes
+
+
+@lru_cache(maxsize=4096)
+def _plan(operators: tuple[Operator, ...], exporter_name: str, target: str) -> MemoryPlan:
+    """Many candidates share a half; each is planned once."""
+    exporter = get_exporter(exporter_name)
+    assert isinstance(exporter, KernelExporter)
+    return exporter.plan_memory(render(operators), CompileTarget(**json.loads(target)))
 
 
 def _refusal(network: Network, system: System, side: Side) -> str | None:

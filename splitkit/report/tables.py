@@ -65,6 +65,7 @@ def demo_table(summary: Mapping[str, Any]) -> Table:
         table.add_column(name.replace("_", " "), justify="right")
     for title, field, form in columns:
         table.add_row(title, *(form.format(system[field]) for system in summary["systems"].values()))
-    labels = next(iter(summary["systems"].values()), {}).get("labels", {})
-    table.caption = ", ".join(f"{part}: {label}" for part, label in labels.items())
+    split = summary["systems"].get("split")
+    if split:
+        table.caption = ", ".join(f"{part}: {label}" for part, label in split["labels"].items())
     return table
