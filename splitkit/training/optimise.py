@@ -21,7 +21,7 @@ def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Opt
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def learning_rate_at(step: int, config: OptimiserConfig) -> float:
