@@ -4,7 +4,6 @@ python -m splitkit.runtime.aggregator BUNDLE --listen 127.0.0.1:4747 --frames 10
 """
 
 import argparse
-import gc
 import json
 import socket
 import sys
@@ -19,7 +18,7 @@ from splitkit.bundle import Bundle, load_bundle
 from splitkit.errors import LinkError
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
-from splitkit.runtime.placement import Placement, go_first, place_aggregator
+from splitkit.runtime.placement import Placement, place_aggregator, undisturbed
 from splitkit.runtime.program import address, run_program
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.wire import Kind, Message, bundle_key
@@ -64,23 +63,21 @@ def run_aggregator(
         LinkError: the port is taken, a sensor does not come, runs another bundle, goes away or sends nonsense.
     """
     placement = place_aggregator(bundle.manifest.system)
-    placement.enter()
-    stage = Stage.of(bundle, "aggregator", placement.patience)
     sensors: list[Connection] = []
-    try:
-        with _listen(listen) as server:
-            ready(server.getsockname()[1])
-            sensors = _gather(server, bundle, placement, timeout_s)
-        go_first()
-        gc.disable()  # a collection in the middle of a frame would be measured with it
-        records = [_run_frame(frame, sensors, stage, bundle) for frame in range(frames)]
-        for sensor in sensors:
-            sensor.send(Message(Kind.END, bundle_key(bundle.id)))
-        return records
-    finally:
-        gc.enable()
-        for sensor in sensors:
-            sensor.close()
+    with placement.taken():
+        stage = Stage.of(bundle, "aggregator", placement.patience)
+        try:
+            with _listen(listen) as server:
+                ready(server.getsockname()[1])
+                sensors = _gather(server, bundle, placement, timeout_s)
+            with undisturbed():
+                records = [_run_frame(frame, sensors, stage, bundle) for frame in range(frames)]
+            for sensor in sensors:
+                sensor.send(Message(Kind.END, bundle_key(bundle.id)))
+            return records
+        finally:
+            for sensor in sensors:
+                sensor.close()
 
 
 def _run_frame(frame: int, sensors: list[Connection], stage: Stage, bundle: Bundle) -> FrameRecord:

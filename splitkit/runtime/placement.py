@@ -1,10 +1,12 @@
 """Which processors the processes of a system run on when they share one machine."""
 
+import gc
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
-from splitkit.devices.pinning import choose_cpus, usable_cpus
+from splitkit.devices.pinning import choose_cpus, pinned, usable_cpus
 from splitkit.profiles.schema import System
 from splitkit.runtime.clock import OWN_PROCESSOR, SHARED_PROCESSOR, Patience
 
@@ -16,21 +18,32 @@ class Placement:
     cpus: tuple[int, ...]
     patience: Patience
 
-    def enter(self) -> None:
-        """Confine this process to its processors for good."""
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, self.cpus)
+    def taken(self) -> AbstractContextManager[None]:
+        """Confine the calling thread, and threads it starts meanwhile, to these processors."""
+        return pinned(self.cpus)
 
 
-def go_first() -> None:
-    """Ask for real-time priority, where that is permitted: other work on the machine then waits.
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Run frames: without garbage collection, and with real-time priority where that is permitted.
 
-    A stage's latency is that of hardware which has nothing else to do. Without the permission it is measured as it
-    comes; nice values would not help, since systems that group processes by session weigh them within a session only.
+    A stage's latency is that of hardware which has nothing else to do, so other work on the machine has to wait.
+    Without the permission it is measured as it comes; nice values would not help, since systems that group processes by
+    session weigh them within a session only.
     """
+    gc.collect()
+    gc.disable()
+    raised = False
     if hasattr(os, "sched_setscheduler"):
         with suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+            raised = True
+    try:
+        yield
+    finally:
+        if raised:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        gc.enable()
 
 
 def place_aggregator(system: System) -> Placement:

@@ -4,8 +4,8 @@ python -m splitkit.runtime.sensor BUNDLE --connect 127.0.0.1:4747 --view 0
 """
 
 import argparse
-import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from splitkit.bundle import Bundle, load_bundle
 from splitkit.errors import LinkError
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
-from splitkit.runtime.placement import go_first, place_sensor
+from splitkit.runtime.placement import place_sensor, undisturbed
 from splitkit.runtime.program import address, run_program
 from splitkit.runtime.shaper import ShapedLink, SharedLink
 from splitkit.runtime.stage import Stage
@@ -46,34 +46,37 @@ def run_sensor(
     """
     manifest = bundle.manifest
     placement = place_sensor(manifest.system, view, manifest.views)
-    placement.enter()
-    stage = Stage.of(bundle, "sensor", placement.patience)
-    key, link = bundle_key(bundle.id), manifest.link
-    shared = None if shared_link is None else SharedLink(shared_link)
-    shaped = ShapedLink(manifest.system.link, shared, placement.patience)
-    peer = Connection.to(*connect, "the aggregator", timeout_s, placement.patience)
-    try:
-        _greet(peer, key, view)
-        go_first()
-        gc.disable()  # a collection in the middle of a frame would be measured with it
-        sent = 0
-        while True:
-            order = peer.receive()
-            if order.kind == Kind.END:
-                return sent
-            if order.kind != Kind.CAPTURE:
-                raise LinkError(f"the aggregator sent {order.kind.name} where CAPTURE or END was due")
-            captured_ns = _capture_time(order.captured_ns)
-            placement.patience.wait_until(captured_ns)
-            image = images[order.frame % len(images)][None]
-            array, done_ns = stage.run(image, captured_ns)
-            _send(peer, shaped, Message(
-                Kind.TENSOR, key, view, order.frame, array, link.scale, link.zero_point, captured_ns, done_ns
-            ))  # fmt: skip
-            sent += 1
-    finally:
-        gc.enable()
-        peer.close()
+    key = bundle_key(bundle.id)
+    with placement.taken():
+        stage = Stage.of(bundle, "sensor", placement.patience)
+        shared = None if shared_link is None else SharedLink(shared_link)
+        shaped = ShapedLink(manifest.system.link, shared, placement.patience)
+        peer = Connection.to(*connect, "the aggregator", timeout_s, placement.patience)
+        try:
+            _greet(peer, key, view)
+            with undisturbed():
+                return _serve(peer, stage, shaped, images, Message(
+                    Kind.TENSOR, key, view, scale=manifest.link.scale, zero_point=manifest.link.zero_point
+                ))  # fmt: skip
+        finally:
+            peer.close()
+
+
+def _serve(peer: Connection, stage: Stage, shaped: ShapedLink, images: NDArray[np.uint8], template: Message) -> int:
+    """Capture, compute and send as ordered, until the end; returns the number of frames."""
+    sent = 0
+    while True:
+        order = peer.receive()
+        if order.kind == Kind.END:
+            return sent
+        if order.kind != Kind.CAPTURE:
+            raise LinkError(f"the aggregator sent {order.kind.name} where CAPTURE or END was due")
+        captured_ns = _capture_time(order.captured_ns)
+        stage.patience.wait_until(captured_ns)
+        array, done_ns = stage.run(images[order.frame % len(images)][None], captured_ns)
+        message = replace(template, frame=order.frame, array=array, captured_ns=captured_ns, sent_ns=done_ns)
+        _send(peer, shaped, message)
+        sent += 1
 
 
 def _capture_time(ordered_ns: int) -> int:
