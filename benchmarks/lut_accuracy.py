@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from report import emit
-from splitkit.profiles import load_device, load_link
-from splitkit.profiles.schema import System
 
+from report import emit
 from splitkit.devices import Device, get_device
 from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.measure import compile_for
+from splitkit.profiles import load_device, load_link
+from splitkit.profiles.schema import System
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
 
 FloatArray = NDArray[np.float64]

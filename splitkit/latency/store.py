@@ -249,7 +249,12 @@ class LutStore:
             old = self.times(condition, (t.kernel for t in times))
             for t in times:
                 old[t.kernel] = _merged(old[t.kernel], t) if t.kernel in old else t
-            rows = [(condition, *astuple(old[key]), session) for key in dict.fromkeys(t.kernel for t in times)]
+            self.replace_times(condition, session, [old[key] for key in dict.fromkeys(t.kernel for t in times)])
+
+    def replace_times(self, condition: int, session: int, times: Iterable[KernelTime]) -> None:
+        """Store rows in place of what was known of their kernels."""
+        rows = [(condition, *astuple(t), session) for t in times]
+        with self.transaction():
             self._db.executemany("INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def times(self, condition: int, keys: Iterable[str] | None = None) -> dict[str, KernelTime]:
