@@ -73,10 +73,8 @@ class Library:
     @classmethod
     def build(cls, specs: Sequence[Spec], machine: Machine) -> "Library":
         scheduled = [emit(spec, machine) for spec in specs]
-        module = _module([kernel.func for kernel in scheduled])
-        lowered = kernel_passes(machine)(module)
-        compiled = get_global_func("target.build.llvm")(lowered, machine.target)
-        return cls(tuple(specs), machine, compiled, tuple(kernel.workspace_bytes for kernel in scheduled))
+        module = compiled([kernel.func for kernel in scheduled], machine)
+        return cls(tuple(specs), machine, module, tuple(kernel.workspace_bytes for kernel in scheduled))
 
     def asm(self) -> str:
         """Assembly text of the whole module."""
@@ -99,21 +97,13 @@ class Library:
     def run(self, index: int, operands: Sequence[Array]) -> Array:
         """The output, shaped as `output_shape` says."""
         arrays = self.arguments(index, operands)
-        self.module["once"](index, 1, *self._pointers(arrays))
+        self.module["once"](index, 1, *_pointers(arrays))
         shape = output_shape(self.specs[index])
         return arrays[len(operands)].reshape(shape)
 
     def call(self, index: int, arrays: Sequence[Array], repeats: int) -> float:
         """Call kernel `index` `repeats` times; microseconds per call."""
-        entry = self.module["repeat"]
-        pointers = self._pointers(arrays)
-        start = perf_counter_ns()
-        entry(index, repeats, *pointers)
-        return (perf_counter_ns() - start) / repeats / 1e3
-
-    def _pointers(self, arrays: Sequence[Array]) -> list[ctypes.c_void_p]:
-        addresses = [array.ctypes.data for array in arrays] + [0] * (MOST_OPERANDS - len(arrays))
-        return [ctypes.c_void_p(address) for address in addresses]
+        return timed(self.module, index, arrays, repeats)
 
 
 MOST_OPERANDS = 7
@@ -141,6 +131,24 @@ def operands(spec: Spec, machine: Machine, tensors: dict[str, NDArray[Any]]) -> 
             return [pack(tensors["x"], spec.block)]
         case LayoutSpec():
             return [pack(tensors["x"], spec.in_block)]
+
+
+def compiled(functions: Sequence[Any], machine: Machine) -> Any:
+    """Machine code of private functions on raw pointers, with the entries that `timed` calls."""
+    return get_global_func("target.build.llvm")(kernel_passes(machine)(_module(functions)), machine.target)
+
+
+def timed(module: Any, index: int, arrays: Sequence[Array], repeats: int) -> float:
+    """Call function `index` of a compiled module `repeats` times on `arrays`; microseconds per call."""
+    entry, pointers = module["repeat"], _pointers(arrays)
+    start = perf_counter_ns()
+    entry(index, repeats, *pointers)
+    return (perf_counter_ns() - start) / repeats / 1e3
+
+
+def _pointers(arrays: Sequence[Array]) -> list[ctypes.c_void_p]:
+    addresses = [array.ctypes.data for array in arrays] + [0] * (MOST_OPERANDS - len(arrays))
+    return [ctypes.c_void_p(address) for address in addresses]
 
 
 def _module(functions: Sequence[Any]) -> IRModule:
