@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def move_and_turn(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to 10 % of the side, turn by up to 12 degrees, scale and squeeze by up to 15 %: for drawn characters.
+    """Shift by up to 6 % of the side, turn by up to 8 degrees, scale and squeeze by up to 10 %: for drawn characters.
 
     Args:
         images: uint8 (n, views, channels, size, size).
@@ -22,10 +22,10 @@ def move_and_turn(images: Tensor, generator: torch.Generator) -> Tensor:
     def uniform(limit: float) -> Tensor:
         return (torch.rand(n, generator=generator) * 2 - 1) * limit
 
-    angle, width, height = uniform(math.radians(12)), torch.exp(uniform(0.15)), torch.exp(uniform(0.15))
+    angle, width, height = uniform(math.radians(8)), torch.exp(uniform(0.1)), torch.exp(uniform(0.1))
     cos, sin = torch.cos(angle), torch.sin(angle)
-    # affine_grid's coordinates span 2 from edge to edge: 0.2 is 10 % of the side.
-    rows = [cos * width, -sin * height, uniform(0.2), sin * width, cos * height, uniform(0.2)]
+    # affine_grid's coordinates span 2 from edge to edge: 0.12 is 6 % of the side.
+    rows = [cos * width, -sin * height, uniform(0.12), sin * width, cos * height, uniform(0.12)]
     theta = torch.stack(rows, dim=1).view(n, 2, 3).repeat_interleave(views, dim=0).to(images.device)
     flat = images.flatten(0, 1)
     grid = F.affine_grid(theta, list(flat.shape), align_corners=False)

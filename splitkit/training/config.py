@@ -64,5 +64,7 @@ def default_train_config(space: SearchSpace) -> TrainConfig:
 def default_fine_tune_config(space: SearchSpace) -> OptimiserConfig:
     """A short second training of one extracted sub-network, starting from its shared weights."""
     if space.name == "tiny":
-        return OptimiserConfig(steps=400, batch=64, learning_rate=3e-3, weight_decay=0.02, warmup_steps=20)
+        return OptimiserConfig(
+            steps=400, batch=64, learning_rate=4e-3, weight_decay=0.05, warmup_steps=20, label_smoothing=0.1
+        )
     return OptimiserConfig(steps=4_000, batch=96, learning_rate=1e-3, weight_decay=0.05, warmup_steps=100)
