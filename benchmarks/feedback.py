@@ -1,12 +1,14 @@
 """Does measuring candidates mend a table that is wrong?
 
 A table of this machine is taken as the truth. One family's rows are then scaled, so that a search believes in
-architectures that lean on that family: by 0.7 a front hardly gets worse, but what is believed of it is wrong. Rounds of search, measure, correct follow; measured are the compiled candidates,
-on this machine. The front found is judged by the true table: `hypervolume` is its hypervolume over that of the front
-found with the true table and as many rounds of searching, `front_error` how far what the search believes of its front
-is from the truth. Accuracies are synthetic, a fixed function of the architecture.
+architectures that lean on that family: by 0.7 a front hardly gets worse, but what is believed of it is wrong. Rounds of
+search, measure, correct follow; measured are the compiled candidates, on this machine. The front found is judged by the
+true table: `hypervolume` is its hypervolume over that of the front found with the true table and as many rounds of
+searching, `front_error` how far what the search believes of its front is from the truth. Accuracies are synthetic, a
+fixed function of the architecture.
 
-    python benchmarks/feedback.py [--space cifar] [--cases pointwise:0.7 depthwise:0.7 depthwise:0.1] [--budget 120] [--lut FILE] [--json]
+    python benchmarks/feedback.py [--space cifar] [--cases pointwise:0.7 depthwise:0.7 depthwise:0.1] [--budget 120]
+                                  [--lut FILE] [--json]
 """
 
 import argparse
