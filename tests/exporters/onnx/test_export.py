@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from splitkit.errors import ModelError
+from splitkit.export import SIDES
 from splitkit.exporters import CompileTarget, KernelExporter, get_exporter
 from splitkit.exporters.onnx.export import export_half, export_module, export_whole
 from splitkit.exporters.onnx.render import render
@@ -15,35 +16,22 @@ from tests.networks import digit_images, random_architectures, space_of, subnetw
 from tests.split.graphs import run
 
 
-@pytest.mark.parametrize(("space_name", "views", "seed"), [("tiny", 1, 0), ("cifar", 2, 1), ("tiny", 2, 2)])
-def test_exported_operators_are_those_of_the_description(space_name: str, views: int, seed: int) -> None:
-    space = space_of(space_name, views).restricted("split")
-    (architecture,) = random_architectures(space, 1, seed)
-    network = subnetwork(space, architecture)
-    described = describe(space, architecture)
-    for side in ("sensor", "aggregator"):
-        model = export_half(network, side)
-        assert model is not None
-        expected = render(described.operators(side))
-        assert [node.op_type for node in model.graph.node] == [node.op_type for node in expected.graph.node]
-        shapes = [tensor_shape(value) for value in (*model.graph.input, *model.graph.output)]
-        assert shapes == [tensor_shape(value) for value in (*expected.graph.input, *expected.graph.output)]
-        dtypes = [tensor_dtype(value) for value in (*model.graph.input, *model.graph.output)]
-        assert dtypes == [tensor_dtype(value) for value in (*expected.graph.input, *expected.graph.output)]
-
-
 @pytest.mark.parametrize(("space_name", "views", "dtype"), [("tiny", 1, "uint8"), ("cifar", 2, "float16")])
-def test_trained_networks_become_the_kernels_that_were_predicted(space_name: str, views: int, dtype: str) -> None:
+def test_trained_networks_are_what_was_predicted(space_name: str, views: int, dtype: str) -> None:
+    """Operators, shapes and compiled kernels are those of the description, from which latency is predicted."""
     space = space_of(space_name, views)
     architecture = with_link(space, random_architectures(space, 1, 3)[0], 2, dtype)
     network, described = subnetwork(space, architecture), describe(space, architecture)
     exporter = get_exporter("tvm")
     assert isinstance(exporter, KernelExporter)
-    for side in ("sensor", "aggregator"):
-        model = export_half(network, side)
+    for side in SIDES:
+        model, expected = export_half(network, side), render(described.operators(side))
         assert model is not None
-        exported = exporter.lower(model, CompileTarget())
-        predicted = exporter.lower(render(described.operators(side)), CompileTarget())
+        assert [node.op_type for node in model.graph.node] == [node.op_type for node in expected.graph.node]
+        for read in (tensor_shape, tensor_dtype):
+            ends, expected_ends = ([read(v) for v in (*m.graph.input, *m.graph.output)] for m in (model, expected))
+            assert ends == expected_ends
+        exported, predicted = (exporter.lower(m, CompileTarget()) for m in (model, expected))
         assert [kernel.label for kernel in exported] == [kernel.label for kernel in predicted]
         # The key of an element-wise kernel holds its constants: the link's scale is known only after training.
         keys = [[k.key for k in kernels if k.family != "elementwise"] for kernels in (exported, predicted)]
