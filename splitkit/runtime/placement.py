@@ -35,7 +35,7 @@ def undisturbed() -> Iterator[None]:
     gc.disable()
     raised = False
     if hasattr(os, "sched_setscheduler"):
-        with suppress(PermissionError):
+        with suppress(OSError):  # not permitted, or not known here
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
             raised = True
     try:
