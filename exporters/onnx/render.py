@@ -4,7 +4,7 @@ Latency does not depend on the values of weights, so neither lowering nor timing
 network, or torch. Weights preserve variance, so that outputs of deep chains neither vanish nor overflow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ def render(operators: Sequence[Operator], seed: int = 0) -> onnx.ModelProto:
     """
     if not operators:
         raise ValueError("a graph needs at least one operator")
-    graph = _Graph(np.random.default_rng(seed))
+    graph = _Graph(np.random.default_rng(seed), {t.name: op.kind for op in operators for t in op.inputs})
     produced = {op.output.name for op in operators}
     inputs = {t.name: t for op in operators for t in op.inputs if t.name not in produced}
     for op in operators:
@@ -50,8 +50,9 @@ def render(operators: Sequence[Operator], seed: int = 0) -> onnx.ModelProto:
 class _Graph:
     """Nodes and initialisers, added one operator at a time."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, readers: Mapping[str, str]) -> None:
         self.rng = rng
+        self.readers = readers
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
@@ -87,9 +88,10 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
-    def _random(self, name: str, shape: tuple[int, ...], fan_in: int) -> str:
-        gain = np.sqrt(2 / fan_in)
-        return self._constant(name, (self.rng.standard_normal(shape) * gain).astype(np.float32))
+    def _random(self, output: str, shape: tuple[int, ...], fan_in: int) -> str:
+        """Weights that keep the second moment, by what reads the output: an activation halves it, a sum adds to it."""
+        gain = np.sqrt({"activation": 2.0, "add": 0.1}.get(self.readers.get(output, ""), 1.0) / fan_in)
+        return self._constant(f"{output}.weight", (self.rng.standard_normal(shape) * gain).astype(np.float32))
 
     def _bias(self, name: str, size: int) -> str:
         return self._constant(name, (self.rng.standard_normal(size) * 0.1).astype(np.float32))
@@ -98,7 +100,7 @@ class _Graph:
         name, source = op.output.name, op.inputs[0]
         channels, per_group = op.output.shape[1], source.shape[1] // op.groups
         shape = (channels, per_group, op.kernel, op.kernel)
-        weight = self._random(f"{name}.weight", shape, per_group * op.kernel**2)
+        weight = self._random(name, shape, per_group * op.kernel**2)
         inputs = [source.name, weight, self._bias(f"{name}.bias", channels)]
         pads = [op.kernel // 2] * 4
         window, strides = [op.kernel] * 2, [op.stride] * 2
@@ -107,7 +109,7 @@ class _Graph:
     def _linear(self, op: Operator) -> None:
         name, source = op.output.name, op.inputs[0]
         shape = (op.output.shape[1], source.shape[1])
-        weight = self._random(f"{name}.weight", shape, source.shape[1])
+        weight = self._random(name, shape, source.shape[1])
         self._node("Gemm", [source.name, weight, self._bias(f"{name}.bias", shape[0])], name, transB=1)
 
     def _activation(self, op: Operator) -> None:
