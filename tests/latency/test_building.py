@@ -60,17 +60,18 @@ def test_no_time_means_nothing_measured_and_says_so(tmp_path: Path) -> None:
 def test_networks_fill_the_table_and_predictions_hold_for_them(tmp_path: Path) -> None:
     store, system = LutStore(tmp_path / "lut.db"), host_system()
     progress: list[BuildProgress] = []
-    report = build_from_space(store, SPACE, system, "aggregator", networks=2, progress=progress.append)
-    assert report.measured > 20
+    report = build_from_space(store, SPACE, system, "aggregator", networks=1, progress=progress.append)
+    assert report.measured > 10
     assert report.missing > 0
-    assert 0 < progress[0].known < progress[1].known
+    assert 0 < progress[-1].known < progress[-1].wanted
     condition = store.condition(conditions_of(get_device(system.aggregator), "tvm"))
     rows = store.times(condition)
 
-    again = build_from_space(store, SPACE, system, "sensor", networks=1, coverage=1.0)
+    again = build_from_space(store, SPACE, system, "sensor", networks=1, coverage=1.0, progress=progress.append)
     assert again.reused == report.measured  # the same hardware: one table, continued
+    assert progress[0].known < progress[-1].known
     assert set(rows) < set(store.times(condition))
-    assert len(store.graphs(condition)) >= 3
+    assert len(store.graphs(condition)) >= 2
 
     predictor = SystemPredictor(SPACE, system, store)
     architecture = SPACE.largest(4)
