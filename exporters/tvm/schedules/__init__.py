@@ -28,16 +28,14 @@ class Scheduled:
 
 def emit(spec: Spec, machine: Machine) -> Scheduled:
     """The kernel of a specification."""
-    from splitkit.exporters.tvm.schedules import conv, depthwise, layout, linear, plain, pool
+    from splitkit.exporters.tvm.schedules import conv, depthwise, layout, linear, pool
 
     workspace = 0
     match spec:
         case ConvSpec() if depthwise.applies(spec):
             code, operands = depthwise.conv(spec, machine)
-        case ConvSpec() if conv.applies(spec):
-            code, operands, workspace = conv.conv(spec, machine)
         case ConvSpec():
-            code, operands = plain.conv(spec)
+            code, operands, workspace = conv.conv(spec, machine)
         case LinearSpec():
             code, operands = linear.linear(spec, machine)
         case PoolSpec():
@@ -55,11 +53,10 @@ def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Mach
     match spec:
         case ConvSpec() if depthwise.applies(spec):
             return depthwise.pack(spec, weight)
-        case ConvSpec() if conv.applies(spec):
+        case ConvSpec():
             return conv.pack(spec, weight, machine)
         case LinearSpec():
             return linear.pack(spec, weight, machine)
-    return weight
 
 
 def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
@@ -68,12 +65,10 @@ def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine)
 
     bias = np.ascontiguousarray(bias, np.float32)
     match spec:
-        case ConvSpec() if conv.applies(spec) and not depthwise.applies(spec):
-            return conv.pack_bias(spec, bias, machine)
-        case ConvSpec():
+        case ConvSpec() if depthwise.applies(spec):
             length = ceil(len(bias) / spec.out_block) * spec.out_block
+        case ConvSpec():
+            return conv.pack_bias(spec, bias, machine)
         case LinearSpec():
             length = linear.plan(spec, machine).padded_channels
-    padded = np.zeros(length, np.float32)
-    padded[: len(bias)] = bias
-    return padded
+    return np.pad(bias, (0, length - len(bias)))

@@ -7,7 +7,7 @@ case of one long row. A squeeze-excite scale multiplies the weights or the input
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from math import ceil, prod
+from math import ceil, gcd, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +27,6 @@ WRITTEN_OUT_CHANNELS = 3
 """Plain inputs of so few channels are reduced without a loop over them."""
 
 
-def applies(spec: ConvSpec) -> bool:
-    """Whether each group's output channels fill whole blocks, so that a strip belongs to one group."""
-    return spec.groups == 1 or (spec.out_channels // spec.groups) % spec.out_block == 0
-
-
 def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand], int]:
     """Emit the kernel. Weights as `pack`, bias as `pack_bias` lays it out. Returns the workspace in bytes too."""
     kernel = DenseKernel(flattened(spec), machine)
@@ -46,7 +41,12 @@ def plan(spec: ConvSpec, machine: Machine) -> Tiling:
     depth = spec.in_channels // spec.groups * prod(spec.kernel)
     held = spec.kernel[1] if by_columns(spec) else 1
     channels = spec.out_channels // spec.groups
-    return tiling(channels, spec.out_block, width, spec.batch * height, depth, machine, held)
+    return tiling(channels, chunk(spec), width, spec.batch * height, depth, machine, held)
+
+
+def chunk(spec: ConvSpec) -> int:
+    """Most output channels that lie side by side in memory wherever a group begins: a power of two."""
+    return spec.out_block if spec.groups == 1 else gcd(spec.out_channels // spec.groups, spec.out_block)
 
 
 def by_columns(spec: ConvSpec) -> bool:
@@ -114,6 +114,8 @@ class DenseKernel:
                 self._scale_weights(n)
                 self._images(n, 1)
             return
+        if chunk(self.spec) < self.spec.out_block and self.spec.out_channels % self.spec.out_block:
+            self._clear_padding()
         if self.scales_input:
             self._scale_input()
         self._images(0, self.spec.batch)
@@ -170,14 +172,34 @@ class DenseKernel:
             for register in accumulators[-1]:
                 register.set(start)
         self._reduce(place, run, column, accumulators)
-        blocks = ceil(spec.out_channels // spec.groups / spec.out_block)
         for b, width in enumerate(strips.widths):
-            block, count = divide(channel + strips.offset(b), spec.out_block), max(1, width // spec.out_block)
-            if isinstance(block, int):
-                count = min(count, blocks - block)
+            places = self._places(place, channel + strips.offset(b), width)
             for j, register in enumerate(accumulators[b]):
-                at = place.q * blocks + block
-                self.operands.store(register.get(), width, place.n, at, count, place.y, column + j)
+                self.operands.store(register.get(), width, chunk(spec), place.n, places, place.y, column + j)
+
+    def _places(self, place: Place, channel: Expr, width: int) -> list[tuple[Expr, Expr]]:
+        """Block and lane of every chunk of the strip at `channel` of the group that exists."""
+        spec, size = self.spec, chunk(self.spec)
+        channels = spec.out_channels // spec.groups
+        count = max(1, width // size)
+        if isinstance(channel, int):
+            count = min(count, ceil((channels - channel) / size))
+        if size == spec.out_block:
+            first = place.q * (channels // size) + divide(channel, size)
+            return [(first + i, 0) for i in range(count)]
+        places = []
+        for i in range(count):
+            at = place.q * channels + channel + i * size
+            block = self.code.let("block", divide(at, spec.out_block))
+            places.append((block, at - block * spec.out_block))
+        return places
+
+    def _clear_padding(self) -> None:
+        """Zero the last block: the groups' chunks write existing channels only."""
+        code, spec, v = self.code, self.spec, self.spec.out_block
+        blocks, pixels = ceil(spec.out_channels / v), prod(spec.out_size)
+        with code.loop("n", spec.batch) as n, code.loop("p", pixels) as p:
+            self.operands.out.store(((n * blocks + blocks - 1) * pixels + p) * v, splat(0.0, v), v)
 
     def _reduce(self, place: Place, run: Run, column: Expr, acc: list[list[Register]]) -> None:
         code, spec, width = self.code, self.spec, place.strips.width

@@ -58,7 +58,7 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
                         with code.loop("r", high - low, low) as r:
                             _row(code, spec, ops, acc, plane, b, y, r, run, column)
                         for j, register in enumerate(acc):
-                            ops.store(register.get(), v, n, b, 1, y, column + j)
+                            ops.store(register.get(), v, v, n, [(b, 0)], y, column + j)
     return code, ops.in_order
 
 

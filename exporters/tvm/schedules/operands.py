@@ -1,5 +1,6 @@
 """The parameters of a convolution kernel, in the order its specification states."""
 
+from collections.abc import Sequence
 from math import ceil, prod
 
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, join, part
@@ -28,18 +29,20 @@ class ConvOperands:
         every = (self.x, self.scale, self.weight, self.bias, self.residual, self.out, self.workspace)
         return [operand for operand in every if operand]
 
-    def store(self, value: Expr, width: int, n: Expr, block: Expr, count: int, y: Expr, column: Expr) -> None:
-        """Finish and store an accumulator of `width` channels of one output pixel into `count` blocks from `block`.
+    def store(
+        self, value: Expr, width: int, chunk: int, n: Expr, places: Sequence[tuple[Expr, Expr]], y: Expr, column: Expr
+    ) -> None:
+        """Finish and store an accumulator of `width` channels of one output pixel, `chunk` channels at a time.
 
-        Channels past the last of these blocks are dropped.
+        `places` are the block and the lane in it of each chunk's first channel; channels past the last are dropped.
         """
         code, spec, v = self.code, self.spec, self.spec.out_block
         (height, wide), blocks = spec.out_size, ceil(spec.out_channels / v)
-        at = [(((n * blocks + block + i) * height + y) * wide + column) * v for i in range(count)]
-        residual = join([self.residual.load(a, v) for a in at], width) if self.residual else None
+        at = [(((n * blocks + block) * height + y) * wide + column) * v + lane for block, lane in places]
+        residual = join([self.residual.load(a, chunk) for a in at], width) if self.residual else None
         value = finish(code, spec.epilogue, value, None, residual, width)
-        if spec.out_channels % v and needs_mask(spec.epilogue):
-            value = mask(value, block * v, spec.out_channels, width)
+        if chunk == v and spec.out_channels % v and needs_mask(spec.epilogue):
+            value = mask(value, places[0][0] * v, spec.out_channels, width)
         value = code.let("y", value)
         for i, a in enumerate(at):
-            self.out.store(a, part(value, i * v, v, width), v)
+            self.out.store(a, part(value, i * chunk, chunk, width), chunk)

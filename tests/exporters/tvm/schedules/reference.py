@@ -138,8 +138,9 @@ def _conv(random: Random, family: str, batch: int, size: tuple[int, int], machin
     if family == "depthwise":
         outputs = groups = inputs
     if family == "grouped":
-        groups = random.choice((2, 3, 4))
+        groups = random.choice((2, 3, 4, 8))
         inputs, outputs = (groups * random.choice((1, 4, 8, 16, random.randint(1, 24))) for _ in range(2))
+    in_block = block_for(inputs, machine) if random.random() < 0.9 else random.choice((1, 4, 8, 16))
     kernel = stride = dilation = (1, 1)
     padding = (0, 0, 0, 0)
     if family == "pointwise":
@@ -163,7 +164,7 @@ def _conv(random: Random, family: str, batch: int, size: tuple[int, int], machin
         padding,
         dilation,
         groups,
-        block_for(inputs, machine),
+        in_block,
         block_for(outputs, machine),
         input_scale=random.random() < 0.15,
         epilogue=_epilogue(random, True),
