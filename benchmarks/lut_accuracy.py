@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,14 +131,14 @@ def main() -> None:
         measured = passes.mean(axis=0)
         is_random = np.arange(len(networks)) < len(random)
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         figures: dict[str, float] = {}
         for share in COVERAGES:
             part = thinned(store, system, share, Path(scratch) / f"{share}.db")
             prediction = SystemPredictor(space, system, part).predict(predictor.encoding.encode_all(networks))
             error = np.abs(prediction.aggregator_us / measured - 1)
             for sort, chosen in (("random", is_random), ("iso", ~is_random)):
-                row = {
+                row: dict[str, Any] = {
                     "networks": sort,
                     "lut_share": share,
                     "measured_fraction": float(prediction.measured_fraction[chosen].mean()),
