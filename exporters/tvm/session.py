@@ -1,9 +1,11 @@
 """A compiled graph loaded in this process. Needs the TVM foreign-function runtime, not the compiler."""
 
 import ctypes
+import os
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,10 @@ class TvmSession:
         return (end_ns - start_ns) / (end - start)
 
 
+SHARE_NAMED_CPUS = -3
+"""`kSpecifyThreadShareAllCore` of TVM's thread pool."""
+
+
 def _start_threads(threads: int) -> None:
     """Load TVM's thread pool, without importing TVM, and bound it."""
     import tvm_ffi
@@ -159,4 +165,7 @@ def _start_threads(threads: int) -> None:
     ctypes.CDLL(str(Path(spec.origin).parent / "lib" / "libtvm_runtime.so"), mode=ctypes.RTLD_GLOBAL)
     configure = tvm_ffi.get_global_func("runtime.config_threadpool", allow_missing=True)
     if configure is not None:
-        configure(0, threads)
+        # Named CPUs shared by all threads: other modes use half of an x86 machine's CPUs at most, as if all were
+        # hyper-threads.
+        cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        configure(SHARE_NAMED_CPUS, threads, [str(cpu) for _, cpu in zip(range(threads), cycle(cpus), strict=False)])
