@@ -15,6 +15,7 @@ from splitkit.exporters.tvm.spec import Activation, ConvSpec, Epilogue, LayoutSp
 
 Tensors = dict[str, NDArray[Any]]
 TOLERANCE = 1e-4
+VANISHING = 1e-3
 ACTIVATIONS = (
     None,
     Activation("relu"),
@@ -99,17 +100,18 @@ def _activated(act: Activation | None, x: torch.Tensor) -> torch.Tensor:
 def error(library: Library, index: int, seed: int) -> float:
     """Largest error of one kernel relative to the largest output; infinite if a padding channel is not zero."""
     spec = library.specs[index]
-    given = tensors(spec, seed)
-    want = expected(spec, given)
+    draws = (tensors(spec, seed + 1000 * attempt) for attempt in range(10))
+    # A single negative value behind a ReLU would agree with anything: draw again.
+    given, want = next(
+        pair for pair in ((given, expected(spec, given)) for given in draws) if np.abs(pair[1]).max() > VANISHING
+    )
     got = library.run(index, operands(spec, library.machine, given))
     if got.ndim == 5:
         every = unpack(got, got.shape[1] * got.shape[4])
         got, padding = every[:, : want.shape[1]], every[:, want.shape[1] :]
         if padding.any() or np.isnan(padding).any():
             return float("inf")
-    largest = float(np.abs(want).max())
-    assert largest > 1e-3, f"{spec.label()}: the reference vanishes, which would prove nothing"
-    return float(np.nan_to_num(np.abs(got - want), nan=np.inf).max()) / largest
+    return float(np.nan_to_num(np.abs(got - want), nan=np.inf).max() / np.abs(want).max())
 
 
 def random_spec(random: Random, machine: Machine) -> Spec:

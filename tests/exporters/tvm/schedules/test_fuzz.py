@@ -1,5 +1,6 @@
 """Random kernels against double-precision references."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,8 +12,12 @@ from splitkit.exporters.tvm.schedules.library import Library
 from tests.exporters.tvm.schedules.reference import TOLERANCE, error, random_spec
 
 
-def failures(count: int, seed: int, threads: int = 1) -> list[str]:
-    machine = Machine.from_target(CompileTarget(threads=threads))
+HOST = Machine.from_target(CompileTarget())
+RULES_OF = {"avx2": (8, 16), "neon": (4, 32), "helium": (4, 8), "scalar": (1, 32)}
+"""Lanes and registers: the kernels these get, compiled for this CPU."""
+
+
+def failures(count: int, seed: int, machine: Machine = HOST) -> list[str]:
     random = Random(seed)
     library = Library.build([random_spec(random, machine) for _ in range(count)], machine)
     errors = {i: error(library, i, seed + i) for i in range(count)}
@@ -25,7 +30,13 @@ def test_random_kernels_agree_with_the_reference() -> None:
 
 def test_kernels_split_over_threads_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "FORK_NS", 0)  # every kernel is worth its fork
-    assert failures(25, seed=100, threads=3) == []
+    assert failures(25, seed=100, machine=replace(HOST, threads=3)) == []
+
+
+@pytest.mark.parametrize("name", RULES_OF)
+def test_kernels_of_other_vector_widths_agree_with_the_reference(name: str) -> None:
+    lanes, registers = RULES_OF[name]
+    assert failures(12, seed=200 + lanes, machine=replace(HOST, lanes=lanes, registers=registers)) == []
 
 
 @pytest.mark.slow
