@@ -11,7 +11,6 @@ from splitkit.exporters.tvm.schedules import parallel
 from splitkit.exporters.tvm.schedules.library import Library
 from tests.exporters.tvm.schedules.reference import TOLERANCE, error, random_spec
 
-
 HOST = Machine.from_target(CompileTarget())
 RULES_OF = {"avx2": (8, 16), "neon": (4, 32), "helium": (4, 8), "scalar": (1, 32)}
 """Lanes and registers: the kernels these get, compiled for this CPU."""
