@@ -23,6 +23,10 @@ from splitkit.space import Sampler, describe, load_space
 from splitkit.space.architecture import Architecture
 
 
+ROUNDS = 12
+SETTLE_S = 0.03
+
+
 def networks(count: int, seed: int) -> list[tuple[str, str, Architecture]]:
     """(space, name, architecture): half of them `mobile`, half `cifar`, cut somewhere inside."""
     picked = []
@@ -58,14 +62,18 @@ def feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 def interleaved(sessions: dict[str, Session], repeats: int) -> dict[str, float]:
-    """Median us of each session; they take turns in short bursts, so that drift meets all of them."""
+    """Median us of each session; they take turns in short bursts, so that drift meets all of them.
+
+    Both runtimes' worker threads go on polling for a while after a run. Before each burst they are given the time to
+    fall asleep, and the session whose turn it is a few runs to wake its own: with as many threads as processors a
+    polling stranger would otherwise cost whole time slices.
+    """
     samples: dict[str, list[np.ndarray]] = {name: [] for name in sessions}
-    for session in sessions.values():
-        session.time_ns(5)
-    rounds = 12
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for name, session in sessions.items():
-            samples[name].append(session.time_ns(-(-repeats // rounds)))
+            time.sleep(SETTLE_S)
+            session.time_ns(3)
+            samples[name].append(session.time_ns(-(-repeats // ROUNDS)))
     return {name: float(np.median(np.concatenate(values))) / 1e3 for name, values in samples.items()}
 
 
