@@ -3,7 +3,8 @@
 import ctypes
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
@@ -44,8 +45,7 @@ class TvmSession:
         import tvm_ffi
 
         self.artifact = artifact
-        if artifact.target.threads > 1:
-            _start_threads(artifact.target.threads)
+        self._cpus = _start_threads(artifact.target.threads) if artifact.target.threads > 1 else ()
         try:
             module = tvm_ffi.load_module(str(artifact.path / artifact.report["library"]))
             self._run = module["run"]
@@ -95,17 +95,19 @@ class TvmSession:
                     f"it must be {staged.dtype}{list(staged.shape)}",
                 )
             np.copyto(staged, given)
-        self._run(*self._arguments)
+        with _pinned(self._cpus):
+            self._run(*self._arguments)
         return {name: array.copy() for name, array in self._outputs.items()}
 
     def time_ns(self, repeats: int) -> NDArray[np.int64]:
         """Wall time in ns of each of `repeats` runs on the inputs last staged, shape (repeats,)."""
         times = np.empty(repeats, np.int64)
         clock, run, arguments = time.perf_counter_ns, self._run, self._arguments
-        for i in range(repeats):
-            start = clock()
-            run(*arguments)
-            times[i] = clock() - start
+        with _pinned(self._cpus):
+            for i in range(repeats):
+                start = clock()
+                run(*arguments)
+                times[i] = clock() - start
         return times
 
     def kernel_times_ns(self, repeats: int) -> NDArray[np.float64]:
@@ -119,9 +121,10 @@ class TvmSession:
         if self._ns_per_cycle is None:
             self._ns_per_cycle = self._calibrate()
         stamps = np.empty((repeats, len(self._cycles)), np.int64)
-        for i in range(repeats):
-            self._profiled(*self._profiled_arguments)
-            stamps[i] = self._cycles
+        with _pinned(self._cpus):
+            for i in range(repeats):
+                self._profiled(*self._profiled_arguments)
+                stamps[i] = self._cycles
         return np.diff(stamps, axis=1) * self._ns_per_cycle
 
     def _one_by_one(self, repeats: int) -> NDArray[np.float64]:
@@ -151,12 +154,16 @@ class TvmSession:
         return (end_ns - start_ns) / (end - start)
 
 
-SHARE_NAMED_CPUS = -3
-"""`kSpecifyThreadShareAllCore` of TVM's thread pool."""
+ONE_CPU_EACH = -2
+"""`kSpecifyOneCorePerThread` of TVM's thread pool; the caller's own thread is the first."""
 
 
-def _start_threads(threads: int) -> None:
-    """Load TVM's thread pool, without importing TVM, and bound it."""
+def _start_threads(threads: int) -> tuple[int, ...]:
+    """Load TVM's thread pool, without importing TVM, and give each thread a CPU. Returns the caller's, or nothing.
+
+    Unpinned, Linux may keep two threads that wait for each other on one CPU for good, and TVM's other modes use half of
+    an x86 machine's CPUs at most, as if all were hyper-threads.
+    """
     import tvm_ffi
 
     spec = find_spec("tvm")
@@ -164,8 +171,24 @@ def _start_threads(threads: int) -> None:
         raise DeviceError("running on several threads needs the package apache-tvm", "pip install apache-tvm")
     ctypes.CDLL(str(Path(spec.origin).parent / "lib" / "libtvm_runtime.so"), mode=ctypes.RTLD_GLOBAL)
     configure = tvm_ffi.get_global_func("runtime.config_threadpool", allow_missing=True)
-    if configure is not None:
-        # Named CPUs shared by all threads: other modes use half of an x86 machine's CPUs at most, as if all were
-        # hyper-threads.
-        cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        configure(SHARE_NAMED_CPUS, threads, [str(cpu) for _, cpu in zip(range(threads), cycle(cpus), strict=False)])
+    if configure is None or not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = os.sched_getaffinity(0)
+    cpus = [cpu for _, cpu in zip(range(threads), cycle(sorted(allowed)), strict=False)]
+    configure(ONE_CPU_EACH, threads, [str(cpu) for cpu in cpus])
+    os.sched_setaffinity(0, allowed)
+    return (cpus[0],)
+
+
+@contextmanager
+def _pinned(cpus: tuple[int, ...]) -> Iterator[None]:
+    """Keep the calling thread on these CPUs for a while; nothing happens if there are none."""
+    if not cpus:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

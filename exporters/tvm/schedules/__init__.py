@@ -39,7 +39,7 @@ def emit(spec: Spec, machine: Machine) -> Scheduled:
         case LinearSpec():
             code, operands = linear.linear(spec, machine)
         case PoolSpec():
-            code, operands = pool.pool(spec, machine)
+            code, operands, workspace = pool.pool(spec, machine)
         case LayoutSpec():
             code, operands = layout.layout(spec, machine)
     return Scheduled(code.function(operands), workspace)

@@ -17,7 +17,7 @@ from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, reached, touches_edge
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
-from splitkit.exporters.tvm.schedules.parallel import Whole, balance, shared, threads_for
+from splitkit.exporters.tvm.schedules.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, tiling
 from splitkit.exporters.tvm.spec import ConvSpec
 
@@ -41,7 +41,14 @@ def plan(spec: ConvSpec, machine: Machine) -> Tiling:
     depth = spec.in_channels // spec.groups * prod(spec.kernel)
     held = spec.kernel[1] if by_columns(spec) else 1
     channels = spec.out_channels // spec.groups
-    return tiling(channels, chunk(spec), width, spec.batch * height, depth, machine, held)
+    shares = threads(spec, machine) if height == 1 else 1
+    return tiling(channels, chunk(spec), width, spec.batch * height, depth, machine, held, min(shares, width))
+
+
+def threads(spec: ConvSpec, machine: Machine) -> int:
+    """Threads worth their fork."""
+    values = spec.batch * (spec.in_channels * prod(spec.size) + spec.out_channels * prod(spec.out_size))
+    return threads_for(machine, spec.macs, 4 * (values + spec.weight_elements))
 
 
 def chunk(spec: ConvSpec) -> int:
@@ -116,19 +123,25 @@ class DenseKernel:
             return
         if chunk(self.spec) < self.spec.out_block and self.spec.out_channels % self.spec.out_block:
             self._clear_padding()
-        if self.scales_input:
-            self._scale_input()
         self._images(0, self.spec.batch)
 
     def _images(self, first: Expr, count: int) -> None:
         """Convolve `count` images from number `first`, weights outermost: they are read once."""
         spec, code = self.spec, self.code
-        axis, pieces, threads = self._split()
-        with shared(code, pieces, threads) as share:
+        axis, pieces, shares = self._split()
+        if self.scales_input and axis != "t":
+            self._scale_input(0, prod(spec.size))
+        with shared(code, pieces, shares) as share:
 
             def each(name: str, before: int, extent: int) -> AbstractContextManager[Expr]:
                 return (share if name == axis else Whole(code)).pieces(name, before, extent)
 
+            if self.scales_input and axis == "t":
+                tiles = 0
+                for run in self.tiling.pixels:
+                    with each("t", tiles, run.count) as t:
+                        self._scale_input(run.start + t * run.size, run.size)
+                    tiles += run.count
             with each("q", 0, spec.groups) as q:
                 done = 0
                 for strips in self.tiling.groups:
@@ -145,18 +158,20 @@ class DenseKernel:
                     done += strips.count
 
     def _split(self) -> tuple[str, int, int]:
-        """The loop to split over threads, its pieces, and the threads: the best balanced loop, the outermost on a tie.
+        """The loop to split over threads, its pieces, and the threads.
 
-        The outer loops split the weights, the inner ones the pixels; tiles are only split where there is one row.
+        Rows, or tiles where there is one row; weights if there are too few of them.
         """
-        spec = self.spec
-        traffic = 4 * (self.operands.x.elements + self.operands.weight.elements + self.operands.out.elements)
-        threads = threads_for(self.machine, spec.macs, traffic)
-        loops = {"q": spec.groups, "g": sum(strips.count for strips in self.tiling.groups), "y": spec.out_size[0]}
-        if spec.out_size[0] == 1:
-            loops["t"] = sum(run.count for run in self.tiling.pixels)
-        axis = max(loops, key=lambda name: round(balance(loops[name], threads), 2))
-        return axis, loops[axis], threads
+        spec, shares = self.spec, threads(self.spec, self.machine)
+        loops = {
+            "y": spec.out_size[0],
+            "t": sum(run.count for run in self.tiling.pixels) if spec.out_size[0] == 1 else 1,
+            "g": sum(strips.count for strips in self.tiling.groups),
+            "q": spec.groups,
+        }
+        even = [name for name, pieces in loops.items() if balance(pieces, shares) >= UNEVEN]
+        axis = even[0] if even else max(loops, key=lambda name: balance(loops[name], shares))
+        return axis, loops[axis], shares
 
     def _tile(self, place: Place, run: Run, column: Expr) -> None:
         """One tile: `run.size` pixels from `column` by a group of strips."""
@@ -290,14 +305,14 @@ class DenseKernel:
                     value = self.operands.weight.load(at + strips.offset(b), width)
                     work.store(at + strips.offset(b), value * splat(factor, width), width)
 
-    def _scale_input(self) -> None:
-        """Multiply the input by the scale into the workspace."""
+    def _scale_input(self, first: Expr, count: int) -> None:
+        """Multiply `count` pixels of the input from number `first` by the scale into the workspace."""
         code, spec, scale, work = self.code, self.spec, self.operands.scale, self.operands.workspace
         if scale is None or work is None:
             return
         v, pixels = spec.in_block, prod(spec.size)
         with code.loop("b", spec.batch * self.in_blocks) as b:
             factor = code.let("factor", scale.load(b * v, v))
-            with code.loop("p", pixels) as p:
-                at = (b * pixels + p) * v
+            with code.loop("p", count) as p:
+                at = (b * pixels + first + p) * v
                 work.store(at, self.operands.x.load(at, v) * factor, v)

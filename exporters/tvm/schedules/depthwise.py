@@ -13,7 +13,7 @@ from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, kernel_rows, reached
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
-from splitkit.exporters.tvm.schedules.parallel import Whole, balance, shared, threads_for
+from splitkit.exporters.tvm.schedules.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
 from splitkit.exporters.tvm.spec import ConvSpec
 
@@ -40,7 +40,7 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     tiles = balanced(spec.out_size[1], _most_pixels(spec, machine))
     planes, rows = spec.batch * blocks, spec.out_size[0]
     threads = threads_for(machine, spec.macs, 4 * (ops.x.elements + ops.out.elements))
-    by_rows = balance(rows, threads) > balance(planes, threads)
+    by_rows = balance(rows, threads) >= min(UNEVEN, balance(planes, threads))
     with shared(code, rows if by_rows else planes, threads) as share:
         outer, inner = (Whole(code), share) if by_rows else (share, Whole(code))
         with outer.pieces("plane", 0, planes) as plane:

@@ -1,5 +1,9 @@
 """Splitting a kernel over threads: once, outermost, into equal shares of its pieces of work.
 
+All families split the image's rows (or pixels) where they can, so that what one core writes the same core reads next:
+fetching lines that another core has just written costs more than it saves. For the same reason even short kernels are
+split; small ones among large ones would pull half of the tensor over.
+
 TVM's runtime forks and joins its worker threads at every parallel loop, so a kernel has one such loop or none, whose
 body is the whole kernel for one thread's share.
 """
@@ -14,8 +18,10 @@ from tvm import tirx
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.code import Code, Expr, divide, integer
 
-FORK_NS = 20_000
-"""A kernel shorter than this runs on one thread: fork and join take 3 to 8 us, more where the machine is busy."""
+FORK_NS = 3_000
+"""A kernel shorter than this runs on one thread. Fork and join take 1 to 2 us when every thread has its own core."""
+UNEVEN = 0.75
+"""Least part of the threads' time that a split has to use."""
 MACS_PER_LANE_NS = 4
 """Multiply-adds per vector lane in a nanosecond: one unit at 4 GHz; errs towards one thread on lesser machines."""
 BYTES_PER_NS = 50

@@ -1,5 +1,6 @@
 """Pooling on packed tensors, channel block by channel block; borders are clipped as in a depthwise convolution."""
 
+from itertools import pairwise
 from math import ceil, prod
 
 from tvm import tirx
@@ -7,7 +8,7 @@ from tvm import tirx
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel_rows, reached
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
-from splitkit.exporters.tvm.schedules.parallel import shared, threads_for
+from splitkit.exporters.tvm.schedules.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
 from splitkit.exporters.tvm.spec import ConvSpec, PoolSpec
 
@@ -17,58 +18,87 @@ PARTIAL_SUMS = 8
 """Independent sums of a global pool, which hide the latency of an addition."""
 
 
-def pool(spec: PoolSpec, machine: Machine) -> tuple[Code, list[Operand]]:
-    """Input (N, ceil(C/v), H, W, v); output the same with the pooled size."""
+def pool(spec: PoolSpec, machine: Machine) -> tuple[Code, list[Operand], int]:
+    """Input (N, ceil(C/v), H, W, v); output the same with the pooled size. Returns the workspace in bytes too."""
     code, v = Code(), spec.block
     planes = spec.batch * ceil(spec.channels / v)
     x = Operand(code, "x", planes * prod(spec.size) * v)
     out = Operand(code, "out", planes * prod(spec.out_size) * v)
     threads = threads_for(machine, 0, 4 * (x.elements + out.elements))
-    with shared(code, planes, threads) as share, share.pieces("b", 0, planes) as plane:
-        if spec.mode == "global_avg":
-            _global(code, spec, x, out, plane)
-        else:
-            _windows(code, spec, machine, x, out, plane)
-    return code, [x, out]
+    if spec.mode == "global_avg":
+        return _global(code, spec, x, out, planes, threads)
+    rows = spec.out_size[0]
+    by_rows = balance(rows, threads) >= min(UNEVEN, balance(planes, threads))
+    with shared(code, rows if by_rows else planes, threads) as share:
+        outer, inner = (Whole(code), share) if by_rows else (share, Whole(code))
+        with outer.pieces("b", 0, planes) as plane, inner.pieces("y", 0, rows) as y:
+            _row_of_windows(code, spec, machine, x, out, plane, y)
+    return code, [x, out], 0
 
 
-def _global(code: Code, spec: PoolSpec, x: Operand, out: Operand, plane: Expr) -> None:
+def _global(
+    code: Code, spec: PoolSpec, x: Operand, out: Operand, planes: int, threads: int
+) -> tuple[Code, list[Operand], int]:
+    """Averages of whole planes; with several threads, each sums some of the pixels of all planes."""
     pixels, v = prod(spec.size), spec.block
+    threads = min(threads, pixels)
+    mean = splat(1.0 / pixels, v)
+    if threads == 1:
+        with code.loop("b", planes) as plane:
+            out.store(plane * v, _sum(code, x, plane * pixels * v, 0, pixels, v) * mean, v)
+        return code, [x, out], 0
+    partial = Operand(code, "partial", threads * planes * v)
+    bounds = [pixels * thread // threads for thread in range(threads + 1)]
+    with shared(code, threads, threads) as share:
+        for thread, (low, high) in enumerate(pairwise(bounds)):
+            with share.pieces("part", thread, 1), code.loop("b", planes) as plane:
+                partial.store((thread * planes + plane) * v, _sum(code, x, plane * pixels * v, low, high, v), v)
+    with code.loop("b", planes) as plane:
+        total = partial.load(plane * v, v)
+        for thread in range(1, threads):
+            total = total + partial.load((thread * planes + plane) * v, v)
+        out.store(plane * v, total * mean, v)
+    return code, [x, out, partial], 4 * partial.elements
+
+
+def _sum(code: Code, x: Operand, start: Expr, low: int, high: int, v: int) -> Expr:
+    """Sum of the pixels [low, high) of the plane that begins at `start`."""
+    pixels = high - low
     sums = [code.register(f"sum{i}", v) for i in range(min(PARTIAL_SUMS, pixels))]
     for register in sums:
         register.set(splat(0.0, v))
-    start = plane * (pixels * v)
     with code.loop("p", pixels // len(sums)) as p:
         for i, register in enumerate(sums):
-            register.set(register.get() + x.load(start + (p * len(sums) + i) * v, v))
-    for p in range(pixels - pixels % len(sums), pixels):
+            register.set(register.get() + x.load(start + (low + p * len(sums) + i) * v, v))
+    for p in range(high - pixels % len(sums), high):
         sums[0].set(sums[0].get() + x.load(start + p * v, v))
     terms = [register.get() for register in sums]
     while len(terms) > 1:
         terms = [code.let("s", sum(terms[i : i + 2][1:], terms[i])) for i in range(0, len(terms), 2)]
-    out.store(plane * v, terms[0] * splat(1.0 / pixels, v), v)
+    return terms[0]
 
 
-def _windows(code: Code, spec: PoolSpec, machine: Machine, x: Operand, out: Operand, plane: Expr) -> None:
+def _row_of_windows(
+    code: Code, spec: PoolSpec, machine: Machine, x: Operand, out: Operand, plane: Expr, y: Expr
+) -> None:
     window = _as_conv(spec)
     v, (height, width) = spec.block, spec.out_size
     per_vector = max(1, v // machine.lanes)
     tiles = balanced(width, max(1, min(16, machine.registers // per_vector - 3)))
-    with code.loop("y", height) as y:
-        low, high = kernel_rows(code, window, y)
-        for run in column_runs(window, tiles):
-            with code.loop("t", run.count) as t:
-                column = run.start + t * run.size
-                acc = [code.register(f"acc{j}", v) for j in range(run.size)]
-                for register in acc:
-                    register.set(splat(LOWEST if spec.mode == "max" else 0.0, v))
-                with code.loop("r", high - low, low) as r:
-                    _row(code, spec, window, x, acc, plane, y, r, run, column)
-                for j, register in enumerate(acc):
-                    value = register.get()
-                    if spec.mode == "avg":
-                        value = value * _share(spec, window, high - low, column + j)
-                    out.store(((plane * height + y) * width + column + j) * v, value, v)
+    low, high = kernel_rows(code, window, y)
+    for run in column_runs(window, tiles):
+        with code.loop("t", run.count) as t:
+            column = run.start + t * run.size
+            acc = [code.register(f"acc{j}", v) for j in range(run.size)]
+            for register in acc:
+                register.set(splat(LOWEST if spec.mode == "max" else 0.0, v))
+            with code.loop("r", high - low, low) as r:
+                _row(code, spec, window, x, acc, plane, y, r, run, column)
+            for j, register in enumerate(acc):
+                value = register.get()
+                if spec.mode == "avg":
+                    value = value * _share(spec, window, high - low, column + j)
+                out.store(((plane * height + y) * width + column + j) * v, value, v)
 
 
 def _row(

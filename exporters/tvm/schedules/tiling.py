@@ -100,7 +100,9 @@ def strip_widths(channels: int, block: int, machine: Machine) -> tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
-def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: Machine, held: int = 1) -> Tiling:
+def tiling(
+    channels: int, block: int, row: int, rows: int, depth: int, machine: Machine, held: int = 1, shares: int = 1
+) -> Tiling:
     """The cheapest tiling by a count of multiply-adds, loads and tile starts.
 
     Args:
@@ -108,6 +110,7 @@ def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: 
         row, rows: pixels along a row, rows in all (batch included).
         depth: terms of the reduction.
         held: weights of a strip that are held in registers at a time.
+        shares: threads among which the tiles of a row are dealt out.
     """
     widths = strip_widths(channels, block, machine)
     best: tuple[float, Tiling] | None = None
@@ -120,6 +123,8 @@ def tiling(channels: int, block: int, row: int, rows: int, depth: int, machine: 
                 for group in groups
                 for run in pixels
             )
+            tiles = sum(run.count for run in pixels)
+            cost *= ceil(tiles / shares) * shares / tiles
             cost *= 1 + 0.01 * len(groups) * len(pixels)  # code that is generated has to be compiled and fetched
             if best is None or cost < best[0]:
                 best = cost, Tiling(groups, pixels)
