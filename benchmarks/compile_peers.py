@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+
 from compile_vs_ort import feeds, graphs, networks
 from report import emit
 from splitkit.exporters import CompileTarget, get_exporter

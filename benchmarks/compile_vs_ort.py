@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+
 from report import emit
 from splitkit.exporters import CompileTarget, Session, get_exporter
 from splitkit.exporters.onnx.render import render
-
 from splitkit.space import Sampler, describe, load_space
 from splitkit.space.architecture import Architecture
-
 
 ROUNDS = 12
 SETTLE_S = 0.03

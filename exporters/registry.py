@@ -2,9 +2,8 @@
 
 from importlib.metadata import entry_points
 
-from splitkit.exporters.protocol import Exporter
-
 from splitkit.errors import ConfigError
+from splitkit.exporters.protocol import Exporter
 
 GROUP = "splitkit.exporters"
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan, TensorSpec
 from splitkit.exporters.tvm.session import WEIGHTS_FILE, TvmSession
+from splitkit.exporters.tvm.version import code_version
 
 if TYPE_CHECKING:
     import onnx
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 OBJECT_FILE = "model.o"
 """What is left in the artifact where there are no shared libraries: bare-metal targets link it into their firmware."""
-SCHEDULES = "s1"
-"""Changes with the code that the schedules generate."""
 
 
 class TvmExporter:
@@ -33,7 +31,7 @@ class TvmExporter:
     name = "tvm"
 
     def __init__(self) -> None:
-        self.version = f"tvm-{version('apache-tvm')}/{SCHEDULES}"
+        self.version = code_version()
 
     def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
         """Compile `model` into `directory`: `model-HASH.so` (bare metal: `model.o`), `weights.bin` and `artifact.json`.

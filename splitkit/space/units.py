@@ -208,7 +208,9 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Fuse:
-    """Aggregator side of the splitting module: V views (views, link_channels, size, size) joined along channels, 1x1 conv.
+    """Aggregator side of the splitting module: the views are joined along their channels, then a 1x1 conv.
+
+    Input (views, link_channels, size, size).
 
     With one view this is `recover`. The views are the batch of its one input.
     `linked` as in `Reduce`.
