@@ -11,6 +11,7 @@ they are left out, so a share may pass 1.
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,16 +140,17 @@ def main() -> None:
     probes = compiled([peak_kernel(machine), *(read_kernel(machine, b) for b in LEVELS_BYTES.values())], machine)
     constants = aligned(3 * machine.lanes)
     constants[:] = 0.5
-    sums, calls = aligned(machine.lanes), {"peak": lambda n: timed(probes, 0, [constants], n)}
+    sums = aligned(machine.lanes)
+    calls: dict[str, Callable[[int], float]] = {"peak": partial(timed, probes, 0, [constants])}
     for i, (level, size) in enumerate(LEVELS_BYTES.items()):
         data = aligned(size // 4)
         data[:] = 1.0
-        calls[level] = lambda n, i=i, data=data: timed(probes, i + 1, [data, sums], n)
+        calls[level] = partial(timed, probes, i + 1, [data, sums])
     specs = shapes(machine)
     library = Library.build(specs, machine)
     arrays = [library.arguments(i, inputs(spec, machine)) for i, spec in enumerate(specs)]
     for i, spec in enumerate(specs):
-        calls[spec.label()] = lambda n, i=i: library.call(i, arrays[i], n)
+        calls[spec.label()] = partial(library.call, i, arrays[i])
 
     best = fastest_us(calls, args.rounds)
     peak = 2 * PRODUCTS * independent(machine) * machine.lanes / best["peak"] / 1e3
