@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Cut a searched network in two, compile both halves, prove them against the whole, write a bundle.
 
-    Without an index the fastest point is taken whose accuracy all of the systems reach.
+    Without an index the fastest point is taken that is as accurate as all of the systems can be.
 
     \b
     Example:  splitkit export --split first -o bundle
@@ -45,9 +45,10 @@ def command(
 
     name, index = _selector(selector)
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
-    point = pick_point(load_result(Run.of(project).pareto), index)
+    result = load_result(Run.of(project).pareto)
     supernet = load_trained(project)
     dataset = load_data(project, project.load_space(), stderr.print)
+    point = pick_point(result, index, len(dataset.search))
     with stderr.status("extracting") as status:
         network = finish_network(project, supernet, point.architecture, dataset, status.update)
         bundle = export_step(project, point, network, dataset, output, say=status.update)

@@ -18,6 +18,7 @@ from splitkit.project.run import Run
 from splitkit.project.steps import (
     Say,
     bench_step,
+    best_points,
     export_step,
     finish_network,
     load_data,
@@ -29,7 +30,7 @@ from splitkit.project.steps import (
     write_json,
 )
 from splitkit.runtime.measure import SystemMeasurement, measure_bundle
-from splitkit.search import Point, SearchResult, fastest_at, reference_accuracy
+from splitkit.search import Point, SearchResult
 from splitkit.search.run import Progress as SearchProgress
 from splitkit.supernet import Supernet
 from splitkit.training.progress import StepReport
@@ -135,12 +136,12 @@ def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
 
 
 def _deploy(project: Project, result: SearchResult, supernet: Supernet, data: Dataset, say: Say) -> dict[str, Deployed]:
-    """The fastest point of each system at the accuracy all of them reach, on the images the search scores with."""
+    """The best point of each system, finished, exported and run."""
     run = Run.of(project)
-    reference = reference_accuracy([result.front(name) for name in NAMES])
+    best = best_points(result, len(data.search))
     deployed = {}
     for placement, name in NAMES.items():
-        point = fastest_at(result.front(placement), reference)
+        point = best.get(placement)
         if point is None:
             say(f"{name}: nothing fits the constraints")
             continue

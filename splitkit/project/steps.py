@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -234,23 +235,38 @@ def export_step(
     return export_bundle(network, project.load_system(), images, directory, predicted=predicted, progress=say)
 
 
-def pick_point(result: "SearchResult", index: int | None) -> "Point":
-    """Point `index` of a search result, or by default the fastest one that is as accurate as every system can be.
+def standard_error(accuracy: float, images: int) -> float:
+    """Of an accuracy estimated on so many images (binomial): what the search slice cannot tell apart."""
+    return math.sqrt(accuracy * (1 - accuracy) / images)
+
+
+def best_points(result: "SearchResult", images: int) -> "dict[str, Point]":
+    """For each system the fastest point as accurate as all of them can be, to one standard error of the search slice.
+
+    Systems without a point within the constraints are left out. `images` is the size of the search slice.
+    """
+    from splitkit.search import fastest_at, reference_accuracy
+
+    reference = reference_accuracy([result.front(name) for name in result.fronts])
+    tolerance = standard_error(reference, images)
+    found = {name: fastest_at(result.front(name), reference, tolerance) for name in result.fronts}
+    return {name: point for name, point in found.items() if point is not None}
+
+
+def pick_point(result: "SearchResult", index: int | None, images: int) -> "Point":
+    """Point `index` of a search result, or by default the fastest of the systems' `best_points`.
 
     Raises:
         ConfigError: there is no such point, or the search found none.
     """
-    from splitkit.search import fastest_at, reference_accuracy
-
     if index is not None:
         if not 0 <= index < len(result.points):
             raise ConfigError(f"point {index}: the search has points 0 to {len(result.points) - 1}")
         return result.points[index]
-    reference = reference_accuracy([result.front(name) for name in result.fronts])
-    point = fastest_at(result.merged_front, reference)
-    if point is None:
+    best = best_points(result, images)
+    if not best:
         raise ConfigError("the search found nothing within the constraints", "loosen [constraints]")
-    return point
+    return min(best.values(), key=lambda point: point.total_us)
 
 
 def _conditions(project: Project, run: Run) -> dict[str, str]:
