@@ -1,15 +1,17 @@
 """splitkit's TVM kernels against ONNX Runtime (all graph optimisations on): whole networks and both halves.
 
-Batch 1, untuned, random weights; every pair is timed interleaved in one process, ratio of medians (below 1 is faster
+Batch 1, untuned, random weights; every pair is timed interleaved, ratio of medians (below 1 is faster
 than ONNX Runtime).
 
     python benchmarks/compile_vs_ort.py [--networks 20] [--repeats 60] [--threads 1 2] [--json]
 """
 
 import argparse
+import multiprocessing
 import os
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 import onnx
 
 from report import emit
-from splitkit.exporters import CompileTarget, Session, get_exporter
+from splitkit.exporters import Artifact, CompileTarget, Session, get_exporter
 from splitkit.exporters.onnx.render import render
 from splitkit.space import Sampler, describe, load_space
 from splitkit.space.architecture import Architecture
@@ -65,19 +67,47 @@ def output_dtype(model: onnx.ModelProto) -> str:
     return str(onnx.helper.tensor_dtype_to_np_dtype(model.graph.output[0].type.tensor_type.elem_type))
 
 
-def interleaved(sessions: dict[str, Session], repeats: int) -> dict[str, float]:
-    """Median us of each session; they take turns in short bursts, so that drift meets all of them.
+class Runtime:
+    """An exporter's sessions in a process of their own.
 
-    Both runtimes' worker threads go on polling for a while after a run. Before each burst they are given the time to
-    fall asleep, and the session whose turn it is a few runs to wake its own: with as many threads as processors a
-    polling stranger would otherwise cost whole time slices.
+    With as many threads as processors, two runtimes in one process do not leave each other alone: worker threads poll
+    for a while after a run, and where one runtime pins threads the kernel's scheduler keeps the other's off that CPU.
     """
-    samples: dict[str, list[np.ndarray]] = {name: [] for name in sessions}
+
+    def __init__(self, exporter: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(exporter, theirs), daemon=True)
+        self.process.start()
+
+    def ask(self, what: str, argument: Any) -> Any:
+        """`load` an artifact, `run` inputs, or `time` so many runs."""
+        self.pipe.send((what, argument))
+        return self.pipe.recv()
+
+
+def _serve(exporter: str, pipe: Connection) -> None:
+    session: Session | None = None
+    while True:
+        what, argument = pipe.recv()
+        if what == "load":
+            artifact = Artifact.load(argument)
+            os.sched_setaffinity(0, set(range(artifact.target.threads)))
+            session = get_exporter(exporter).load(artifact)
+            pipe.send(None)
+            continue
+        assert session is not None
+        pipe.send(session.run(argument) if what == "run" else session.time_ns(argument))
+
+
+def interleaved(runtimes: dict[str, Runtime], repeats: int) -> dict[str, float]:
+    """Median us of each runtime's session; they take turns in short bursts, so that drift meets all of them."""
+    samples: dict[str, list[np.ndarray]] = {name: [] for name in runtimes}
     for _ in range(ROUNDS):
-        for name, session in sessions.items():
+        for name, runtime in runtimes.items():
             time.sleep(SETTLE_S)
-            session.time_ns(3)
-            samples[name].append(session.time_ns(-(-repeats // ROUNDS)))
+            runtime.ask("time", 3)
+            samples[name].append(runtime.ask("time", -(-repeats // ROUNDS)))
     return {name: float(np.median(np.concatenate(values))) / 1e3 for name, values in samples.items()}
 
 
@@ -104,6 +134,7 @@ def main() -> None:
     args = parser.parse_args()
 
     tvm, ort = get_exporter("tvm"), get_exporter("onnxruntime")
+    runtimes = {"tvm": Runtime("tvm"), "ort": Runtime("onnxruntime")}
     rows: list[dict[str, Any]] = []
     compile_s: dict[str, list[float]] = {"mobile": [], "cifar": []}
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,7 +142,6 @@ def main() -> None:
             for part, model in graphs(space_name, architecture).items():
                 row: dict[str, Any] = {"network": name, "part": part, "output": output_dtype(model)}
                 for threads in args.threads:
-                    os.sched_setaffinity(0, set(range(threads)))
                     target = CompileTarget({"kind": "host"}, threads)
                     folder = Path(scratch) / f"{name}-{part}-{threads}"
                     start = time.perf_counter()
@@ -119,11 +149,12 @@ def main() -> None:
                     if part == "whole" and threads == 1:
                         compile_s[space_name].append(time.perf_counter() - start)
                     theirs = ort.compile(model, target, folder / "ort")
-                    pair = {"tvm": tvm.load(ours), "ort": ort.load(theirs)}
+                    runtimes["tvm"].ask("load", ours.path)
+                    runtimes["ort"].ask("load", theirs.path)
                     if threads == 1:
                         inputs = feeds(model)
-                        row["error"] = relative_error(pair["tvm"].run(inputs), pair["ort"].run(inputs))
-                    times = interleaved(pair, args.repeats)
+                        row["error"] = relative_error(*(runtimes[n].ask("run", inputs) for n in ("tvm", "ort")))
+                    times = interleaved(runtimes, args.repeats)
                     row |= {f"ratio_{threads}t": times["tvm"] / times["ort"]}
                     row |= {f"{k}_us_{threads}t": v for k, v in times.items()}
                 rows.append(row)
