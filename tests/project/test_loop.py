@@ -59,6 +59,7 @@ def test_search_reports_all_three_systems_and_what_feedback_found(inside: Path) 
     assert all(body["fronts"].values())
     assert body["feedback"][0]["measured"] >= 3
     measured = [p for p in body["points"] if p["measured_total_us"] is not None]
+    assert measured, "no point of a front was measured: nothing would be compared below"
     for point in measured:
         assert point["total_us"] == pytest.approx(point["measured_total_us"], rel=0.25)
     assert "emulated" in body["labels"]["sensor"]
