@@ -49,7 +49,10 @@ class Predictor(Protocol):
 
 
 class Evaluator(Protocol):
-    """Says how accurate architectures are; never on the test set."""
+    """Says how accurate architectures are; never on the test set.
+
+    One that estimates on images may say on how many, in an attribute `images`; the result then keeps it.
+    """
 
     def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
         """Accuracy of each in [0, 1], shape (n,). The same architecture must always get the same answer."""

@@ -30,6 +30,7 @@ class SearchResult:
         rejected: architectures that a compile check took out of a front, with its reason.
         feedback: one record per round of measuring.
         conditions: what the figures rest on, as the journal's header has it.
+        scored_on: images each accuracy was estimated on, which says how finely accuracies can be told apart.
     """
 
     space: str
@@ -45,6 +46,7 @@ class SearchResult:
     rejected: Mapping[str, str] = field(default_factory=dict)
     feedback: tuple[FeedbackRound, ...] = ()
     conditions: Mapping[str, str] = field(default_factory=dict)
+    scored_on: int | None = None
 
     def front(self, system: str) -> tuple[Point, ...]:
         """The front of one system, by rising latency and accuracy; empty where nothing was feasible."""
@@ -72,6 +74,7 @@ class SearchResult:
             "constraints": self.constraints.to_json(),
             "config": asdict(self.config),
             "conditions": dict(self.conditions),
+            "scored_on": self.scored_on,
         }
 
 
@@ -128,4 +131,5 @@ def _parse(body: dict[str, Any]) -> SearchResult:
         rejected=body["rejected"],
         feedback=tuple(FeedbackRound(**record) for record in body["feedback"]),
         conditions=body["conditions"],
+        scored_on=body.get("scored_on"),
     )

@@ -192,6 +192,7 @@ class _Search:
             rejected=self.rejected,
             feedback=tuple(records),
             conditions=self.journal.conditions,
+            scored_on=getattr(self.evaluator, "images", None),
         )
 
 

@@ -76,6 +76,11 @@ class SupernetEvaluator:
         self.calibration = calibration.to(device)
         self.cache: dict[Architecture, float] = {} if cache is None else cache
 
+    @property
+    def images(self) -> int:
+        """How many images each accuracy is estimated on."""
+        return len(self.search)
+
     def accuracy(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Accuracy of each, shape (n,), in [0, 1]."""
         for architecture in architectures:
