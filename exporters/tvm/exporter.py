@@ -1,25 +1,21 @@
 """ONNX to a shared library through TVM's code generator, with splitkit's own kernels."""
 
 import hashlib
-import json
-import time
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan, TensorSpec
+from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
 from splitkit.exporters.tvm.session import WEIGHTS_FILE, TvmSession
+from splitkit.exporters.tvm.stages import Stages
 from splitkit.exporters.tvm.version import code_version
 
 if TYPE_CHECKING:
     import onnx
 
     from splitkit.exporters.tvm.build import Build
-    from splitkit.exporters.tvm.graph import Graph
     from splitkit.exporters.tvm.machine import Machine
-    from splitkit.exporters.tvm.program import Call, Program
 
 OBJECT_FILE = "model.o"
 """What is left in the artifact where there are no shared libraries: bare-metal targets link it into their firmware."""
@@ -44,13 +40,13 @@ class TvmExporter:
 
         stages = Stages()
         with stages("read"):
-            graph, machine = _read(model), _machine(target)
+            graph, machine = read_graph(model), machine_of(target)
         with stages("select"):
-            program = _select(graph, machine)
-        kernels = tuple(_kernel(call, program) for call in program.calls)
+            program = select_kernels(graph, machine)
+        kernels = kernels_of(program)
         with stages("schedule"):
             build = place_program(program, machine)
-        inputs, outputs = _edges(graph)
+        inputs, outputs = edges(graph)
         return self._finish(build, kernels, inputs, outputs, machine, target, directory, stages, dict(program.fallback))
 
     def lower(
@@ -61,8 +57,7 @@ class TvmExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        program = _select(_read(model), _machine(target), interior)
-        return tuple(_kernel(call, program) for call in program.calls)
+        return kernels_of(select_kernels(read_graph(model), machine_of(target), interior))
 
     def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
         """Memory of the compiled form, from the same plan that `compile` follows, without generating code.
@@ -72,9 +67,9 @@ class TvmExporter:
         """
         from splitkit.exporters.tvm.build import place_program
 
-        graph, machine = _read(model), _machine(target)
-        build = place_program(_select(graph, machine), machine)
-        inputs, outputs = _edges(graph)
+        graph, machine = read_graph(model), machine_of(target)
+        build = place_program(select_kernels(graph, machine), machine)
+        inputs, outputs = edges(graph)
         return _memory(build, inputs, outputs)
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
@@ -83,7 +78,7 @@ class TvmExporter:
         from splitkit.exporters.tvm.spec import from_payload
 
         stages = Stages()
-        machine = _machine(target)
+        machine = machine_of(target)
         with stages("schedule"):
             build = place_kernels([from_payload(k.payload) for k in kernels], machine)
         return self._finish(build, tuple(kernels), (), (), machine, target, directory, stages, {})
@@ -105,7 +100,7 @@ class TvmExporter:
         machine: "Machine",
         target: CompileTarget,
         directory: Path,
-        stages: "Stages",
+        stages: Stages,
         fallback: dict[str, int],
     ) -> Artifact:
         from splitkit.exporters.tvm.link import has_shared_libraries, link_shared
@@ -132,8 +127,7 @@ class TvmExporter:
         build.weights.tofile(directory / WEIGHTS_FILE)
         memory = _memory(build, inputs, outputs)
         report = {
-            "compile_s": round(sum(stages.seconds.values()), 3),
-            "stages_s": {k: round(v, 3) for k, v in stages.seconds.items()},
+            **stages.report(),
             "kernels": len(build.calls),
             "distinct_kernels": len(build.kernels),
             "fallback": fallback,
@@ -147,74 +141,7 @@ class TvmExporter:
         return artifact
 
 
-class Stages:
-    """Seconds spent in named stages."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def _read(model: "onnx.ModelProto") -> "Graph":
-    from splitkit.exporters.tvm.graph import read_onnx
-    from splitkit.exporters.tvm.simplify import simplify
-
-    return simplify(read_onnx(model))
-
-
-def _edges(graph: "Graph") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of a graph."""
-    inputs, outputs = (
-        tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in names)
-        for names in (graph.inputs, graph.outputs)
-    )
-    return inputs, outputs
-
-
 def _memory(build: "Build", inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> MemoryPlan:
     return MemoryPlan(
         build.arena_bytes, int(build.weights.nbytes), sum(t.bytes for t in inputs), sum(t.bytes for t in outputs)
-    )
-
-
-def _machine(target: CompileTarget) -> "Machine":
-    return _machine_of(target.key())
-
-
-@cache
-def _machine_of(key: str) -> "Machine":
-    from splitkit.exporters.tvm.machine import Machine
-
-    return Machine.from_target(CompileTarget(**json.loads(key)))
-
-
-def _select(graph: "Graph", machine: "Machine", interior: Set[str] = frozenset()) -> "Program":
-    from splitkit.exporters.tvm.machine import block_for
-    from splitkit.exporters.tvm.select import select
-
-    def block(channels: int) -> int:
-        return block_for(channels, machine)
-
-    return select(graph, block, interior)
-
-
-def _kernel(call: "Call", program: "Program") -> Kernel:
-    from splitkit.exporters.tvm.program import Constant, constant_bytes
-    from splitkit.exporters.tvm.spec import key, payload
-
-    spec = call.spec
-    return Kernel(
-        key=key(spec),
-        label=spec.label(),
-        family=spec.family,
-        macs=spec.macs,
-        read_bytes=sum(program.buffers[n].bytes for n in call.reads),
-        write_bytes=program.buffers[call.writes].bytes,
-        weight_bytes=sum(constant_bytes(spec, o) for o in call.operands if isinstance(o, Constant)),
-        payload=payload(spec),
     )
