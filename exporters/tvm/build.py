@@ -11,7 +11,7 @@ from splitkit.exporters.tvm.constants import pack_constants
 from splitkit.exporters.tvm.lowering import KernelFunction, lower_kernels
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.module import ARENA, WEIGHTS, Address, PlacedCall
-from splitkit.exporters.tvm.plan import ALIGNMENT, aligned, plan_memory
+from splitkit.exporters.tvm.plan import ALIGNMENT, Plan, aligned, plan_memory
 from splitkit.exporters.tvm.program import Buffer, Call, Constant, Program
 from splitkit.exporters.tvm.spec import (
     AnySpec,
@@ -32,7 +32,8 @@ from splitkit.exporters.tvm.spec import (
 class Build:
     """Distinct kernels with their names, placed calls, constants, and sizes of the regions.
 
-    `fill` lists (offset, bytes, dtype) of arena buffers that must hold values before the first run.
+    `fill` lists (offset, bytes, dtype) of arena buffers that must hold values before the first run. `plan` is how the
+    arena came about; unconnected kernels have none.
     """
 
     kernels: list[KernelFunction]
@@ -41,6 +42,7 @@ class Build:
     weights: NDArray[np.uint8]
     arena_bytes: int
     fill: list[tuple[int, int, str]] = field(default_factory=list)
+    plan: Plan | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -56,12 +58,12 @@ def _distinct(calls: Sequence[Call], machine: Machine) -> tuple[list[KernelFunct
     return lower_kernels(list(specs), machine), names, [order[call.spec] for call in calls]
 
 
-def place_program(program: Program, machine: Machine) -> Build:
+def place_program(program: Program, machine: Machine, alignment: int = ALIGNMENT) -> Build:
     """Plan a program's memory, pack its constants and resolve every operand to an address."""
     kernels, labels, which = _distinct(program.calls, machine)
     workspaces = {i: kernels[k].workspace_bytes for i, k in enumerate(which)}
-    plan = plan_memory(program, workspaces)
-    constants = pack_constants(program.calls, machine)
+    plan = plan_memory(program, workspaces, alignment)
+    constants = pack_constants(program.calls, machine, alignment)
     regions = {name: name for name in program.inputs}
     regions |= {
         program.root(buffer)[0].name: name for buffer, name in zip(program.outputs, program.output_names, strict=True)
@@ -81,10 +83,10 @@ def place_program(program: Program, machine: Machine) -> Build:
         if workspaces[i]:
             addresses.append(Address(ARENA, plan.workspaces[i]))
         calls.append(PlacedCall(which[i], tuple(addresses)))
-    return Build(kernels, labels, calls, constants.data, plan.arena_bytes)
+    return Build(kernels, labels, calls, constants.data, plan.arena_bytes, plan=plan)
 
 
-def place_kernels(specs: Sequence[AnySpec], machine: Machine) -> Build:
+def place_kernels(specs: Sequence[AnySpec], machine: Machine, alignment: int = ALIGNMENT) -> Build:
     """Every kernel on activations, constants and workspace of its own."""
     rng = np.random.default_rng(0)
     buffers: dict[str, Buffer] = {}
@@ -99,12 +101,12 @@ def place_kernels(specs: Sequence[AnySpec], machine: Machine) -> Build:
             operands.append(f"{i}.{k}")
         calls.append(Call(spec, tuple(operands), ""))
     kernels, labels, which = _distinct(calls, machine)
-    constants = pack_constants(calls, machine)
+    constants = pack_constants(calls, machine, alignment)
     offsets: dict[str, int] = {}
     size = 0
     for buffer in buffers.values():
         offsets[buffer.name] = size
-        size += aligned(buffer.bytes)
+        size += aligned(buffer.bytes, alignment)
     placed = []
     for i, call in enumerate(calls):
         addresses = [
@@ -114,7 +116,7 @@ def place_kernels(specs: Sequence[AnySpec], machine: Machine) -> Build:
         workspace = kernels[which[i]].workspace_bytes
         if workspace:
             addresses.append(Address(ARENA, size))
-            size += aligned(workspace)
+            size += aligned(workspace, alignment)
         placed.append(PlacedCall(which[i], tuple(addresses)))
     fill = [(offsets[b.name], b.bytes, b.dtype) for b in buffers.values()]
     return Build(kernels, labels, placed, constants.data, size, fill)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.plan import aligned
+from splitkit.exporters.tvm.plan import ALIGNMENT, aligned
 from splitkit.exporters.tvm.program import Call, Constant
 from splitkit.exporters.tvm.schedules import pack_bias, pack_weight
 from splitkit.exporters.tvm.spec import AnySpec, ConvSpec, LinearSpec
@@ -22,7 +22,7 @@ class Constants:
     offsets: dict[tuple[int, int], int]
 
 
-def pack_constants(calls: Sequence[Call], machine: Machine) -> Constants:
+def pack_constants(calls: Sequence[Call], machine: Machine, alignment: int = ALIGNMENT) -> Constants:
     """Pack every constant operand; equal operands of several calls are stored once."""
     parts: list[bytes] = []
     known: dict[tuple[int, str, str], int] = {}
@@ -36,10 +36,10 @@ def pack_constants(calls: Sequence[Call], machine: Machine) -> Constants:
             if identity not in known:
                 data = _pack(call.spec, operand, machine).tobytes()
                 known[identity] = size
-                parts.append(data.ljust(aligned(len(data)), b"\0"))
+                parts.append(data.ljust(aligned(len(data), alignment), b"\0"))
                 size += len(parts[-1])
             offsets[index, position] = known[identity]
-    return Constants(np.frombuffer(b"".join(parts) or bytes(aligned(1)), np.uint8), offsets)
+    return Constants(np.frombuffer(b"".join(parts) or bytes(alignment), np.uint8), offsets)
 
 
 def _packing(spec: AnySpec) -> str:

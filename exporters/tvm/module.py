@@ -70,6 +70,23 @@ def build_module(
     return tvm.ir.transform.Sequential(passes)(tvm.IRModule(functions))
 
 
+def build_plain_module(kernels: Sequence[KernelFunction], symbols: Sequence[str], machine: Machine) -> Any:
+    """The lowered `tvm.IRModule` of kernels that C code calls: `int32_t SYMBOL(void *, ...)`, no entry, no runtime."""
+    import tvm
+    from tvm import tirx
+    from tvm.ir import GlobalVar, PrimType
+
+    functions = {}
+    for kernel, symbol in zip(kernels, symbols, strict=True):
+        func = tirx.PrimFunc(kernel.func.params, kernel.func.body, ret_type=PrimType("int32"), attrs=kernel.func.attrs)
+        functions[GlobalVar(symbol)] = func.with_attr("global_symbol", symbol)
+    x = tirx.transform
+    bind = x.BindTarget(machine.target.with_host(machine.target))
+    # Without MakePackedAPI a function with a symbol is an ordinary C function of pointers.
+    passes = [bind, x.SplitHostDevice(), x.LowerTVMBuiltin(), x.LowerIntrin()]
+    return tvm.ir.transform.Sequential(passes)(tvm.IRModule(functions))
+
+
 def _kept_whole(func: Any, label: str) -> Any:
     """The same kernel, its body a function that LLVM never inlines.
 

@@ -14,9 +14,9 @@ ALIGNMENT = 64
 """Bytes; a cache line, and the widest vector."""
 
 
-def aligned(size: int) -> int:
+def aligned(size: int, alignment: int = ALIGNMENT) -> int:
     """`size` rounded up to the alignment."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return -(-size // alignment) * alignment
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """Byte offset of every buffer that owns arena memory, of every call's workspace, and the arena's size."""
+    """Byte offset of every buffer that owns arena memory, of every call's workspace, and the arena's size.
+
+    `blocks` are all of these with the calls they live through.
+    """
 
     offsets: Mapping[str, int]
     workspaces: Mapping[int, int]
     arena_bytes: int
+    blocks: tuple[Block, ...]
 
 
-def plan_memory(program: Program, workspaces: Mapping[int, int]) -> Plan:
+def plan_memory(program: Program, workspaces: Mapping[int, int], alignment: int = ALIGNMENT) -> Plan:
     """Plan the arena. `workspaces` is the size of each call's workspace in bytes; the caller's buffers stay outside."""
     outside = {program.root(n)[0].name for n in (*program.inputs, *program.outputs)}
     spans: dict[str, tuple[int, int]] = {}
@@ -50,20 +54,21 @@ def plan_memory(program: Program, workspaces: Mapping[int, int]) -> Plan:
                 spans[root] = (first, index)
     blocks = [Block(n, program.buffers[n].bytes, first, last) for n, (first, last) in spans.items()]
     blocks += [Block(f"workspace {i}", size, i, i) for i, size in workspaces.items() if size]
-    offsets, total = place(blocks)
+    offsets, total = place(blocks, alignment)
     return Plan(
         {b.name: offsets[b.name] for b in blocks if b.name in spans},
         {i: offsets[f"workspace {i}"] for i, size in workspaces.items() if size},
         total,
+        tuple(blocks),
     )
 
 
-def place(blocks: Sequence[Block]) -> tuple[dict[str, int], int]:
+def place(blocks: Sequence[Block], alignment: int = ALIGNMENT) -> tuple[dict[str, int], int]:
     """Offsets by name, and the total size."""
     offsets: dict[str, int] = {}
     placed: list[tuple[int, int, Block]] = []  # start, end, block
     for block in sorted(blocks, key=lambda b: (-b.bytes, b.first, b.name)):
-        size = aligned(block.bytes)
+        size = aligned(block.bytes, alignment)
         at, tightest, end = None, None, 0
         for start, stop, _ in sorted((p for p in placed if _overlap(p[2], block)), key=lambda p: p[0]):
             gap = start - end
