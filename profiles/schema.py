@@ -15,6 +15,10 @@ Side = Literal["sensor", "aggregator"]
 Number = TypeVar("Number", float, NDArray[np.float64])
 
 ANALYTICAL_FIELDS = ("macs_per_s", "bandwidth_bytes_per_s", "kernel_overhead_us")
+NUMBERS = (*ANALYTICAL_FIELDS, "clock_hz", "cpi", "memory_bytes", "flash_bytes", "pj_per_mac", "pj_per_byte")
+"""Physical numbers of a device, each of which should say where it comes from."""
+
+DEFAULT_FAMILY = "default"
 
 
 class _Profile(BaseModel):
@@ -52,11 +56,16 @@ class DeviceProfile(_Profile):
         cpus: the processor numbers to pin to; left out, the last `threads` ones this process may use.
         time_scale: every time is multiplied by it. Other than 1 it emulates a slower (or faster) core, and every
             figure is labelled so.
-        memory_bytes: working RAM for activations, workspace and RAM-resident weights; left out, unlimited.
+        clock_hz: the core's clock, for a kind that counts instructions: makes an estimated time of a count.
+        cpi: cycles per instruction by kernel family, `default` for the families (and the code between kernels) that
+            are not named; only with `clock_hz`.
+        memory_bytes: working RAM for activations, workspace, stack and RAM-resident weights; left out, unlimited.
+        flash_bytes: room for code and constants; left out, unlimited.
         macs_per_s: peak multiply-accumulates per second by dtype (kind `analytical`).
         bandwidth_bytes_per_s: memory bandwidth (kind `analytical`).
         kernel_overhead_us: cost of starting one kernel (kind `analytical`).
         pj_per_mac, pj_per_byte: energy of one multiply-accumulate and of one byte moved to or from memory.
+        options: what only this kind of device understands; the kind checks it with a model of its own.
     """
 
     kind: Name
@@ -65,12 +74,16 @@ class DeviceProfile(_Profile):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     cpus: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     time_scale: Positive = 1.0
+    clock_hz: Positive | None = None
+    cpi: Mapping[str, Positive] = Field(default_factory=dict)
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    flash_bytes: Annotated[int, Field(gt=0)] | None = None
     macs_per_s: Mapping[str, Positive] = Field(default_factory=dict)
     bandwidth_bytes_per_s: Positive | None = None
     kernel_overhead_us: NotNegative | None = None
     pj_per_mac: NotNegative | None = None
     pj_per_byte: NotNegative | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -82,20 +95,36 @@ class DeviceProfile(_Profile):
                 raise ValueError("macs_per_s: float32 is needed, the dtype networks compute in")
         if self.cpus is not None and len(set(self.cpus)) != self.threads:
             raise ValueError(f"cpus: {self.threads} distinct numbers are needed, one per thread")
+        if (self.clock_hz is None) != (not self.cpi):
+            raise ValueError("cpi: clock_hz and cpi go together: a count times the one, over the other, is a time")
+        if self.cpi and DEFAULT_FAMILY not in self.cpi:
+            raise ValueError(f"cpi.{DEFAULT_FAMILY}: is missing: the families that are not named need one too")
         return self
 
+    def us_per_unit(self, family: str = DEFAULT_FAMILY) -> float:
+        """Microseconds of one unit in which this device's rows are kept: the one conversion there is.
+
+        Rows in microseconds are multiplied by `time_scale`; rows in instructions by the family's cycles per
+        instruction over the clock as well.
+        """
+        if self.clock_hz is None:
+            return self.time_scale
+        return self.time_scale * self.cpi.get(family, self.cpi[DEFAULT_FAMILY]) * (1e6 / self.clock_hz)
+
     def unscaled(self) -> Self:
-        """The same device at its own speed: `time_scale` 1. Rows measured on it serve every scale."""
-        return self.model_copy(update={"time_scale": 1.0})
+        """The same device in the unit of its rows, so that rows measured on it serve every scale, clock and CPI.
+
+        Its `us_per_unit` is 1 for every family: where rows are instructions, its "microseconds" are instructions.
+        """
+        own: dict[str, Any] = {"time_scale": 1.0}
+        if self.clock_hz is not None:
+            own |= {"clock_hz": 1e6, "cpi": {DEFAULT_FAMILY: 1.0}}
+        return self.model_copy(update=own)
 
     def _numbers(self) -> Iterator[str]:
         if self.time_scale != 1.0:
             yield "time_scale"
-        yield from (
-            field
-            for field in (*ANALYTICAL_FIELDS, "memory_bytes", "pj_per_mac", "pj_per_byte")
-            if getattr(self, field) not in (None, {})
-        )
+        yield from (field for field in NUMBERS if getattr(self, field) not in (None, {}))
 
 
 class LinkProfile(_Profile):

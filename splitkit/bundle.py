@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from splitkit.devices.registry import get_device
 from splitkit.errors import BundleError
-from splitkit.exporters.protocol import Artifact
-from splitkit.exporters.registry import get_exporter
+from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import Side, System
 from splitkit.space.architecture import Architecture
 from splitkit.space.search_space import SearchSpace
@@ -146,15 +146,15 @@ class Bundle:
         return None if record is None else Artifact.load(self.path / record.artifact)
 
     def open(self, side: Side) -> Half | None:
-        """The compiled half as a function, ready to run in this process; None where that side computes nothing.
+        """The compiled half as a function, run by the system's device; None where that side computes nothing.
 
         The sensor's takes an image, uint8 (1, channels, size, size), and gives its link tensor (1, ...). The
         aggregator's takes the link tensors (or images) of all views, (views, ...), and gives scores (1, classes).
         """
-        record, artifact = self.half(side), self.artifact(side)
-        if record is None or artifact is None:
+        artifact = self.artifact(side)
+        if artifact is None:
             return None
-        return half_of(artifact)
+        return half_of(artifact, get_device(self.manifest.system.device(side)).open(artifact))
 
     def sample(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Images, uint8 (frames, views, channels, size, size), and the unsplit network's scores (frames, classes)."""
@@ -162,9 +162,8 @@ class Bundle:
             return arrays["images"], arrays["scores"]
 
 
-def half_of(artifact: Artifact) -> Half:
-    """A compiled graph with one input and one output as a function of one array."""
-    session = get_exporter(artifact.exporter).load(artifact)
+def half_of(artifact: Artifact, session: Session) -> Half:
+    """A compiled graph with one input and one output, opened, as a function of one array."""
     (source,), (result,) = artifact.inputs, artifact.outputs
 
     def run(array: NDArray[Any]) -> NDArray[Any]:

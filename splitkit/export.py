@@ -110,7 +110,7 @@ def _write(
     artifacts = {side: _compile(model, side, system, work / side) for side, model in models.items()}
     progress("verifying")
     reference = reference_of(subnetwork, images)
-    agreements = [_verify_onnxruntime(reference, models), _verify_compiled(reference, artifacts)]
+    agreements = [_verify_onnxruntime(reference, models), _verify_compiled(reference, system, artifacts)]
     np.savez(work / "sample.npz", images=images[:SAMPLE_FRAMES], scores=reference.scores[:SAMPLE_FRAMES])
     manifest = Manifest(
         created_by=f"splitkit {version('splitkit')}",
@@ -141,13 +141,14 @@ def _verify_onnxruntime(reference: Reference, models: Mapping[Side, onnx.ModelPr
     exporter = get_exporter(REFERENCE_RUNTIME)
     with tempfile.TemporaryDirectory() as scratch:
         artifacts = {side: exporter.compile(m, CompileTarget(), Path(scratch) / side) for side, m in models.items()}
-        halves = {side: half_of(artifact) for side, artifact in artifacts.items()}
+        halves = {side: half_of(artifact, exporter.load(artifact)) for side, artifact in artifacts.items()}
         agreement = verify(reference, REFERENCE_RUNTIME, halves.get("sensor"), halves.get("aggregator"))
     return VerificationRecord(**asdict(agreement))
 
 
-def _verify_compiled(reference: Reference, artifacts: Mapping[Side, Artifact]) -> VerificationRecord:
-    halves = {side: half_of(artifact) for side, artifact in artifacts.items()}
+def _verify_compiled(reference: Reference, system: System, artifacts: Mapping[Side, Artifact]) -> VerificationRecord:
+    """The compiled halves, each run by its device: what is not for this machine cannot be loaded here."""
+    halves = {side: half_of(a, get_device(system.device(side)).open(a)) for side, a in artifacts.items()}
     runtime = " + ".join(dict.fromkeys(f"{a.exporter} {a.version}" for a in artifacts.values()))
     agreement = verify(reference, runtime, halves.get("sensor"), halves.get("aggregator"))
     return VerificationRecord(**asdict(agreement))

@@ -24,10 +24,11 @@ def assert_halves_equal_whole(space: SearchSpace, architecture: Architecture, sc
     assert models
     for runtime in ("onnxruntime", "tvm"):
         exporter = get_exporter(runtime)
-        halves = {
-            side: half_of(exporter.compile(model, CompileTarget(), scratch / f"{runtime}-{side}"))
+        artifacts = {
+            side: exporter.compile(model, CompileTarget(), scratch / f"{runtime}-{side}")
             for side, model in models.items()
         }
+        halves = {side: half_of(artifact, exporter.load(artifact)) for side, artifact in artifacts.items()}
         verify(reference, runtime, halves.get("sensor"), halves.get("aggregator"))
 
 

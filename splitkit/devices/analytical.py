@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.devices.protocol import Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, Session
@@ -32,6 +33,16 @@ class AnalyticalDevice:
         self._macs_per_us = profile.macs_per_s[COMPUTE_DTYPE] / 1e6
         self._bytes_per_us = profile.bandwidth_bytes_per_s / 1e6
         self._overhead_us = profile.kernel_overhead_us
+
+    @property
+    def unit(self) -> Unit:
+        """Microseconds of the model."""
+        return "us"
+
+    @property
+    def real_time(self) -> bool:
+        """Never: the model alone knows how long it takes."""
+        return False
 
     @property
     def emulated(self) -> bool:
@@ -58,7 +69,7 @@ class AnalyticalDevice:
         macs = np.array([kernel.macs for kernel in kernels], dtype=np.float64)
         moved = np.array([k.read_bytes + k.write_bytes + k.weight_bytes for k in kernels], dtype=np.float64)
         times = self._overhead_us + np.maximum(macs / self._macs_per_us, moved / self._bytes_per_us)
-        return np.asarray(times * self.profile.time_scale)
+        return np.asarray(times * self.profile.us_per_unit())
 
     def time_graph(self, artifact: Artifact, repeats: int = 50) -> Timing:
         """The sum over the artifact's kernels, `repeats` times."""

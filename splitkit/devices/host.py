@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from splitkit.devices.cpu_info import cpu_description
 from splitkit.devices.pinning import choose_cpus, pinned
+from splitkit.devices.protocol import Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, CompileTarget, Exporter, KernelExporter, Session
@@ -27,6 +28,16 @@ class HostDevice:
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         self._cpus = choose_cpus(profile.threads, profile.cpus, profile.name)
+
+    @property
+    def unit(self) -> Unit:
+        """Microseconds of this machine."""
+        return "us"
+
+    @property
+    def real_time(self) -> bool:
+        """It is this machine."""
+        return True
 
     @property
     def emulated(self) -> bool:
@@ -57,7 +68,7 @@ class HostDevice:
             session = exporter.load(artifact)
             session.time_ns(WARM_UP_RUNS)
             times_ns = session.time_ns(repeats)
-        return Timing.from_samples(times_ns.astype(np.float64) * (self.profile.time_scale / 1e3))
+        return Timing.from_samples(times_ns.astype(np.float64) * (self.profile.us_per_unit() / 1e3))
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
         """As `Device.time_kernels`, after 10 runs of warm-up."""
@@ -67,7 +78,7 @@ class HostDevice:
             session = exporter.load(artifact)
             session.kernel_times_ns(WARM_UP_RUNS)
             times_ns = session.kernel_times_ns(repeats)
-        return np.asarray(times_ns, dtype=np.float64) * (self.profile.time_scale / 1e3)
+        return np.asarray(times_ns, dtype=np.float64) * (self.profile.us_per_unit() / 1e3)
 
     def open(self, artifact: Artifact) -> Session:
         """Load in this process, pinned to nothing."""

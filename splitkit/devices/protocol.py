@@ -1,6 +1,6 @@
 """What a device kind promises: say what to compile for, run it, time it."""
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,32 @@ from splitkit.devices.timing import Timing
 from splitkit.exporters.protocol import Artifact, CompileTarget, Session
 from splitkit.profiles.schema import DeviceProfile
 
+Unit = Literal["us", "instructions"]
+"""What a device's rows are counted in. `DeviceProfile.us_per_unit` makes microseconds of either."""
+
 
 @runtime_checkable
 class Device(Protocol):
     """A piece of hardware, or a model of one, that times compiled graphs. Made from a profile: `Device(profile)`."""
 
     profile: DeviceProfile
+
+    @property
+    def unit(self) -> Unit:
+        """What this hardware is measured in, before the profile makes microseconds of it.
+
+        A device made from `profile.unscaled()` gives its timings in this unit, one "microsecond" each; those are the
+        rows that the latency table keeps.
+        """
+        ...
+
+    @property
+    def real_time(self) -> bool:
+        """Whether a session of `open` takes, here and now, the device's time over `time_scale`.
+
+        Otherwise (a model, an emulator) `time_graph` alone says how long the device takes.
+        """
+        ...
 
     @property
     def emulated(self) -> bool:
@@ -50,5 +70,11 @@ class Device(Protocol):
         ...
 
     def open(self, artifact: Artifact) -> Session:
-        """A session in this process, for what the graph computes rather than for how long it takes."""
+        """A session that says what the graph computes. The one way to run an artifact: it need not be for this machine.
+
+        Raises:
+            BundleError: the artifact cannot be loaded.
+            DeviceError: the device cannot run it, or failed.
+            ToolchainError: what it takes to run it (an emulator, a compiler) is missing.
+        """
         ...
