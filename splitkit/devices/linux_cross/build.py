@@ -1,0 +1,71 @@
+"""From a half's generated C and the runner's sources to one static executable."""
+
+import atexit
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from splitkit.devices.linux_cross.architecture import Compiler
+from splitkit.errors import ToolchainError
+from splitkit.exporters.protocol import Artifact
+
+EXECUTABLE = "runner"
+"""What the executable is called inside an artifact."""
+
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-psabi")
+"""The last silences remarks, on Arm, about how GCC 6 passed arguments."""
+
+C_FLAGS = ("-std=c99", "-pedantic", "-O2", *WARNINGS)
+CPP_FLAGS = ("-std=c++17", "-pedantic", "-O2", *WARNINGS)
+BINDING = "half.cpp"
+HOOK = "hook.h"
+
+
+def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> None:
+    """Compile what `artifact` holds and the runner, and link both into `executable`, put in place when it is whole.
+
+    Raises:
+        ToolchainError: a source does not compile or the link fails.
+    """
+    name = str(artifact.report["name"])
+    sources = resources.files("splitkit.devices.linux_cross") / "runner"
+    with resources.as_file(sources) as runner, tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
+        work = Path(scratch)
+        include = ("-I", str(artifact.path), "-I", str(runner))
+        objects = [*sorted(artifact.path.glob("*.o")), *_runner_objects(compiler)]
+        for source in sorted(artifact.path.glob("*.c")):
+            flags = (*compiler.c, *C_FLAGS, *include, "-include", str(runner / HOOK))
+            objects.append(_compile(flags, source, work / f"{source.name}.o"))
+        flags = (*compiler.cpp, *CPP_FLAGS, *include, f"-DHALF={name}")
+        objects.append(_compile(flags, runner / BINDING, work / "half.o"))
+        _run([*compiler.cpp, "-static", "-s", "-o", str(work / "linked"), *map(str, objects), "-lm"], executable.name)
+        beside = executable.with_name(f".{executable.name}.tmp")
+        shutil.copy(work / "linked", beside)
+        beside.chmod(0o755)
+        beside.replace(executable)
+
+
+@cache
+def _runner_objects(compiler: Compiler) -> tuple[Path, ...]:
+    """Objects of the runner's sources that know no half, compiled once per process."""
+    folder = Path(tempfile.mkdtemp(prefix="splitkit-runner-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with resources.as_file(resources.files("splitkit.devices.linux_cross") / "runner") as runner:
+        sources = sorted(path for path in runner.glob("*.cpp") if path.name != BINDING)
+        return tuple(_compile((*compiler.cpp, *CPP_FLAGS), source, folder / f"{source.stem}.o") for source in sources)
+
+
+def _compile(command: tuple[str, ...], source: Path, target: Path) -> Path:
+    _run([*command, "-c", str(source), "-o", str(target)], source.name)
+    return target
+
+
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        first = next((line for line in lines if "error" in line), lines[-1])
+        raise ToolchainError(f"{what}: {Path(command[0]).name} failed: {first}")

@@ -1,0 +1,180 @@
+// The aggregator: calls for frames one at a time, receives every view, finishes the network.
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "arguments.h"
+#include "clock.h"
+#include "connection.h"
+#include "error.h"
+#include "half.h"
+#include "manifest.h"
+#include "programs.h"
+
+namespace splitkit {
+
+namespace {
+
+using wire::Bytes;
+using wire::Kind;
+using wire::Message;
+
+constexpr std::uint64_t lead_ns = 250000;  // how far ahead a capture is ordered, so that all views are of one moment
+
+struct Record {
+    std::uint32_t frame = 0;
+    std::vector<std::uint64_t> captured_ns, sent_ns;  // per view, the sensor's clock
+    std::uint64_t received_ns = 0, result_ns = 0;
+    std::vector<float> scores;
+};
+
+// The view of a sensor that says hello with the right bundle; any other is told so and ends the program.
+std::uint32_t admit(Connection& sensor, const Manifest& manifest, const std::vector<std::optional<Connection>>& taken) {
+    const Message hello = sensor.receive();
+    if (hello.kind != Kind::hello)
+        throw Error(std::string("a sensor sent ") + name_of(hello.kind) + " where HELLO was due");
+    Message answer;
+    answer.bundle = manifest.bundle;
+    answer.view = hello.view;
+    const bool exists = hello.view < manifest.views;
+    const bool welcome = hello.bundle == manifest.bundle && exists && !taken[hello.view];
+    answer.kind = welcome ? Kind::welcome : Kind::refuse;
+    sensor.send(answer);
+    if (welcome) return hello.view;
+    const std::string view = "view " + std::to_string(hello.view);
+    if (hello.bundle != manifest.bundle)
+        throw Error(view + " runs bundle " + wire::hex(hello.bundle) + ", this aggregator bundle " +
+                    wire::hex(manifest.bundle) + " (both sides need the same export)");
+    if (exists) throw Error(view + " is connected already");
+    throw Error(view + " does not exist: the bundle has " + std::to_string(manifest.views));
+}
+
+// One connection per view, in order of views.
+std::vector<std::optional<Connection>> gather(Server& server, const Manifest& manifest, double timeout_s) {
+    std::vector<std::optional<Connection>> sensors(manifest.views);
+    for (std::uint32_t connected = 0; connected < manifest.views; ++connected) {
+        Socket peer = server.accept(now_ns() + static_cast<std::uint64_t>(timeout_s * 1e9));
+        if (peer.fd() < 0) {
+            const auto missing = std::find(sensors.begin(), sensors.end(), std::nullopt) - sensors.begin();
+            throw Error("view " + std::to_string(missing) + " did not connect in time");
+        }
+        Connection sensor(std::move(peer), "a sensor", timeout_s);
+        const std::uint32_t view = admit(sensor, manifest, sensors);
+        sensor.name = "view " + std::to_string(view);
+        sensors[view].emplace(std::move(sensor));
+    }
+    return sensors;
+}
+
+// One view's tensor of this frame, which must be what the bundle says.
+Message receive(Connection& sensor, std::uint32_t view, std::uint32_t frame, const Manifest& manifest) {
+    Message message = sensor.receive();
+    if (message.kind != Kind::tensor || message.frame != frame || message.view != view)
+        throw Error(sensor.name + ": sent " + name_of(message.kind) + " " + std::to_string(message.frame) +
+                    " where frame " + std::to_string(frame) + " was due");
+    if (message.bundle != manifest.bundle) throw Error(sensor.name + ": sent a frame of another bundle");
+    if (message.type != manifest.link)
+        throw Error(sensor.name + ": sent " + message.type.text() + ", the bundle's link carries " +
+                    manifest.link.text());
+    return message;
+}
+
+Record run_frame(std::uint32_t frame, std::vector<std::optional<Connection>>& sensors, const Manifest& manifest) {
+    Message order;
+    order.kind = Kind::capture;
+    order.bundle = manifest.bundle;
+    order.frame = frame;
+    order.captured_ns = now_ns() + lead_ns;
+    for (std::uint32_t view = 0; view < sensors.size(); ++view) {
+        order.view = static_cast<std::uint16_t>(view);
+        sensors[view]->send(order);
+    }
+    Record record;
+    record.frame = frame;
+    Bytes received;
+    for (std::uint32_t view = 0; view < sensors.size(); ++view) {
+        const Message tensor = receive(*sensors[view], view, frame, manifest);
+        record.captured_ns.push_back(tensor.captured_ns);
+        record.sent_ns.push_back(tensor.sent_ns);
+        received.insert(received.end(), tensor.payload.begin(), tensor.payload.end());
+    }
+    record.received_ns = now_ns();
+    record.scores.resize(half::output().bytes() / sizeof(float));
+    half::run(received.data(), reinterpret_cast<std::uint8_t*>(record.scores.data()));
+    record.result_ns = now_ns();
+    return record;
+}
+
+void print_list(std::FILE* to, const char* name, const std::vector<std::uint64_t>& values) {
+    std::fprintf(to, "\"%s\": [", name);
+    for (std::size_t i = 0; i < values.size(); ++i) std::fprintf(to, "%s%" PRIu64, i ? ", " : "", values[i]);
+    std::fprintf(to, "], ");
+}
+
+void write_records(const std::string& path, const std::vector<Record>& records) {
+    std::FILE* file = std::fopen(path.c_str(), "w");
+    if (!file) throw Error(path + ": cannot be written: " + std::strerror(errno));
+    std::fputs("[", file);
+    for (const Record& record : records) {
+        std::fprintf(file, "%s\n{\"frame\": %" PRIu32 ", ", &record == records.data() ? "" : ",", record.frame);
+        print_list(file, "captured_ns", record.captured_ns);
+        print_list(file, "sent_ns", record.sent_ns);
+        std::fprintf(file, "\"received_ns\": %" PRIu64 ", \"result_ns\": %" PRIu64 ", \"scores\": [",
+                     record.received_ns, record.result_ns);
+        for (std::size_t i = 0; i < record.scores.size(); ++i)
+            std::fprintf(file, "%s%.9g", i ? ", " : "", static_cast<double>(record.scores[i]));
+        std::fputs("]}", file);
+    }
+    std::fputs("\n]\n", file);
+    if (std::fclose(file) != 0) throw Error(path + ": cannot be written: " + std::strerror(errno));
+}
+
+void print_records(const std::vector<Record>& records) {
+    for (const Record& record : records) {
+        const auto best = std::max_element(record.scores.begin(), record.scores.end()) - record.scores.begin();
+        const std::uint64_t start = *std::min_element(record.captured_ns.begin(), record.captured_ns.end());
+        std::printf("frame %" PRIu32 ": class %td, %.0f us\n", record.frame, best,
+                    (static_cast<double>(record.result_ns) - static_cast<double>(start)) / 1e3);
+    }
+}
+
+void check_half(const Manifest& manifest) {
+    const bool takes = half::input().dtype == manifest.link.dtype &&
+                       half::input().bytes() == manifest.views * manifest.link.bytes();
+    if (!takes || half::output().dtype != Dtype::float32)
+        throw Error("this half takes " + half::input().text() + ", the manifest's link carries " +
+                    std::to_string(manifest.views) + " of " + manifest.link.text() +
+                    " (is it the aggregator's half of that bundle?)");
+}
+
+}  // namespace
+
+void aggregator_program(int argc, char** argv) {
+    const Arguments arguments(argc, argv, {"--manifest", "--listen", "--frames", "--records", "--timeout"});
+    const Address listen = parse_address(arguments.text("--listen", "127.0.0.1:4747"));
+    const long frames = arguments.integer("--frames", 16, 1, 1000000000);
+    const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
+    const std::string path = arguments.text("--records", "");
+    const Manifest manifest = read_manifest(arguments.text("--manifest"));
+    check_half(manifest);
+    half::init();
+    std::vector<std::optional<Connection>> sensors;
+    {
+        Server server(listen);
+        std::printf("listening on %s:%u\n", listen.host.c_str(), static_cast<unsigned>(server.port()));
+        std::fflush(stdout);
+        sensors = gather(server, manifest, timeout_s);
+    }
+    std::vector<Record> records;
+    for (long frame = 0; frame < frames; ++frame)
+        records.push_back(run_frame(static_cast<std::uint32_t>(frame), sensors, manifest));
+    Message end;
+    end.bundle = manifest.bundle;
+    for (auto& sensor : sensors) sensor->send(end);
+    if (path.empty()) print_records(records);
+    else write_records(path, records);
+}
+
+}  // namespace splitkit

@@ -1,0 +1,57 @@
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "arguments.h"
+#include "error.h"
+#include "programs.h"
+
+namespace {
+
+constexpr const char usage[] =
+    "One half of a split network, compiled by splitkit.\n"
+    "\n"
+    "  describe                                what the half takes and gives, as JSON\n"
+    "  run                                     frames on stdin, outputs on stdout, raw and one after the other\n"
+    "  bench [--repeats N] [--warm-up N]       wall times of the whole and of every kernel in ns, as JSON\n"
+    "  sensor --manifest FILE --images FILE --connect HOST:PORT [--view K] [--timeout S]\n"
+    "  aggregator --manifest FILE [--listen HOST:PORT] [--frames N] [--records FILE] [--timeout S]\n"
+    "\n"
+    "--manifest is the bundle's manifest.json. --images holds raw frames of one view, seen over and over.\n";
+
+struct Command {
+    const char* name;
+    void (*program)(int, char**);
+};
+
+constexpr Command commands[] = {
+    {"describe", splitkit::describe_program},     {"run", splitkit::run_program},
+    {"bench", splitkit::bench_program},           {"sensor", splitkit::sensor_program},
+    {"aggregator", splitkit::aggregator_program},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error to report, not a reason to die silently
+    const char* name = argc > 1 ? argv[1] : "";
+    if (std::strcmp(name, "--help") == 0 || std::strcmp(name, "-h") == 0) {
+        std::fputs(usage, stdout);
+        return 0;
+    }
+    try {
+        for (const Command& command : commands) {
+            if (std::strcmp(name, command.name) != 0) continue;
+            command.program(argc - 2, argv + 2);
+            return 0;
+        }
+        std::fputs(usage, stderr);
+        return 2;
+    } catch (const splitkit::UsageError& error) {
+        std::fprintf(stderr, "error: %s: %s\n", name, error.message.c_str());
+        return 2;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "error: %s\n", error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,23 @@
+// What the two halves have to agree on, from a bundle's manifest.json.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tensor.h"
+#include "wire.h"
+
+namespace splitkit {
+
+struct Manifest {
+    wire::BundleKey bundle{};  // the first 16 bytes of the bundle's id
+    TensorType link;           // what one sensor sends per frame
+    float scale = 1.0f;
+    std::int32_t zero_point = 0;
+    std::uint32_t views = 1;
+};
+
+// Throws Error: the file cannot be read, is not JSON, or lacks a field.
+Manifest read_manifest(const std::string& path);
+
+}  // namespace splitkit

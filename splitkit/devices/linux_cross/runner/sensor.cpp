@@ -1,0 +1,103 @@
+// The sensor: waits for the aggregator's word, takes the image, computes, sends.
+#include <cstdio>
+
+#include "arguments.h"
+#include "clock.h"
+#include "connection.h"
+#include "error.h"
+#include "files.h"
+#include "half.h"
+#include "manifest.h"
+#include "programs.h"
+
+namespace splitkit {
+
+namespace {
+
+using wire::Bytes;
+using wire::Kind;
+using wire::Message;
+
+constexpr std::uint64_t farthest_ns = 1000000000;  // an order for later than this was given by another clock
+constexpr std::uint64_t latest_ns = 1000000;       // so was one for earlier than this ago
+
+// Frames of one view, over and over.
+class Images {
+public:
+    Images(const std::string& path, std::size_t frame_bytes) : content_(read_file(path)), frame_bytes_(frame_bytes) {
+        if (content_.empty() || content_.size() % frame_bytes != 0)
+            throw Error(path + ": " + std::to_string(content_.size()) + " bytes are not frames of " +
+                        std::to_string(frame_bytes) + " bytes");
+    }
+
+    const std::uint8_t* frame(std::uint32_t number) const {
+        return content_.data() + number % (content_.size() / frame_bytes_) * frame_bytes_;
+    }
+
+private:
+    Bytes content_;
+    std::size_t frame_bytes_;
+};
+
+void greet(Connection& aggregator, const Manifest& manifest, std::uint16_t view) {
+    Message hello;
+    hello.kind = Kind::hello;
+    hello.bundle = manifest.bundle;
+    hello.view = view;
+    aggregator.send(hello);
+    const Message answer = aggregator.receive();
+    if (answer.bundle != manifest.bundle)
+        throw Error("the aggregator runs bundle " + wire::hex(answer.bundle) + ", this sensor bundle " +
+                    wire::hex(manifest.bundle) + " (both sides need the same export)");
+    if (answer.kind == Kind::refuse) throw Error("the aggregator refuses view " + std::to_string(view));
+    if (answer.kind != Kind::welcome)
+        throw Error(std::string("the aggregator sent ") + name_of(answer.kind) + " where WELCOME was due");
+}
+
+// As ordered, if that lies just ahead on this clock; else now.
+std::uint64_t capture_time(std::uint64_t ordered_ns) {
+    const std::uint64_t now = now_ns();
+    return now <= ordered_ns + latest_ns && ordered_ns <= now + farthest_ns ? ordered_ns : now;
+}
+
+void serve(Connection& aggregator, const Manifest& manifest, const Images& images, std::uint16_t view) {
+    Message tensor;
+    tensor.kind = Kind::tensor;
+    tensor.bundle = manifest.bundle;
+    tensor.view = view;
+    tensor.type = manifest.link;
+    tensor.scale = manifest.scale;
+    tensor.zero_point = manifest.zero_point;
+    tensor.payload.resize(manifest.link.bytes());
+    for (;;) {
+        const Message order = aggregator.receive();
+        if (order.kind == Kind::end) return;
+        if (order.kind != Kind::capture)
+            throw Error(std::string("the aggregator sent ") + name_of(order.kind) + " where CAPTURE or END was due");
+        tensor.frame = order.frame;
+        tensor.captured_ns = capture_time(order.captured_ns);
+        wait_until(tensor.captured_ns);
+        half::run(images.frame(order.frame), tensor.payload.data());
+        tensor.sent_ns = now_ns();
+        aggregator.send(tensor);
+    }
+}
+
+}  // namespace
+
+void sensor_program(int argc, char** argv) {
+    const Arguments arguments(argc, argv, {"--manifest", "--images", "--connect", "--view", "--timeout"});
+    const auto view = static_cast<std::uint16_t>(arguments.integer("--view", 0, 0, 65535));
+    const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
+    const Manifest manifest = read_manifest(arguments.text("--manifest"));
+    if (half::output() != manifest.link)
+        throw Error("this half gives " + half::output().text() + ", the manifest's link carries " +
+                    manifest.link.text() + " (is it the sensor's half of that bundle?)");
+    const Images images(arguments.text("--images"), half::input().bytes());
+    half::init();
+    Connection aggregator = connect_to(parse_address(arguments.text("--connect")), "the aggregator", timeout_s);
+    greet(aggregator, manifest, view);
+    serve(aggregator, manifest, images, view);
+}
+
+}  // namespace splitkit
