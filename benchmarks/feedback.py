@@ -73,7 +73,7 @@ def corrupted(store: LutStore, system: System, family: str, scale: float, path: 
     condition = wrong.condition(conditions_of(get_device(system.aggregator), "tvm"))
     rows = wrong.times(condition)
     kernels = wrong.kernels("tvm", rows)
-    scaled = [replace(row, us=row.us * scale) for key, row in rows.items() if kernels[key].family == family]
+    scaled = [replace(row, value=row.value * scale) for key, row in rows.items() if kernels[key].family == family]
     wrong.replace_times(condition, wrong.start_session(condition), scaled)
     return wrong
 

@@ -10,7 +10,7 @@ from splitkit.latency.store import GraphTime
 FEW_GRAPHS = 4
 """With fewer graphs than this, a cost per kernel cannot be told from one per graph."""
 
-NOISE_US, NOISE_SHARE = 0.2, 0.002
+NOISE, NOISE_SHARE = 0.2, 0.002
 """How far end-to-end times are from the fit without anything being wrong: a constant, and a share of the total."""
 
 ITERATIONS = 20
@@ -18,13 +18,13 @@ ITERATIONS = 20
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Cost of one graph: `graph_us` once and `kernel_us` per kernel.
+    """Cost of one graph in the unit of the rows: `per_graph` once and `per_kernel` per kernel.
 
-    `kernel_us` is negative where timing a kernel alone costs more than running it among others.
+    `per_kernel` is negative where timing a kernel alone costs more than running it among others.
     """
 
-    graph_us: float = 0.0
-    kernel_us: float = 0.0
+    per_graph: float = 0.0
+    per_kernel: float = 0.0
 
     @classmethod
     def fit(cls, graphs: Sequence[GraphTime]) -> "Dispatch":
@@ -35,8 +35,8 @@ class Dispatch:
         """
         if not graphs:
             return cls()
-        extra = np.array([graph.total_us - graph.kernel_us for graph in graphs])
-        sigma = NOISE_US + NOISE_SHARE * np.array([graph.total_us for graph in graphs])
+        extra = np.array([graph.total - graph.kernel_sum for graph in graphs])
+        sigma = NOISE + NOISE_SHARE * np.array([graph.total for graph in graphs])
         kernels = np.array([graph.kernels for graph in graphs], dtype=np.float64)
         columns = [np.ones_like(kernels)]
         if len(graphs) >= FEW_GRAPHS and np.ptp(kernels) > 0:

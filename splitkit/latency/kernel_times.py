@@ -37,13 +37,15 @@ class Times:
 
 def conditions_of(device: Device, exporter: str, cache_mode: CacheMode = "in_situ") -> Conditions:
     """The conditions under which rows hold for a device. Give it the unscaled device."""
-    return Conditions(device.fingerprint(), exporter, get_exporter(exporter).version, device.target().key(), cache_mode)
+    version, target = get_exporter(exporter).version, device.target().key()
+    return Conditions(device.fingerprint(), exporter, version, target, cache_mode, device.unit)
 
 
 class KernelTimes:
     """Kernel times of one device from one store, read once.
 
-    `time_scale` is applied. Rows in situ come before rows in rotation, those before the regression.
+    Rows are in the device's unit; what makes microseconds of them, family by family, is the profile's `us_per_unit`,
+    applied here and nowhere else. Rows in situ come before rows in rotation, those before the regression.
     """
 
     def __init__(self, store: LutStore, profile: DeviceProfile) -> None:
@@ -59,7 +61,7 @@ class KernelTimes:
     def _read(self, store: LutStore) -> None:
         for mode in ("rotation", "in_situ"):
             condition = store.condition(conditions_of(self.device, self.profile.exporter, mode))
-            self._measured |= {key: time.us for key, time in store.times(condition).items()}
+            self._measured |= {key: time.value for key, time in store.times(condition).items()}
 
     @property
     def rows(self) -> int:
@@ -72,11 +74,11 @@ class KernelTimes:
         Raises:
             DeviceError: a kernel was not measured and either `allow_missing` is false or nothing was measured at all.
         """
-        scale = self.profile.time_scale
+        us_per_unit = np.array([self.profile.us_per_unit(kernel.family) for kernel in kernels])
         if isinstance(self.device, ModelledDevice):
-            return Times(self.device.kernel_times_us(kernels) * scale, np.ones(len(kernels), dtype=np.bool_))
-        us = np.array([self._measured.get(kernel.key, np.nan) for kernel in kernels])
-        known = ~np.isnan(us)
+            return Times(self.device.kernel_times_us(kernels) * us_per_unit, np.ones(len(kernels), dtype=np.bool_))
+        rows = np.array([self._measured.get(kernel.key, np.nan) for kernel in kernels])
+        known = ~np.isnan(rows)
         missing = np.flatnonzero(~known).tolist()
         if len(missing):
             if not allow_missing or not self._measured:
@@ -85,8 +87,8 @@ class KernelTimes:
                     f"device {self.profile.name}: {count} kernels are not in {self._store.path}",
                     f"measure them with `splitkit bench --target {self.profile.name}`",
                 )
-            us[missing] = self._fitted().predict([kernels[i] for i in missing]).us
-        return Times(us * scale, known)
+            rows[missing] = self._fitted().predict([kernels[i] for i in missing]).us
+        return Times(rows * us_per_unit, known)
 
     def _fitted(self) -> KernelRegression:
         if self._regression is None:

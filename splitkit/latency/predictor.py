@@ -220,7 +220,7 @@ class _SideSource:
         self.allow_missing = allow_missing
         condition = store.condition(conditions_of(self.times.device, profile.exporter))
         self.dispatch = Dispatch.fit(store.graphs(condition))
-        self._scale = profile.time_scale
+        self._scale = profile.us_per_unit()
         self._us: dict[str, float] = {}
         self._known: dict[str, bool] = {}
 
@@ -241,18 +241,18 @@ class _SideSource:
         return np.array([self._known[kernel.key] for kernel in kernels], dtype=np.bool_)
 
     def overhead_us(self, kernels: int) -> float:
-        return self._scale * (self.dispatch.graph_us + self.dispatch.kernel_us * kernels) if kernels else 0.0
+        return self._scale * (self.dispatch.per_graph + self.dispatch.per_kernel * kernels) if kernels else 0.0
 
     def coverage(self) -> tuple[int, int]:
         return sum(self._known.values()), len(self._known)
 
     @property
     def per_kernel_us(self) -> float:
-        return float(self._scale * self.dispatch.kernel_us)
+        return float(self._scale * self.dispatch.per_kernel)
 
     @property
     def per_graph_us(self) -> float:
-        return float(self._scale * self.dispatch.graph_us)
+        return float(self._scale * self.dispatch.per_graph)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The latency lookup table: an SQLite file of kernels, their measurements and the conditions those were taken under.
 
 Write-ahead logging and upserts let several processes build one table at once; a killed one loses at most the
-transaction it was in. Times are of the hardware itself: a profile's `time_scale` is applied when they are read.
+transaction it was in. Rows are of the hardware itself, in the unit their condition states (microseconds, or counted
+instructions): a profile's `us_per_unit` is applied when they are read.
 """
 
 import json
@@ -13,10 +14,11 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from splitkit.devices.protocol import Unit
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Kernel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 60.0
 VARIABLES_PER_QUERY = 500
 
@@ -34,6 +36,7 @@ CREATE TABLE conditions (
     version TEXT NOT NULL,      -- of the exporter's generated code
     target TEXT NOT NULL,       -- CompileTarget.key()
     cache_mode TEXT NOT NULL,
+    unit TEXT NOT NULL DEFAULT 'us',  -- of every row under it: us or instructions
     UNIQUE (fingerprint, exporter, version, target, cache_mode)
 );
 CREATE TABLE kernels (
@@ -57,13 +60,13 @@ CREATE TABLE anchors (          -- one fixed kernel, timed now and then: the clo
     session INTEGER NOT NULL REFERENCES sessions (id),
     at REAL NOT NULL,
     kernel TEXT NOT NULL,
-    us REAL NOT NULL
+    value REAL NOT NULL
 );
 CREATE TABLE measurements (
     condition INTEGER NOT NULL REFERENCES conditions (id),
     kernel TEXT NOT NULL,
-    us REAL NOT NULL,           -- median
-    variance REAL NOT NULL,     -- of that median, us^2
+    value REAL NOT NULL,        -- median
+    variance REAL NOT NULL,     -- of that median
     samples INTEGER NOT NULL,
     drift REAL NOT NULL,        -- anchor's time around the measurement / the median of the condition's anchors
     session INTEGER NOT NULL REFERENCES sessions (id),
@@ -81,9 +84,9 @@ CREATE TABLE graphs (           -- whole graphs timed end to end: what their ker
     condition INTEGER NOT NULL REFERENCES conditions (id),
     digest TEXT NOT NULL,
     kernels INTEGER NOT NULL,
-    kernel_us REAL NOT NULL,    -- sum of its kernels where they stand
-    total_us REAL NOT NULL,
-    variance REAL NOT NULL,     -- of total_us, us^2
+    kernel_sum REAL NOT NULL,   -- of its kernels where they stand
+    total REAL NOT NULL,
+    variance REAL NOT NULL,     -- of the total
     PRIMARY KEY (condition, digest)
 ) WITHOUT ROWID;
 CREATE TABLE observations (     -- measured candidates of a search, for corrections and replay
@@ -95,12 +98,23 @@ CREATE TABLE observations (     -- measured candidates of a search, for correcti
 ) WITHOUT ROWID;
 """
 
+_MIGRATIONS = {
+    1: """
+ALTER TABLE conditions ADD COLUMN unit TEXT NOT NULL DEFAULT 'us';
+ALTER TABLE anchors RENAME COLUMN us TO value;
+ALTER TABLE measurements RENAME COLUMN us TO value;
+ALTER TABLE graphs RENAME COLUMN kernel_us TO kernel_sum;
+ALTER TABLE graphs RENAME COLUMN total_us TO total;
+""",
+}
+"""From each older schema version to the next."""
+
 
 @dataclass(frozen=True)
 class Conditions:
     """What a time depends on besides the kernel. Equal conditions, comparable rows.
 
-    `target` is `CompileTarget.key()`, which holds the number of threads.
+    `target` is `CompileTarget.key()`, which holds the number of threads. `unit` is what the rows are counted in.
     """
 
     fingerprint: str
@@ -108,28 +122,29 @@ class Conditions:
     version: str
     target: str
     cache_mode: CacheMode = "rotation"
+    unit: Unit = "us"
 
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One row of the table: median time, the variance of that median, and how it was got."""
+    """One row of the table, in its condition's unit: the median, the variance of that median, and how it was got."""
 
     kernel: str
-    us: float
-    variance_us2: float
+    value: float
+    variance: float
     samples: int
     drift: float = 1.0
 
 
 @dataclass(frozen=True)
 class GraphTime:
-    """A whole graph: end to end, and the sum of its kernels where they stand."""
+    """A whole graph, in its condition's unit: the sum of its kernels where they stand, and end to end."""
 
     digest: str
     kernels: int
-    kernel_us: float
-    total_us: float
-    variance_us2: float
+    kernel_sum: float
+    total: float
+    variance: float
 
 
 class LutStore:
@@ -155,14 +170,21 @@ class LutStore:
         with self.transaction():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                self._become(SCHEMA_VERSION, _SCHEMA)
+            elif version in _MIGRATIONS:
+                for older in range(version, SCHEMA_VERSION):
+                    self._become(older + 1, _MIGRATIONS[older])
             elif version != SCHEMA_VERSION:
                 raise ConfigError(
                     f"{self.path}: user_version {version}, this splitkit reads {SCHEMA_VERSION}",
                     "measure into a new file",
                 )
+
+    def _become(self, version: int, statements: str) -> None:
+        """Run statements (one by one: a script would end the transaction) and state the version they lead to."""
+        for statement in statements.split(";\n"):
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {version}")
 
     def close(self) -> None:
         """Close the file. The store cannot be used afterwards."""
@@ -195,14 +217,14 @@ class LutStore:
         row = self._db.execute(f"SELECT id FROM conditions WHERE {where}", values).fetchone()
         if row is None:
             names = ", ".join(asdict(conditions))
-            self._db.execute(f"INSERT OR IGNORE INTO conditions ({names}) VALUES (?, ?, ?, ?, ?)", values)
+            self._db.execute(f"INSERT OR IGNORE INTO conditions ({names}) VALUES (?, ?, ?, ?, ?, ?)", values)
             row = self._db.execute(f"SELECT id FROM conditions WHERE {where}", values).fetchone()
         return int(row[0])
 
     def all_conditions(self) -> list[tuple[Conditions, int]]:
         """Every condition that has rows, with how many."""
         rows = self._db.execute(
-            "SELECT fingerprint, exporter, version, target, cache_mode, COUNT(*) FROM conditions"
+            "SELECT fingerprint, exporter, version, target, cache_mode, unit, COUNT(*) FROM conditions"
             " JOIN measurements ON measurements.condition = conditions.id GROUP BY id ORDER BY id"
         )
         return [(Conditions(*row[:-1]), int(row[-1])) for row in rows]
@@ -227,14 +249,14 @@ class LutStore:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def add_anchor(self, session: int, kernel: str, us: float) -> None:
+    def add_anchor(self, session: int, kernel: str, value: float) -> None:
         """One timing of the anchor kernel."""
-        self._db.execute("INSERT INTO anchors VALUES (?, ?, ?, ?)", (session, time.time(), kernel, us))
+        self._db.execute("INSERT INTO anchors VALUES (?, ?, ?, ?)", (session, time.time(), kernel, value))
 
     def anchors(self, condition: int) -> tuple[str, list[float]] | None:
         """The condition's anchor kernel and every time it took, oldest first; None before the first session."""
         rows = self._db.execute(
-            "SELECT kernel, us FROM anchors JOIN sessions ON sessions.id = session WHERE condition = ? ORDER BY at",
+            "SELECT kernel, value FROM anchors JOIN sessions ON sessions.id = session WHERE condition = ? ORDER BY at",
             (condition,),
         ).fetchall()
         return (str(rows[0][0]), [float(row[1]) for row in rows if row[0] == rows[0][0]]) if rows else None
@@ -259,7 +281,7 @@ class LutStore:
 
     def times(self, condition: int, keys: Iterable[str] | None = None) -> dict[str, KernelTime]:
         """Rows of one condition by kernel key: all, or those of `keys` that were measured."""
-        columns = "SELECT kernel, us, variance, samples, drift FROM measurements"
+        columns = "SELECT kernel, value, variance, samples, drift FROM measurements"
         rows = self._select(f"{columns} WHERE condition = ?", (condition,), "kernel", keys)
         return {row[0]: KernelTime(*row) for row in rows}
 
@@ -286,7 +308,7 @@ class LutStore:
     def graphs(self, condition: int) -> list[GraphTime]:
         """Whole graphs timed under one condition."""
         rows = self._db.execute(
-            "SELECT digest, kernels, kernel_us, total_us, variance FROM graphs WHERE condition = ? ORDER BY digest",
+            "SELECT digest, kernels, kernel_sum, total, variance FROM graphs WHERE condition = ? ORDER BY digest",
             (condition,),
         )
         return [GraphTime(*row) for row in rows]
@@ -321,6 +343,11 @@ class LutStore:
 
 
 def _merged(a: KernelTime, b: KernelTime) -> KernelTime:
-    wa, wb = (1 / (t.variance_us2 + (BETWEEN_NOISE * t.us) ** 2) for t in (a, b))
-    us = (wa * a.us + wb * b.us) / (wa + wb)
-    return KernelTime(a.kernel, us, 1 / (wa + wb), a.samples + b.samples, (a.drift + b.drift) / 2)
+    wa, wb = (_precision(t) for t in (a, b))
+    # Weighted from one of them: two equal values must give exactly that value, which counted rows rely on.
+    value = a.value + wb * (b.value - a.value) / (wa + wb)
+    return KernelTime(a.kernel, value, 1 / (wa + wb), a.samples + b.samples, (a.drift + b.drift) / 2)
+
+
+def _precision(t: KernelTime) -> float:
+    return 1 / max(t.variance + (BETWEEN_NOISE * t.value) ** 2, 1e-12)

@@ -44,7 +44,7 @@ def test_a_library_of_kernels_is_measured_once(tmp_path: Path) -> None:
     after = store.times(condition)
     assert len(after) == 3
     assert all(after[key] == row for key, row in before.items())
-    assert all(row.us > 0 and row.samples > 0 for row in after.values())
+    assert all(row.value > 0 and row.samples > 0 for row in after.values())
     anchors = store.anchors(condition)
     assert anchors is not None
     assert len(anchors[1]) >= 4  # before and after, in both sessions

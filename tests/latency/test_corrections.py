@@ -95,7 +95,7 @@ def test_measurements_survive_json() -> None:
 def test_dispatch_is_a_cost_per_graph_and_per_kernel() -> None:
     graphs = [GraphTime(str(n), n, 3.0 * n, 3.0 * n + 4.0 - 0.05 * n, 0.0) for n in (10, 25, 30, 60)]
     fitted = Dispatch.fit(graphs)
-    assert fitted.graph_us == pytest.approx(4.0)
-    assert fitted.kernel_us == pytest.approx(-0.05)
-    assert Dispatch.fit(graphs[:1]).kernel_us == 0.0
+    assert fitted.per_graph == pytest.approx(4.0)
+    assert fitted.per_kernel == pytest.approx(-0.05)
+    assert Dispatch.fit(graphs[:1]).per_kernel == 0.0
     assert Dispatch.fit([]) == Dispatch()

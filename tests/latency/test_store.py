@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,36 @@ from splitkit.exporters.protocol import Kernel
 from splitkit.latency.store import Conditions, GraphTime, KernelTime, LutStore
 
 CONDITIONS = Conditions("cpu", "tvm", "v1", "host", "in_situ")
+
+FIRST_VERSION = """
+CREATE TABLE conditions (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, exporter TEXT NOT NULL,
+    version TEXT NOT NULL, target TEXT NOT NULL, cache_mode TEXT NOT NULL,
+    UNIQUE (fingerprint, exporter, version, target, cache_mode));
+CREATE TABLE kernels (exporter TEXT NOT NULL, key TEXT NOT NULL, label TEXT NOT NULL, family TEXT NOT NULL,
+    macs INTEGER NOT NULL, read_bytes INTEGER NOT NULL, write_bytes INTEGER NOT NULL, weight_bytes INTEGER NOT NULL,
+    payload TEXT NOT NULL, PRIMARY KEY (exporter, key)) WITHOUT ROWID;
+CREATE TABLE sessions (id INTEGER PRIMARY KEY, condition INTEGER NOT NULL REFERENCES conditions (id),
+    started_at REAL NOT NULL);
+CREATE TABLE anchors (session INTEGER NOT NULL REFERENCES sessions (id), at REAL NOT NULL, kernel TEXT NOT NULL,
+    us REAL NOT NULL);
+CREATE TABLE measurements (condition INTEGER NOT NULL REFERENCES conditions (id), kernel TEXT NOT NULL,
+    us REAL NOT NULL, variance REAL NOT NULL, samples INTEGER NOT NULL, drift REAL NOT NULL,
+    session INTEGER NOT NULL REFERENCES sessions (id), PRIMARY KEY (condition, kernel)) WITHOUT ROWID;
+CREATE TABLE lowered (exporter TEXT NOT NULL, version TEXT NOT NULL, target TEXT NOT NULL, unit TEXT NOT NULL,
+    kernels TEXT NOT NULL, PRIMARY KEY (exporter, version, target, unit)) WITHOUT ROWID;
+CREATE TABLE graphs (condition INTEGER NOT NULL REFERENCES conditions (id), digest TEXT NOT NULL,
+    kernels INTEGER NOT NULL, kernel_us REAL NOT NULL, total_us REAL NOT NULL, variance REAL NOT NULL,
+    PRIMARY KEY (condition, digest)) WITHOUT ROWID;
+CREATE TABLE observations (system TEXT NOT NULL, architecture TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (system, architecture)) WITHOUT ROWID;
+INSERT INTO conditions VALUES (1, 'cpu', 'tvm', 'v1', 'host', 'in_situ');
+INSERT INTO sessions VALUES (1, 1, 0.0);
+INSERT INTO anchors VALUES (1, 0.0, 'a', 2.0);
+INSERT INTO measurements VALUES (1, 'a', 5.0, 0.01, 20, 1.01, 1);
+INSERT INTO graphs VALUES (1, 'digest', 3, 10.0, 11.0, 0.1);
+PRAGMA user_version = 1;
+"""
+"""A table as splitkit 0.1 wrote it."""
 
 
 def kernel(key: str) -> Kernel:
@@ -42,7 +73,7 @@ def test_a_kernel_measured_again_keeps_one_row_weighted_by_precision(tmp_path: P
     add(store, KernelTime("a", 10.0, 0.0, 20))
     condition = add(store, KernelTime("a", 20.0, 1e6, 20), KernelTime("a", 10.0, 0.0, 5))
     (row,) = store.times(condition).values()
-    assert row.us == pytest.approx(10.0, rel=0.01)
+    assert row.value == pytest.approx(10.0, rel=0.01)
     assert row.samples == 45
 
 
@@ -152,6 +183,36 @@ def test_a_file_that_is_not_a_table_is_one_clear_line(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to be taken for one" * 10)
     with pytest.raises(ConfigError, match=r"lut\.db: not a lookup table"):
         LutStore(path)
+
+
+def test_a_table_of_the_first_version_opens_with_its_rows_in_microseconds(tmp_path: Path) -> None:
+    path = tmp_path / "lut.db"
+    database = sqlite3.connect(path)
+    database.executescript(FIRST_VERSION)
+    database.close()
+    for _ in range(2):  # migrated once, then opened as it is
+        with LutStore(path) as store:
+            condition = store.condition(CONDITIONS)
+            assert store.all_conditions() == [(CONDITIONS, 1)]
+            assert store.times(condition) == {"a": KernelTime("a", 5.0, 0.01, 20, 1.01)}
+            assert store.graphs(condition) == [GraphTime("digest", 3, 10.0, 11.0, 0.1)]
+            assert store.anchors(condition) == ("a", [2.0])
+
+
+def test_rows_in_instructions_are_under_a_condition_that_says_so(tmp_path: Path) -> None:
+    store = LutStore(tmp_path / "lut.db")
+    counted = replace(CONDITIONS, fingerprint="board", unit="instructions")
+    condition = store.condition(counted)
+    store.add_times(condition, store.start_session(condition), [KernelTime("a", 123456789.0, 0.0, 1)])
+    assert store.all_conditions() == [(counted, 1)]
+
+
+def test_a_count_measured_again_is_exactly_the_same_count(tmp_path: Path) -> None:
+    store = LutStore(tmp_path / "lut.db")
+    for _ in range(3):
+        condition = add(store, KernelTime("a", 1234567.0, 0.0, 1), KernelTime("none", 0.0, 0.0, 1))
+    times = store.times(condition)
+    assert (times["a"].value, times["none"].value) == (1234567.0, 0.0)
 
 
 def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
