@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from splitkit.errors import ConfigError
 from splitkit.profiles import load_device, load_link, load_system, profile_names, profile_text
 from splitkit.profiles.loading import KINDS, Kind
-from splitkit.profiles.schema import LinkProfile
+from splitkit.profiles.schema import DeviceProfile, LinkProfile
 
 LOADERS: dict[Kind, Callable[[str], object]] = {"devices": load_device, "links": load_link, "systems": load_system}
 
@@ -64,6 +64,47 @@ def test_unscaled_removes_only_the_scale() -> None:
     device = load_device("demo-sensor")
     assert device.unscaled().time_scale == 1.0
     assert device.unscaled().memory_bytes == device.memory_bytes
+
+
+def counting(**more: object) -> DeviceProfile:
+    body: dict[str, object] = {
+        "name": "board",
+        "kind": "counting",
+        "clock_hz": 50e6,
+        "cpi": {"default": 2.0, "linear": 4.0},
+    }
+    return DeviceProfile.model_validate(body | more)
+
+
+def test_instructions_become_microseconds_by_family_clock_and_scale() -> None:
+    assert counting().us_per_unit() == pytest.approx(0.04)
+    assert counting().us_per_unit("linear") == pytest.approx(0.08)
+    assert counting(time_scale=3.0).us_per_unit("pool") == pytest.approx(0.12)
+    assert load_device("demo-sensor").us_per_unit("linear") == 50.0
+
+
+def test_an_unscaled_device_counts_in_its_own_unit() -> None:
+    unscaled = counting(time_scale=3.0).unscaled()
+    assert {unscaled.us_per_unit(family) for family in ("default", "linear", "pool")} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"cpi": {}}, "clock_hz and cpi go together"),
+        ({"clock_hz": None}, "clock_hz and cpi go together"),
+        ({"cpi": {"linear": 1.0}}, r"cpi\.default: is missing"),
+        ({"cpi": {"default": 0.0}}, "greater than 0"),
+        ({"flash_bytes": 0}, "greater than 0"),
+    ],
+)
+def test_counts_need_a_clock_and_a_default(more: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        counting(**more)
+
+
+def test_clock_and_cpi_are_numbers_that_need_a_source() -> None:
+    assert counting(flash_bytes=1).unsourced() == ["clock_hz", "cpi", "flash_bytes"]
 
 
 def test_profiles_are_frozen() -> None:
