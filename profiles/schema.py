@@ -154,11 +154,18 @@ class LinkProfile(_Profile):
 
 
 class System(_Profile):
-    """Sensors of one kind, a link, an aggregator. How many sensors there are is the search space's to say (views)."""
+    """Sensors of one kind, a link, an aggregator.
+
+    How many sensors there are is the project's to say (`views`), unless the hardware has a fixed number of them.
+
+    Attributes:
+        sensors: that number; left out, any.
+    """
 
     sensor: DeviceProfile
     link: LinkProfile
     aggregator: DeviceProfile
+    sensors: Annotated[int, Field(ge=1)] | None = None
 
     def device(self, side: Side) -> DeviceProfile:
         """The profile of one side."""

@@ -78,15 +78,21 @@ class Project(_Section):
     root: Path = Path()
 
     def load_space(self) -> SearchSpace:
-        """The search space, for this project's number of views.
+        """The search space, for this project's number of views, or for the system's number of sensors.
 
         Raises:
-            ConfigError: there is no such space, or its file is malformed.
+            ConfigError: there is no such space or system, a file is malformed, or the two numbers differ.
         """
-        space = load_space(self._located(self.space))
-        if self.views is None:
+        space, sensors = load_space(self._located(self.space)), self.load_system().sensors
+        if sensors is not None and self.views not in (None, sensors):
+            raise ConfigError(
+                f"views: {self.views}, but system {self.system} has {sensors} sensors",
+                f"leave views out, or set it to {sensors}",
+            )
+        views = sensors or self.views
+        if views is None:
             return space
-        return space.model_copy(update={"input": space.input.model_copy(update={"views": self.views})})
+        return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
 
     def load_system(self) -> System:
         """The system.
