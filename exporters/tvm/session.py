@@ -20,6 +20,9 @@ WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 64
 CALIBRATION_NS = 20_000_000
 """How long the cycle counter is compared with the clock."""
+YIELDS = 500
+"""How often a waiting worker thread gives way before it sleeps: 0.1 to 0.3 ms, which bridges the kernels of a network
+and the runs of a loop. TVM's own 300,000 would keep a CPU busy for a tenth of a second after every run."""
 
 
 def aligned_zeros(shape: Sequence[int], dtype: str) -> NDArray[Any]:
@@ -169,6 +172,7 @@ def _start_threads(threads: int) -> tuple[int, ...]:
     spec = find_spec("tvm")
     if spec is None or spec.origin is None:
         raise DeviceError("running on several threads needs the package apache-tvm", "pip install apache-tvm")
+    os.environ.setdefault("TVM_THREAD_POOL_SPIN_COUNT", str(YIELDS))  # read when the pool's first thread starts
     ctypes.CDLL(str(Path(spec.origin).parent / "lib" / "libtvm_runtime.so"), mode=ctypes.RTLD_GLOBAL)
     configure = tvm_ffi.get_global_func("runtime.config_threadpool", allow_missing=True)
     if configure is None or not hasattr(os, "sched_getaffinity"):
