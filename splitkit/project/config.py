@@ -175,12 +175,12 @@ TEMPLATE = """\
 
 run = "{run}"              # results go to runs/{run}/
 seed = 0
-space = "{space}"             # a preset (tiny, cifar, mobile) or a .toml file
-system = "{system}"            # a profile (`splitkit profiles`) or a .toml file
+space = {space}             # a preset (tiny, cifar, mobile) or a .toml file
+system = {system}            # a profile (`splitkit profiles`) or a .toml file
 # views = 2               # sensors, one view each; the space's own number by default
 
 [data]
-source = "{data}"         # "digits" (embedded), or a directory with train/<class>/ and val/<class>/
+source = {data}         # "digits" (embedded), or a directory with train/<class>/ and val/<class>/
 
 [train]
 # Left out, each follows the space's own schedule.

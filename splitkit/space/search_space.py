@@ -5,18 +5,26 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitkit.errors import ConfigError
 from splitkit.space.architecture import Architecture, PhaseChoice
+from splitkit.space.explain import explain
 
 LinkDtype = Literal["float32", "float16", "uint8"]
 Placement = Literal["aggregator", "split", "sensor"]
 ActivationName = Literal["relu", "relu6", "hard_swish", "swish"]
 
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise ValueError(f"{kernel}: odd sizes only, so that a window has a centre: {kernel - 1} or {kernel + 1}")
+    return kernel
+
+
 Count = Annotated[int, Field(ge=0, le=32)]
 Width = Annotated[int, Field(ge=1, le=4096)]
-Kernel = Annotated[int, Field(ge=1, le=11)]
+Kernel = Annotated[int, Field(ge=1, le=11), AfterValidator(_odd)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
 
 LINK_CHANNEL_STEP = 4
@@ -58,10 +66,10 @@ class PhaseSpace(_Model):
     """Choices of one phase; `before` counts blocks ahead of the strided one, `after` blocks behind it."""
 
     widths: tuple[Width, ...] = Field(min_length=1)
-    before: tuple[Count, ...] = (0,)
-    after: tuple[Count, ...] = (0,)
-    kernels: tuple[Kernel, ...] = (3,)
-    expands: tuple[Annotated[int, Field(ge=1, le=12)], ...] = (4,)
+    before: tuple[Count, ...] = Field(default=(0,), min_length=1)
+    after: tuple[Count, ...] = Field(default=(0,), min_length=1)
+    kernels: tuple[Kernel, ...] = Field(default=(3,), min_length=1)
+    expands: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field(default=(4,), min_length=1)
     stride: Annotated[int, Field(ge=1, le=3)] = 2
     squeeze_excite: bool = False
     activation: ActivationName = "hard_swish"
@@ -70,8 +78,6 @@ class PhaseSpace(_Model):
     def _blocks_before_need_a_stride(self) -> Self:
         if self.stride == 1 and self.before != (0,):
             raise ValueError("before: with stride 1 there is nothing to stand before; leave it out or use [0]")
-        if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError("kernels: must be odd")
         return self
 
     @property
@@ -88,7 +94,7 @@ class HeadSpace(_Model):
 
     classes: Annotated[int, Field(ge=2, le=100_000)]
     expand: Annotated[int, Field(ge=1, le=12)] = 4
-    widths: tuple[Annotated[int, Field(ge=0, le=8192)], ...] = (0,)
+    widths: tuple[Annotated[int, Field(ge=0, le=8192)], ...] = Field(default=(0,), min_length=1)
     activation: ActivationName = "hard_swish"
 
 
@@ -96,7 +102,7 @@ class LinkSpace(_Model):
     """Choices of the splitting module."""
 
     reduce_ratios: tuple[Ratio, ...] = Field(min_length=1)
-    dtypes: tuple[LinkDtype, ...] = ("float32", "float16", "uint8")
+    dtypes: tuple[LinkDtype, ...] = Field(default=("float32", "float16", "uint8"), min_length=1)
 
 
 class SearchSpace(_Model):
@@ -255,14 +261,14 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     text = str(name_or_path)
     if text in preset_names():
         source = resources.files("splitkit.space") / "presets" / f"{text}.toml"
-        return parse_space(source.read_text(), f"preset {text}")
+        return parse_space(source.read_text(encoding="utf-8"), f"preset {text}")
     path = Path(text)
     if not path.suffix and path.name == text:
         raise ConfigError(
             f"no search space is called {text!r}", f"presets: {', '.join(preset_names())}; or a .toml file"
         )
     try:
-        return parse_space(path.read_text(), str(path))
+        return parse_space(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 
@@ -274,6 +280,9 @@ def parse_space(text: str, source: str) -> SearchSpace:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "space"
-        raise ConfigError(f"{source}: {where}: {first['msg']}") from error
+        raise explain(error, source, SearchSpace) from error
+
+
+def space_template() -> str:
+    """A commented space to copy and change, as TOML."""
+    return (resources.files("splitkit.space") / "template.toml").read_text(encoding="utf-8")
