@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from splitkit.devices.toolchain import DEBIAN_PACKAGES, install_line
+
 TVM_FFI_PIN = "0.1.14.post1"
 
 
@@ -25,7 +27,8 @@ class Check:
 
 def diagnose() -> list[Check]:
     """Every check, in the order a reader would want to mend them."""
-    return [_python(), *_packages(), _linker(), _kernel_runs(), _affinity(), _cores(), _writable()]
+    own = [_python(), *_packages(), _linker(), _kernel_runs(), _affinity(), _cores(), _writable()]
+    return own + [_other_machines(program) for program in DEBIAN_PACKAGES]
 
 
 def _python() -> Check:
@@ -80,6 +83,12 @@ def _kernel_runs() -> Check:
         return Check("compile and run a kernel", True, "works")
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return Check("compile and run a kernel", False, last, "mend the checks above first; then report this line")
+
+
+def _other_machines(program: str) -> Check:
+    """A cross compiler or an emulator: only devices of other architectures need it."""
+    found = shutil.which(program)
+    return Check(program, found is not None, found or "not installed", install_line(program), required=False)
 
 
 def _affinity() -> Check:

@@ -26,6 +26,12 @@ def install_line(program: str) -> str:
     return f"apt-get install {DEBIAN_PACKAGES.get(program, program)}"
 
 
+def missing_packages() -> list[str]:
+    """Packages that install every program that is not here, sorted."""
+    missing = [packages for program, packages in DEBIAN_PACKAGES.items() if shutil.which(program) is None]
+    return sorted({package for packages in missing for package in packages.split()})
+
+
 def find_program(program: str) -> str:
     """The program's path.
 
