@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from splitkit.devices.toolchain import install_line
 from splitkit.errors import ConfigError, ToolchainError
-
-QEMU_PACKAGE = "qemu-user-static"
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,6 @@ class Architecture:
     def native(self) -> bool:
         """Whether this machine runs its programs itself."""
         return platform.system() == "Linux" and platform.machine() == self.name
-
-    @property
-    def compiler_package(self) -> str:
-        """Debian package of the cross compiler."""
-        return f"g++-{self.triple.replace('_', '-')}"
 
 
 ARCHITECTURES = {
@@ -102,7 +96,7 @@ def compiler_for(architecture: Architecture) -> Compiler:
     if not found:
         raise ToolchainError(
             f"no C++ compiler for {architecture.name} Linux",
-            f"apt-get install {architecture.compiler_package}, or pip install ziglang",
+            f"{install_line(f'{architecture.triple}-g++')}, or pip install ziglang",
         )
     return found[0]
 
@@ -115,10 +109,8 @@ def emulator_for(architecture: Architecture, cpu: str | None) -> list[str]:
     """
     if architecture.native:
         return []
-    for name in (f"qemu-{architecture.qemu}-static", f"qemu-{architecture.qemu}"):
+    static = f"qemu-{architecture.qemu}-static"
+    for name in (static, f"qemu-{architecture.qemu}"):
         if path := shutil.which(name):
             return [path, *(("-cpu", cpu) if cpu else ())]
-    raise ToolchainError(
-        f"qemu-{architecture.qemu}-static is missing: it runs programs for {architecture.name} here",
-        f"apt-get install {QEMU_PACKAGE}",
-    )
+    raise ToolchainError(f"{static} is missing: it runs {architecture.name} programs here", install_line(static))

@@ -35,12 +35,16 @@ def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> No
     with resources.as_file(sources) as runner, tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
         work = Path(scratch)
         include = ("-I", str(artifact.path), "-I", str(runner))
-        objects = [*sorted(artifact.path.glob("*.o")), *_runner_objects(compiler)]
-        for source in sorted(artifact.path.glob("*.c")):
-            flags = (*compiler.c, *C_FLAGS, *include, "-include", str(runner / HOOK))
-            objects.append(_compile(flags, source, work / f"{source.name}.o"))
-        flags = (*compiler.cpp, *CPP_FLAGS, *include, f"-DHALF={name}")
-        objects.append(_compile(flags, runner / BINDING, work / "half.o"))
+        c = (*compiler.c, *C_FLAGS, *include, "-include", str(runner / HOOK))
+        assembly = (*compiler.c, *include)
+        binding = (*compiler.cpp, *CPP_FLAGS, *include, f"-DHALF={name}", f"-DHALF_MACRO={name.upper()}")
+        objects = [
+            artifact.path / f"{name}_kernels.o",
+            _compile(c, artifact.path / f"{name}.c", work / "driver.o"),
+            _compile(assembly, artifact.path / f"{name}_weights.S", work / "weights.o"),
+            _compile(binding, runner / BINDING, work / "half.o"),
+            *_runner_objects(compiler),
+        ]
         _run([*compiler.cpp, "-static", "-s", "-o", str(work / "linked"), *map(str, objects), "-lm"], executable.name)
         beside = executable.with_name(f".{executable.name}.tmp")
         shutil.copy(work / "linked", beside)

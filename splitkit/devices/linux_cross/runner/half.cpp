@@ -1,16 +1,16 @@
-// Binds the runner to the generated C: compiled with -DHALF=NAME, beside NAME.h.
+// Binds the runner to the generated C: compiled beside NAME.h with -DHALF=NAME -DHALF_MACRO=NAME, the latter in capitals.
 #include "half.h"
 
 #include "clock.h"
 #include "error.h"
 #include "hook.h"
 
-// `sensor` and `_run` make `sensor_run`.
 #define JOIN_EXPANDED(a, b) a##b
 #define JOIN(a, b) JOIN_EXPANDED(a, b)
 #define TEXT_EXPANDED(a) #a
 #define TEXT(a) TEXT_EXPANDED(a)
-#define OF_HALF(suffix) JOIN(HALF, suffix)
+#define FUNCTION(suffix) JOIN(HALF, suffix)     // `sensor` and `_run` make `sensor_run`
+#define MACRO(suffix) JOIN(HALF_MACRO, suffix)  // `SENSOR` and `_KERNELS` make what that macro says
 
 #include TEXT(HALF.h)
 
@@ -18,23 +18,38 @@ namespace splitkit::half {
 
 namespace {
 
-std::uint64_t* stamps = nullptr;  // where the hook writes; null when nobody asks for times
-
-TensorType type_of(const char* dtype, std::vector<std::uint32_t> shape) {
-    return {dtype_named(dtype), std::move(shape)};
-}
+std::uint64_t* stamps = nullptr;  // where the hook writes; null while nobody asks for times
 
 void check(int status) {
-    if (status != 0) throw Error(std::string(name) + ": a kernel failed with " + std::to_string(status));
+    if (status != 0) throw Error(std::string(name) + ": the generated code returned " + std::to_string(status));
+}
+
+// The generated function's own types, whatever they are.
+template <typename In, typename Out>
+int call(int (*function)(const In*, Out*), const std::uint8_t* in, std::uint8_t* out) {
+    static_assert(sizeof(Out) == MACRO(_OUTPUT_BYTES), "one output, without padding");
+    return function(reinterpret_cast<const In*>(in), reinterpret_cast<Out*>(out));
 }
 
 }  // namespace
 
 const char* const name = TEXT(HALF);
 
-int kernels() { return OF_HALF(_KERNELS); }
+const TensorType& input() {
+    static const TensorType type{dtype_named(MACRO(_INPUT_DTYPE)), MACRO(_INPUT_SHAPE)};
+    return type;
+}
 
-void init() { check(OF_HALF(_init)()); }
+const TensorType& output() {
+    static const TensorType type{dtype_named(MACRO(_OUTPUT_DTYPE)), MACRO(_OUTPUT_SHAPE)};
+    return type;
+}
+
+int kernels() { return MACRO(_KERNELS); }
+
+void init() { check(FUNCTION(_init)()); }
+
+void run(const std::uint8_t* in, std::uint8_t* out) { check(call(FUNCTION(_run), in, out)); }
 
 extern "C" void splitkit_after_kernel(int index) {
     if (stamps) stamps[index + 1] = now_ns();
