@@ -42,7 +42,7 @@ class TvmExporter:
         with stages("read"):
             graph, machine = read_graph(model), machine_of(target)
         with stages("select"):
-            program = select_kernels(graph, machine)
+            program = select_kernels(graph, machine, tuning=target.tuning)
         kernels = kernels_of(program)
         with stages("schedule"):
             build = place_program(program, machine)
@@ -57,7 +57,7 @@ class TvmExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        return kernels_of(select_kernels(read_graph(model), machine_of(target), interior))
+        return kernels_of(select_kernels(read_graph(model), machine_of(target), interior, target.tuning))
 
     def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
         """Memory of the compiled form, from the same plan that `compile` follows, without generating code.
@@ -65,12 +65,12 @@ class TvmExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        from splitkit.exporters.tvm.build import place_program
+        from splitkit.exporters.tvm.build import memory_plan, place_program
 
         graph, machine = read_graph(model), machine_of(target)
-        build = place_program(select_kernels(graph, machine), machine)
+        build = place_program(select_kernels(graph, machine, tuning=target.tuning), machine)
         inputs, outputs = edges(graph)
-        return _memory(build, inputs, outputs)
+        return memory_plan(build, inputs, outputs)
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own."""
@@ -82,6 +82,12 @@ class TvmExporter:
         with stages("schedule"):
             build = place_kernels([from_payload(k.payload) for k in kernels], machine)
         return self._finish(build, tuple(kernels), (), (), machine, target, directory, stages, {})
+
+    def variants(self, kernel: Kernel, target: CompileTarget) -> tuple[list[int], ...]:
+        """Register tiles that a kernel could have instead of its own, `[strips, pixels]`."""
+        from splitkit.exporters.tvm.tuning import variants
+
+        return variants(kernel, machine_of(target))
 
     def load(self, artifact: Artifact) -> TvmSession:
         """Load in this process.
@@ -103,6 +109,7 @@ class TvmExporter:
         stages: Stages,
         fallback: dict[str, int],
     ) -> Artifact:
+        from splitkit.exporters.tvm.build import memory_plan
         from splitkit.exporters.tvm.link import has_shared_libraries, link_shared
         from splitkit.exporters.tvm.module import ARENA, build_module, entries, generate
 
@@ -125,7 +132,7 @@ class TvmExporter:
                 link_shared([directory / OBJECT_FILE], directory / name, triple)
             (directory / OBJECT_FILE).unlink()
         build.weights.tofile(directory / WEIGHTS_FILE)
-        memory = _memory(build, inputs, outputs)
+        memory = memory_plan(build, inputs, outputs)
         report = {
             **stages.report(),
             "kernels": len(build.calls),
@@ -139,9 +146,3 @@ class TvmExporter:
         artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, kernels, memory, report)
         artifact.save()
         return artifact
-
-
-def _memory(build: "Build", inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> MemoryPlan:
-    return MemoryPlan(
-        build.arena_bytes, int(build.weights.nbytes), sum(t.bytes for t in inputs), sum(t.bytes for t in outputs)
-    )

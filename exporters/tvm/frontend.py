@@ -1,9 +1,10 @@
 """From an ONNX graph and a target to kernel calls: what every exporter that uses these kernels begins with."""
 
 import json
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import cache
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from splitkit.exporters.protocol import CompileTarget, Kernel, TensorSpec
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from splitkit.exporters.tvm.graph import Graph
     from splitkit.exporters.tvm.machine import Machine
     from splitkit.exporters.tvm.program import Call, Program
+
+NO_TUNING: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_graph(model: "onnx.ModelProto") -> "Graph":
@@ -52,19 +55,22 @@ def _machine_of(key: str) -> "Machine":
     return Machine.from_target(CompileTarget(**json.loads(key)))
 
 
-def select_kernels(graph: "Graph", machine: "Machine", interior: Set[str] = frozenset()) -> "Program":
-    """Kernel calls of a graph. `interior` tensors stay in the layout the kernels want.
+def select_kernels(
+    graph: "Graph", machine: "Machine", interior: Set[str] = frozenset(), tuning: Mapping[str, Any] = NO_TUNING
+) -> "Program":
+    """Kernel calls of a graph. `interior` tensors stay in the layout the kernels want; `tuning` is the target's.
 
     Raises:
         ModelError: an operator cannot be compiled.
     """
     from splitkit.exporters.tvm.machine import block_for
     from splitkit.exporters.tvm.select import select
+    from splitkit.exporters.tvm.tuning import retiled
 
     def block(channels: int) -> int:
         return block_for(channels, machine)
 
-    return select(graph, block, interior)
+    return retiled(select(graph, block, interior), tuning)
 
 
 def kernels_of(program: "Program") -> tuple[Kernel, ...]:

@@ -47,7 +47,7 @@ class Machine:
         """
         from tvm.target import Target, codegen
 
-        spec = dict(target.spec)
+        spec = dict(target.untuned().spec)
         host = spec.get("kind") == "host"
         if host:
             spec = {

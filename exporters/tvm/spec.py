@@ -45,6 +45,17 @@ class Epilogue:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """How a tuned kernel is cut, instead of as the rules would: `strips` of output channels by `pixels`.
+
+    For a linear layer the pixels are rows of the batch. A depthwise kernel has one strip.
+    """
+
+    strips: int
+    pixels: int
+
+
+@dataclass(frozen=True)
 class ConvSpec:
     """2-D convolution, float32. Operands in order: input, [scale], weight, [bias], [residual], output.
 
@@ -53,6 +64,7 @@ class ConvSpec:
         in_block, out_block: channels per packed block of the input and the output.
         input_scale: the input is first multiplied by a per-channel vector (squeeze-excite), operand `scale`,
             shape (batch, in_channels) packed like the input's channels.
+        tile: what tuning chose; None leaves it to the rules.
     """
 
     kind: ClassVar[str] = "conv"
@@ -69,6 +81,7 @@ class ConvSpec:
     out_block: int = 1
     input_scale: bool = False
     epilogue: Epilogue = field(default_factory=Epilogue)
+    tile: Tile | None = None
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -103,7 +116,7 @@ class ConvSpec:
         return (
             f"conv k={_pair(self.kernel)} s={_pair(self.stride)} p={_pads(self.padding)}{dilation} g={self.groups} "
             f"{batch}{self.in_channels}x{h}x{w}->{self.out_channels}x{oh}x{ow} {scale}".rstrip()
-            + f"{self.epilogue.label()} f32 nchw{self.in_block}c->{self.out_block}c"
+            + f"{self.epilogue.label()} f32 nchw{self.in_block}c->{self.out_block}c{_tile(self.tile)}"
         )
 
 
@@ -119,6 +132,7 @@ class LinearSpec:
     in_features: int
     out_features: int
     epilogue: Epilogue = field(default_factory=Epilogue)
+    tile: Tile | None = None
 
     @property
     def family(self) -> str:
@@ -129,7 +143,9 @@ class LinearSpec:
         return self.batch * self.in_features * self.out_features
 
     def label(self) -> str:
-        return f"linear {self.batch}x{self.in_features}->{self.out_features}{self.epilogue.label()} f32"
+        return (
+            f"linear {self.batch}x{self.in_features}->{self.out_features}{self.epilogue.label()} f32{_tile(self.tile)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -357,8 +373,11 @@ def packed_shape(batch: int, channels: int, size: tuple[int, int], block: int) -
 
 
 def payload(spec: AnySpec) -> str:
-    """Canonical JSON of a specification."""
-    return json.dumps({"kind": spec.kind} | asdict(spec), sort_keys=True, separators=(",", ":"))
+    """Canonical JSON of a specification. What nobody tuned says nothing of tiles."""
+    body = {"kind": spec.kind} | asdict(spec)
+    if body.get("tile", "") is None:
+        del body["tile"]
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def key(spec: AnySpec) -> str:
@@ -368,6 +387,10 @@ def key(spec: AnySpec) -> str:
 
 def _pair(value: tuple[int, int]) -> str:
     return str(value[0]) if value[0] == value[1] else f"{value[0]}x{value[1]}"
+
+
+def _tile(value: Tile | None) -> str:
+    return f" tile {value.strips}x{value.pixels}" if value else ""
 
 
 def _pads(value: tuple[int, int, int, int]) -> str:
@@ -387,6 +410,8 @@ def _value(cls: type[AnySpec], name: str, value: Any) -> Any:
     if name == "epilogue":
         acts = {k: Activation(**value[k]) if value[k] else None for k in ("activation", "residual_activation")}
         return Epilogue(**(value | acts))
+    if name == "tile":
+        return Tile(**value)
     if cls is ElementwiseSpec and name == "inputs":
         return tuple(Operand(v["dtype"], tuple(v["axes"])) for v in value)
     if name == "steps":

@@ -48,7 +48,7 @@ class Lowering:
     def __init__(self, store: LutStore, exporter: str, target: CompileTarget) -> None:
         self.store, self.target = store, target
         self.exporter: Exporter = get_exporter(exporter)
-        self._target_key = target.key()
+        self._target_key = target.full_key()  # what a unit becomes, tuning included
         self._units: dict[Unit, tuple[Kernel, ...]] = {}
         self._kernels: dict[str, Kernel] = {}
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.spec import ConvSpec, LayoutSpec, LinearSpec, PoolSpec, Spec
+from splitkit.exporters.tvm.spec import ConvSpec, LayoutSpec, LinearSpec, PoolSpec, Spec, Tile
 
 Weights = NDArray[np.float32]
 
@@ -72,3 +72,18 @@ def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine)
         case LinearSpec():
             length = linear.plan(spec, machine).padded_channels
     return np.pad(bias, (0, length - len(bias)))
+
+
+def candidates(spec: Spec, machine: Machine) -> tuple[Tile, ...]:
+    """Tiles worth a try when a kernel is tuned, the most promising first; none where nothing can be chosen."""
+    from splitkit.exporters.tvm.schedules import conv, depthwise, linear
+
+    match spec:
+        case ConvSpec() if depthwise.applies(spec):
+            return depthwise.candidates(spec, machine)
+        case ConvSpec():
+            return conv.candidates(spec, machine)
+        case LinearSpec():
+            return linear.candidates(spec, machine)
+        case PoolSpec() | LayoutSpec():
+            return ()

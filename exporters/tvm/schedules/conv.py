@@ -18,8 +18,8 @@ from splitkit.exporters.tvm.schedules.borders import column_runs, inside, kernel
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, divide, splat
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
 from splitkit.exporters.tvm.schedules.parallel import UNEVEN, Whole, balance, shared, threads_for
-from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, tiling
-from splitkit.exporters.tvm.spec import ConvSpec
+from splitkit.exporters.tvm.schedules.tiling import Group, Run, Tiling, panels, ranked_tiles, tiling
+from splitkit.exporters.tvm.spec import ConvSpec, Tile
 
 HELD_WEIGHTS = 8
 """Most weights per strip that are held in registers while a plain image's columns pass by."""
@@ -36,13 +36,23 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand], int]:
 
 def plan(spec: ConvSpec, machine: Machine) -> Tiling:
     """Register tiles of one group of a convolution."""
+    return tiling(*_extents(spec, machine), tile=spec.tile)
+
+
+def candidates(spec: ConvSpec, machine: Machine) -> tuple[Tile, ...]:
+    """Tiles worth a try, the most promising first."""
+    return ranked_tiles(*_extents(spec, machine))
+
+
+def _extents(spec: ConvSpec, machine: Machine) -> tuple[int, int, int, int, int, Machine, int, int]:
+    """What `ranked_tiles` wants to know."""
     spec = flattened(spec)
     height, width = spec.out_size
     depth = spec.in_channels // spec.groups * prod(spec.kernel)
     held = spec.kernel[1] if by_columns(spec) else 1
     channels = spec.out_channels // spec.groups
     shares = threads(spec, machine) if height == 1 else 1
-    return tiling(channels, chunk(spec), width, spec.batch * height, depth, machine, held, min(shares, width))
+    return channels, chunk(spec), width, spec.batch * height, depth, machine, held, min(shares, width)
 
 
 def threads(spec: ConvSpec, machine: Machine) -> int:

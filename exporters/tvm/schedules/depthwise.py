@@ -15,7 +15,7 @@ from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register,
 from splitkit.exporters.tvm.schedules.operands import ConvOperands
 from splitkit.exporters.tvm.schedules.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.exporters.tvm.schedules.tiling import Run, balanced
-from splitkit.exporters.tvm.spec import ConvSpec
+from splitkit.exporters.tvm.spec import ConvSpec, Tile
 
 MOST_PIXELS = 16
 
@@ -37,7 +37,7 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
     code = Code()
     v, blocks = spec.out_block, ceil(spec.out_channels / spec.out_block)
     ops = ConvOperands(code, spec, blocks * v * prod(spec.kernel), blocks * v)
-    tiles = balanced(spec.out_size[1], _most_pixels(spec, machine))
+    tiles = balanced(spec.out_size[1], spec.tile.pixels if spec.tile else _most_pixels(spec, machine))
     planes, rows = spec.batch * blocks, spec.out_size[0]
     threads = threads_for(machine, spec.macs, 4 * (ops.x.elements + ops.out.elements))
     by_rows = balance(rows, threads) >= min(UNEVEN, balance(planes, threads))
@@ -60,6 +60,12 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
                         for j, register in enumerate(acc):
                             ops.store(register.get(), v, v, n, [(b, 0)], y, column + j)
     return code, ops.in_order
+
+
+def candidates(spec: ConvSpec, machine: Machine) -> tuple[Tile, ...]:
+    """Tiles worth a try, the most promising first."""
+    most = min(_most_pixels(spec, machine), spec.out_size[1])
+    return tuple(Tile(1, pixels) for pixels in range(most, 0, -1))
 
 
 def _most_pixels(spec: ConvSpec, machine: Machine) -> int:

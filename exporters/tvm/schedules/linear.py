@@ -11,13 +11,18 @@ from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, part, splat
 from splitkit.exporters.tvm.schedules.epilogue import finish
 from splitkit.exporters.tvm.schedules.parallel import shared, threads_for
-from splitkit.exporters.tvm.schedules.tiling import Group, Tiling, panels, tiling
-from splitkit.exporters.tvm.spec import LinearSpec
+from splitkit.exporters.tvm.schedules.tiling import Group, Tiling, panels, ranked_tiles, tiling
+from splitkit.exporters.tvm.spec import LinearSpec, Tile
 
 
 def plan(spec: LinearSpec, machine: Machine) -> Tiling:
     """Register tiles: rows of the batch by strips of outputs."""
-    return tiling(spec.out_features, 1, spec.batch, 1, spec.in_features, machine)
+    return tiling(spec.out_features, 1, spec.batch, 1, spec.in_features, machine, tile=spec.tile)
+
+
+def candidates(spec: LinearSpec, machine: Machine) -> tuple[Tile, ...]:
+    """Tiles worth a try, the most promising first."""
+    return ranked_tiles(spec.out_features, 1, spec.batch, 1, spec.in_features, machine)
 
 
 def pack(spec: LinearSpec, weight: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.spec import Tile
 
 IN_FLIGHT = 8
 """Independent multiply-adds that hide their latency (4 cycles on two pipes), where there are registers for them."""
@@ -100,10 +101,10 @@ def strip_widths(channels: int, block: int, machine: Machine) -> tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
-def tiling(
+def ranked_tiles(
     channels: int, block: int, row: int, rows: int, depth: int, machine: Machine, held: int = 1, shares: int = 1
-) -> Tiling:
-    """The cheapest tiling by a count of multiply-adds, loads and tile starts.
+) -> tuple[Tile, ...]:
+    """Every tile that fits the registers, the cheapest by a count of multiply-adds, loads and tile starts first.
 
     Args:
         channels, block: of the output.
@@ -113,7 +114,7 @@ def tiling(
         shares: threads among which the tiles of a row are dealt out.
     """
     widths = strip_widths(channels, block, machine)
-    best: tuple[float, Tiling] | None = None
+    costs: dict[Tile, float] = {}
     for strips in range(1, min(len(widths), MOST_STRIPS) + 1):
         groups = tuple(_groups(widths, ceil(channels / block) * block, strips))
         for size in range(1, min(_pixels_in_registers(strips, held, widths[0], machine), row) + 1):
@@ -123,13 +124,29 @@ def tiling(
                 for group in groups
                 for run in pixels
             )
-            tiles = sum(run.count for run in pixels)
-            cost *= ceil(tiles / shares) * shares / tiles
+            pieces = sum(run.count for run in pixels)
+            cost *= ceil(pieces / shares) * shares / pieces
             cost *= 1 + 0.01 * len(groups) * len(pixels)  # code that is generated has to be compiled and fetched
-            if best is None or cost < best[0]:
-                best = cost, Tiling(groups, pixels)
-    assert best is not None
-    return best[1]
+            costs[Tile(strips, size)] = cost
+    return tuple(sorted(costs, key=costs.__getitem__))
+
+
+@lru_cache(maxsize=4096)
+def tiling(
+    channels: int,
+    block: int,
+    row: int,
+    rows: int,
+    depth: int,
+    machine: Machine,
+    held: int = 1,
+    shares: int = 1,
+    tile: Tile | None = None,
+) -> Tiling:
+    """The tiling by `tile`, or by the first of `ranked_tiles`, whose arguments these are."""
+    tile = tile or ranked_tiles(channels, block, row, rows, depth, machine, held, shares)[0]
+    groups = _groups(strip_widths(channels, block, machine), ceil(channels / block) * block, tile.strips)
+    return Tiling(tuple(groups), balanced(row, tile.pixels))
 
 
 def _pixels_in_registers(strips: int, held: int, width: int, machine: Machine) -> int:
