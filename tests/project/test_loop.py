@@ -72,6 +72,18 @@ def test_replay_repeats_the_search_exactly_and_asks_nothing(inside: Path) -> Non
     assert (inside / "runs/first/search.jsonl").read_bytes() == journal
 
 
+def test_report_of_a_measured_search_shows_what_was_measured_and_what_the_predictions_rest_on(inside: Path) -> None:
+    files = json.loads(run("report", "first", "--json"))
+    page = (inside / files["page"]).read_text()
+    assert {Path(file).stem for file in files["pictures"]} == {
+        "architectures", "coverage", "front", "latency", "prediction",
+    }  # fmt: skip
+    assert "emulated slower core" in page
+    assert "of the predicted time rests on measured kernels" in page
+    assert "Nothing here was measured" not in page
+    assert "Not everything could be shown" not in page
+
+
 def test_exported_bundle_runs_over_its_link(inside: Path) -> None:
     manifest = json.loads(run("export", "--split", "first", "-o", "bundle", "--json"))
     assert {record["runtime"].split()[0] for record in manifest["verification"]} == {"onnxruntime", "tvm"}

@@ -1,0 +1,119 @@
+"""`splitkit report` as a step: read what a run left behind, draw it."""
+
+import json
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from splitkit.errors import ConfigError
+from splitkit.latency.corrections import Corrections
+from splitkit.latency.store import LutStore
+from splitkit.project.config import FILE, Project, load_project
+from splitkit.project.run import Run
+from splitkit.project.steps import best_points, standard_error
+from splitkit.report.content import Content, gather
+from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
+
+UNKNOWN_IMAGES = 10**9
+"""For results of before it was kept on how many images accuracies rest: they are then taken as exact."""
+
+PICTURES = frozenset({"front.png", "latency.png", "architectures.png", "prediction.png", "coverage.png"})
+"""Names of the pictures; one that a run has no data for is not drawn."""
+
+
+def load_reported(name: str, config: Path | None, *, space: str | None, system: str | None) -> Project:
+    """The project a run belongs to; without a `splitkit.toml`, of the space and system that its search names.
+
+    Raises:
+        ConfigError: the project's file is malformed, or there is neither a file nor a finished search.
+    """
+    if config is None and not Path(FILE).exists() and not (space and system):
+        result = load_result(Run(Path("runs") / name).pareto)
+        space, system = space or result.space, system or result.system
+    return load_project(config, space=space, system=system, run=name)
+
+
+def read_run(project: Project) -> Content:
+    """What a report of the project's run says. Nothing of the run is changed, and nothing is measured.
+
+    Raises:
+        ConfigError: there is no finished search, its files are damaged, or it was of another space.
+    """
+    run, space, system = Run.of(project), project.load_space(), project.load_system()
+    result = load_result(run.pareto)
+    _check_names(run, result, space.name, system.name)
+    journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
+    reference = reference_accuracy([result.front(name) for name in result.fronts])
+    best = best_points(result, result.scored_on or UNKNOWN_IMAGES)
+    with TemporaryDirectory(prefix="splitkit-report-") as scratch:
+        store = _copy(run.snapshot, Path(scratch)) if run.snapshot.exists() else None
+        try:
+            return gather(
+                project.run,
+                result,
+                space,
+                system,
+                journal,
+                store,
+                _corrections(run.corrections) if result.feedback else Corrections(),
+                best,
+                reference_accuracy=reference,
+                tolerance=standard_error(reference, result.scored_on) if result.scored_on else 0.0,
+            )
+        finally:
+            if store:
+                store.close()
+
+
+def report_step(project: Project, directory: Path | None = None) -> tuple[Path, ...]:
+    """Write `report.html` and the PNGs into `directory`, `runs/NAME/report` by default; the files, the page first.
+
+    Raises:
+        ConfigError: there is no finished search, or `directory` cannot be written to.
+    """
+    from splitkit.report.page import render_page
+    from splitkit.report.pictures import draw_pictures
+
+    content = read_run(project)
+    target = directory or Run.of(project).directory / "report"
+    page = target / "report.html"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".report-", dir=target) as made:
+            (Path(made) / page.name).write_text(render_page(content), encoding="utf-8")
+            draw_pictures(content, Path(made))
+            pictures = sorted(Path(made).glob("*.png"))
+            for old in target.glob("*.png"):
+                if old.name not in {picture.name for picture in pictures} and old.name in PICTURES:
+                    old.unlink()
+            for file in (*pictures, Path(made) / page.name):
+                file.replace(target / file.name)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror or error}", "choose another -o") from error
+    return (page, *(target / picture.name for picture in pictures))
+
+
+def _check_names(run: Run, result: SearchResult, space: str, system: str) -> None:
+    for what, mine, its in (("space", space, result.space), ("system", system, result.system)):
+        if mine != its:
+            raise ConfigError(
+                f"{run.pareto}: {what}: the search was of {its!r}, this project names {mine!r}", f"add --{what}"
+            )
+
+
+def _copy(snapshot: Path, scratch: Path) -> LutStore:
+    """The table on a scratch copy: opening one writes to it, and a report changes nothing."""
+    for file in snapshot.parent.glob(snapshot.name + "*"):
+        shutil.copy(file, scratch / file.name)
+    return LutStore(scratch / snapshot.name)
+
+
+def _corrections(file: Path) -> Corrections:
+    try:
+        return Corrections.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be read: {error.strerror or error}", "run `splitkit search` again"
+        ) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file}: not corrections: {error}", "run `splitkit search` again") from error
