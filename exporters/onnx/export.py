@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from splitkit.errors import ModelError
+from splitkit.exporters.onnx.quantisation import state_quantisation
 from splitkit.space.network import PlacedUnit, describe
 from splitkit.supernet.subnetwork import SubNetwork
 
@@ -49,13 +50,15 @@ def export_half(subnetwork: SubNetwork, side: Literal["sensor", "aggregator"]) -
             return None
         output = SCORES if folded.aggregator is None else LINK
         slots = _slots(folded.sensor, network.sensor)
-        return export_module(folded.sensor, torch.zeros(network.image.shape, dtype=torch.uint8), IMAGE, output, slots)
+        image = torch.zeros(network.image.shape, dtype=torch.uint8)
+        return _with_link(export_module(folded.sensor, image, IMAGE, output, slots), subnetwork)
     if folded.aggregator is None:
         return None
     received = network.link
     example = torch.zeros((network.views, *received.shape[1:]), dtype=getattr(torch, received.dtype))
     slots = _slots(folded.aggregator, network.aggregator)
-    return export_module(folded.aggregator, example, LINK if network.sensor else IMAGES, SCORES, slots)
+    model = export_module(folded.aggregator, example, LINK if network.sensor else IMAGES, SCORES, slots)
+    return _with_link(model, subnetwork)
 
 
 def export_whole(subnetwork: SubNetwork) -> onnx.ModelProto:
@@ -152,6 +155,15 @@ def name_tensors(model: onnx.ModelProto, slots: Mapping[str, str]) -> None:
         del value.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
+
+
+def _with_link(model: onnx.ModelProto, subnetwork: SubNetwork) -> onnx.ModelProto:
+    """The same half with the meaning of the integers on its link, if there are any, written down."""
+    values = (*model.graph.input, *model.graph.output)
+    if subnetwork.quantisation is not None and any(value.name == LINK for value in values):
+        scale, zero_point = subnetwork.quantisation.scale, subnetwork.quantisation.zero_point
+        state_quantisation(model, LINK, float(scale), round(float(zero_point)))
+    return model
 
 
 def _exportable(subnetwork: SubNetwork) -> SubNetwork:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.exporters.protocol import MemoryPlan, TensorSpec
 from splitkit.exporters.tvm.constants import pack_constants
 from splitkit.exporters.tvm.lowering import KernelFunction, lower_kernels
 from splitkit.exporters.tvm.machine import Machine
@@ -48,6 +49,13 @@ class Build:
     def sizes(self) -> dict[str, int]:
         """Bytes of the weights and the arena as the entries declare them, never zero."""
         return {WEIGHTS: int(self.weights.nbytes), ARENA: max(self.arena_bytes, ALIGNMENT)}
+
+
+def memory_plan(build: Build, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> MemoryPlan:
+    """A build's memory beside the caller's buffers."""
+    return MemoryPlan(
+        build.arena_bytes, int(build.weights.nbytes), sum(t.bytes for t in inputs), sum(t.bytes for t in outputs)
+    )
 
 
 def _distinct(calls: Sequence[Call], machine: Machine) -> tuple[list[KernelFunction], list[str], list[int]]:

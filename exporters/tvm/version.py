@@ -13,9 +13,13 @@ def code_version() -> str:
     A digest, because a number that people must remember to raise is forgotten, and a latency table would then mix
     rows of different kernels. The price is that a changed comment asks for a new table.
     """
+    return f"tvm-{version('apache-tvm')}/{source_digest(Path(__file__).parent)}"
+
+
+def source_digest(root: Path) -> str:
+    """Eight hex digits of a package's Python files."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
     for file in sorted(root.rglob("*.py")):
         digest.update(file.relative_to(root).as_posix().encode())
         digest.update(file.read_bytes())
-    return f"tvm-{version('apache-tvm')}/{digest.hexdigest()[:8]}"
+    return digest.hexdigest()[:8]

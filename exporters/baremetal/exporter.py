@@ -1,0 +1,166 @@
+"""ONNX to C: the kernels of the TVM exporter as an object file, and generated C that calls them in order."""
+
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from splitkit.errors import ConfigError, DeviceError
+from splitkit.exporters.baremetal.names import identifier
+from splitkit.exporters.baremetal.version import code_version
+from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, KernelSession, MemoryPlan
+from splitkit.exporters.tvm import TvmExporter
+from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.exporters.tvm.stages import Stages
+
+if TYPE_CHECKING:
+    import onnx
+
+    from splitkit.exporters.baremetal.network import Network
+    from splitkit.exporters.tvm.machine import Machine
+
+
+class BareMetalExporter:
+    """Compiles for devices without an operating system. Implements `splitkit.exporters.protocol.KernelExporter`.
+
+    The kernels, their keys and labels are those of the `tvm` exporter for the same target; what differs is how they are
+    called, and that there is no runtime.
+
+    Args:
+        prefix: what files, functions and macros are called; left empty, the directory's name (`sensor`, `aggregator`).
+    """
+
+    name = "baremetal"
+
+    def __init__(self, prefix: str = "") -> None:
+        self.version = code_version()
+        self._prefix = prefix
+
+    def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
+        """Compile `model` into `directory`, which a failure leaves as it was.
+
+        With NAME the prefix: `NAME.h`, `NAME.c`, `NAME_kernels.o`, `NAME_weights.S` and `.bin`, `CMakeLists.txt`,
+        `NAME.ld` (an example), `memory.json` and `artifact.json`.
+
+        Raises:
+            ConfigError: the target has several threads.
+            ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+        """
+        from splitkit.exporters.baremetal.network import Layer, Network
+        from splitkit.exporters.onnx.quantisation import stated_quantisation
+        from splitkit.exporters.tvm.build import place_program
+
+        stages = Stages()
+        with stages("read"):
+            graph, machine = read_graph(model), _machine(target)
+        with stages("select"):
+            program = select_kernels(graph, machine)
+        kernels = kernels_of(program)
+        with stages("schedule"):
+            build = place_program(program, machine, _alignment(machine))
+        layers = tuple(Layer(call.origin, kernel) for call, kernel in zip(program.calls, kernels, strict=True))
+        network = Network(
+            self._name(directory), *edges(graph), layers, build, stated_quantisation(model), _alignment(machine)
+        )
+        return self._finish(network, machine, target, directory, stages, dict(program.fallback))
+
+    def lower(
+        self, model: "onnx.ModelProto", target: CompileTarget, interior: Set[str] = frozenset()
+    ) -> tuple[Kernel, ...]:
+        """Kernels of `model` in call order, without generating code.
+
+        Raises:
+            ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+        """
+        return TvmExporter().lower(model, target, interior)
+
+    def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
+        """Memory of the compiled form, from the same plan that `compile` follows, without generating code.
+
+        Raises:
+            ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+        """
+        from splitkit.exporters.tvm.build import memory_plan, place_program
+
+        graph, machine = read_graph(model), _machine(target)
+        return memory_plan(place_program(select_kernels(graph, machine), machine, _alignment(machine)), *edges(graph))
+
+    def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
+        """Compile kernels from their payloads alone, each on buffers of its own; `NAME_run(void)` runs them."""
+        from splitkit.exporters.baremetal.network import Layer, Network
+        from splitkit.exporters.tvm.build import place_kernels
+        from splitkit.exporters.tvm.spec import from_payload
+
+        stages = Stages()
+        machine = _machine(target)
+        with stages("schedule"):
+            build = place_kernels([from_payload(k.payload) for k in kernels], machine, _alignment(machine))
+        layers = tuple(Layer("", kernel) for kernel in kernels)
+        network = Network(self._name(directory), (), (), layers, build, {}, _alignment(machine))
+        return self._finish(network, machine, target, directory, stages, {})
+
+    def load(self, artifact: Artifact) -> KernelSession:
+        """Nothing can be loaded here: what was compiled is part of a firmware, which its device builds and runs.
+
+        Raises:
+            DeviceError: always.
+        """
+        _refuse(artifact)
+
+    def _name(self, directory: Path) -> str:
+        return identifier(self._prefix or directory.name)
+
+    def _finish(
+        self,
+        network: "Network",
+        machine: "Machine",
+        target: CompileTarget,
+        directory: Path,
+        stages: Stages,
+        fallback: dict[str, int],
+    ) -> Artifact:
+        """Write everything beside `directory`, then put it in place."""
+        from dataclasses import replace
+
+        from splitkit.exporters.baremetal.files import write_network
+        from splitkit.exporters.baremetal.staging import staged
+        from splitkit.exporters.tvm.build import memory_plan
+
+        with staged(directory) as work:
+            memory = write_network(network, machine, target, work, stages)
+            plan = replace(memory_plan(network.build, network.inputs, network.outputs), arena_bytes=network.arena_bytes)
+            report = {
+                **stages.report(),
+                "kernels": len(network.layers),
+                "distinct_kernels": len(network.build.kernels),
+                "fallback": fallback,
+                "name": network.name,
+                "flash_bytes": memory.flash_bytes,
+                "ram_bytes": memory.ram_bytes,
+                "stack_bytes": memory.stack_bytes,
+            }
+            kernels = tuple(layer.kernel for layer in network.layers)
+            Artifact(
+                work, self.name, self.version, target, network.inputs, network.outputs, kernels, plan, report
+            ).save()
+        return Artifact.load(directory)
+
+
+def _machine(target: CompileTarget) -> "Machine":
+    if target.threads != 1:
+        raise ConfigError(
+            f"threads: {target.threads}, but code without a runtime runs on one thread", "set threads = 1"
+        )
+    return machine_of(target)
+
+
+def _alignment(machine: "Machine") -> int:
+    """Kernels take data at any address its type may have; a vector's own alignment is faster, 8 is the stack's."""
+    return max(8, 4 * machine.lanes)
+
+
+def _refuse(artifact: Artifact) -> NoReturn:
+    triple = artifact.target.spec.get("mtriple", "this machine")
+    raise DeviceError(
+        f"{artifact.path}: C for {triple}, which cannot be loaded into this process",
+        "run it through its device: kind qemu-system or linux-cross",
+    )

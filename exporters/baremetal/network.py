@@ -1,0 +1,61 @@
+"""What the generated files are written from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from splitkit.exporters.protocol import Kernel, TensorSpec
+from splitkit.exporters.tvm.build import Build
+
+C_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "uint16_t",  # its bits: C99 has no half
+    "bool": "uint8_t",
+    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+"""The type that holds a numpy dtype in the C interface."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One kernel call: where in the model it comes from, and the kernel."""
+
+    origin: str
+    kernel: Kernel
+
+    @property
+    def title(self) -> str:
+        """A line for people: `p0.stride.expand: conv k=1 ...`."""
+        return f"{self.origin}: {self.kernel.label}" if self.origin else self.kernel.label
+
+
+@dataclass(frozen=True)
+class Network:
+    """A planned graph (or unconnected kernels, which have neither inputs nor outputs) under its C name.
+
+    Attributes:
+        quantisation: scale and zero point of the tensors that have them; real = (stored - zero point) * scale.
+        alignment: bytes; where every buffer of the arena and every constant begins.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    layers: tuple[Layer, ...]
+    build: Build
+    quantisation: Mapping[str, tuple[float, int]]
+    alignment: int
+
+    @property
+    def macro(self) -> str:
+        """What its macros begin with."""
+        return self.name.upper()
+
+    def symbol(self, kernel: int) -> str:
+        """The C function of a distinct kernel."""
+        return f"{self.name}_kernel_{kernel}"
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the arena, a multiple of the alignment; 0 if there is none."""
+        return -(-self.build.arena_bytes // self.alignment) * self.alignment

@@ -1,0 +1,118 @@
+"""The C compiler of a target: which one it is, and the flags under which it agrees with the generated object."""
+
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from splitkit.errors import ToolchainError
+from splitkit.exporters.baremetal.memory import DriverMemory
+from splitkit.exporters.baremetal.objects import read_object
+
+WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A family of targets: the C compiler's command, and the Debian packages it comes in."""
+
+    compiler: str
+    packages: str
+
+
+_TOOLCHAINS = (
+    (r"(thumb|arm)\S*-none-eabi", Toolchain("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")),
+    (
+        r"riscv(32|64)\S*-(unknown|none)-(elf|none)",
+        Toolchain("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"),
+    ),
+    (r"(aarch64|arm64)\S*-linux", Toolchain("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")),
+    (r"(arm|thumb)\S*-linux\S*eabihf", Toolchain("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf")),
+    (r"riscv64\S*-linux", Toolchain("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu")),
+)
+
+
+def toolchain_of(spec: Mapping[str, Any]) -> Toolchain:
+    """The toolchain of a TVM target dict.
+
+    Raises:
+        ToolchainError: there is none that splitkit knows.
+    """
+    triple = str(spec.get("mtriple", ""))
+    if spec.get("kind") == "host" or triple.startswith(f"{platform.machine()}-"):
+        return Toolchain("cc", "gcc")
+    for pattern, toolchain in _TOOLCHAINS:
+        if re.match(pattern, triple):
+            return toolchain
+    raise ToolchainError(f"no C compiler is known for {triple or 'a target without mtriple'}")
+
+
+def find_compiler(spec: Mapping[str, Any]) -> str:
+    """Path of the target's C compiler.
+
+    Raises:
+        ToolchainError: it is not installed; names the packages.
+    """
+    toolchain = toolchain_of(spec)
+    path = shutil.which(toolchain.compiler)
+    if path is None:
+        raise ToolchainError(f"{toolchain.compiler} is not installed", f"apt-get install {toolchain.packages}")
+    return path
+
+
+def compiler_flags(spec: Mapping[str, Any]) -> list[str]:
+    """The target's flags as GNU compilers spell them: processor, instruction set and calling convention."""
+    triple, cpu = str(spec.get("mtriple", "")), str(spec.get("mcpu", ""))
+    arch = triple.split("-")[0]
+    if arch.startswith(("thumb", "arm")):
+        flags = [f"-mcpu={cpu}"] if cpu else []
+        flags += ["-mthumb"] if arch.startswith("thumb") else []
+        return [*flags, f"-mfloat-abi={spec.get('mfloat-abi', 'hard' if triple.endswith('hf') else 'soft')}"]
+    if arch.startswith("aarch64") and cpu:
+        return [f"-mcpu={cpu}"]
+    if arch.startswith("riscv"):
+        return [f"-march={_riscv_isa(arch, spec)}", f"-mabi={spec.get('mabi', 'ilp32' if '32' in arch else 'lp64')}"]
+    return []
+
+
+def _riscv_isa(arch: str, spec: Mapping[str, Any]) -> str:
+    """`rv32imafc` of the attributes `+m`, `+a`, ... in the order the specification wants."""
+    given = {str(attribute).lstrip("+") for attribute in spec.get("mattr", ())}
+    return f"rv{arch[5:7]}i" + "".join(letter for letter in "mafdc" if letter in given)
+
+
+_MEASURED = ("-Os", "-ffreestanding", "-g", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
+"""For size, without a C library, frame information where `read_object` looks for it and where it takes no flash."""
+
+
+def measure_driver(spec: Mapping[str, Any], source: Path, name: str) -> DriverMemory | None:
+    """Code size and stack frame of a generated C file, compiled for size; None where there is no compiler.
+
+    Raises:
+        ToolchainError: the compiler refuses the file.
+    """
+    try:
+        compiler = find_compiler(spec)
+    except ToolchainError:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        result = Path(scratch) / "driver.o"
+        command = [compiler, *compiler_flags(spec), *WARNINGS, *_MEASURED, "-c", str(source), "-o", str(result)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            reason = next((line for line in lines if "error:" in line), lines[0])
+            raise ToolchainError(f"{source.name}: {compiler} refuses it: {reason}")
+        compiled = read_object(result)
+    version = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
+    functions = compiled.functions
+    return DriverMemory(
+        f"{Path(compiler).name} {version} -Os",
+        compiled.code_bytes + compiled.constant_bytes,
+        functions[f"{name}_run"].frame_bytes,
+    )
