@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "Train the supernets.",
     "bench": "Measure kernels on a target, or an exported bundle.",
     "search": "Search architecture, split and compression together.",
+    "report": "Draw what a search found: a page and pictures.",
     "export": "Export a searched network as a bundle: both halves, compiled and verified.",
     "demo": "Run the whole loop on embedded data.",
     "profiles": "List and show device, link and system profiles.",
