@@ -61,7 +61,7 @@ class KernelTimes:
     def _read(self, store: LutStore) -> None:
         for mode in ("rotation", "in_situ"):
             condition = store.condition(conditions_of(self.device, self.profile.exporter, mode))
-            self._measured |= {key: time.value for key, time in store.times(condition).items()}
+            self._measured |= store.values(condition)
 
     @property
     def rows(self) -> int:
