@@ -1,6 +1,5 @@
 """`splitkit bench`."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,22 +7,12 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import JSON, project_options
+from splitkit.cli.options import JSON, TUNE, project_options, seconds
 
 if TYPE_CHECKING:
     from splitkit.latency.builder import BuildProgress
     from splitkit.profiles.schema import Side
-
-UNITS_S = {"s": 1, "m": 60, "h": 3600}
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not match:
-        raise click.BadParameter(f"{text!r}: a number with s, m or h is expected, such as 20m")
-    return float(match[1]) * UNITS_S[match[2]]
+    from splitkit.project import Project
 
 
 @click.command("bench")
@@ -31,10 +20,11 @@ def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> fl
 @click.option(
     "--target", type=click.Choice(["sensor", "aggregator"]), help="Measure kernels on this part of the system."
 )
-@click.option("--budget", callback=_seconds, metavar="TIME", help="Stop measuring kernels after 90s, 20m, 2h, ...")
+@click.option("--budget", callback=seconds, metavar="TIME", help="Stop measuring kernels after 90s, 20m, 2h, ...")
 @click.option(
     "--frames", type=click.IntRange(min=10), default=100, show_default=True, help="Frames to run of a bundle."
 )
+@TUNE
 @project_options
 @JSON
 def command(
@@ -42,6 +32,7 @@ def command(
     target: "Side | None",
     budget: float | None,
     frames: int,
+    tune_s: float | None,
     config: Path | None,
     space: str | None,
     system: str | None,
@@ -54,11 +45,14 @@ def command(
 
     \b
     Example:  splitkit bench --target sensor --budget 20m
+              splitkit bench --target sensor --tune 5m
               splitkit bench bundle
     """
     if (bundle is None) == (target is None):
         raise click.UsageError("name either a bundle or --target sensor|aggregator")
     if bundle is not None:
+        if tune_s is not None:
+            raise click.UsageError("--tune goes with --target: a bundle is compiled already")
         _bench_bundle(bundle, frames, as_json)
         return
     from splitkit.project import Run, load_project
@@ -66,6 +60,8 @@ def command(
 
     assert target is not None
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
+    if tune_s is not None:
+        _tune(project, target, tune_s)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=stderr) as bar:
         task = bar.add_task(f"measuring units for {target}", total=None)
@@ -81,6 +77,17 @@ def command(
     stderr.print(f"wrote {Run.of(project).lut}: next, splitkit search")
     if as_json:
         print_json({"schema_version": 1, "target": target, **report.__dict__})
+
+
+def _tune(project: "Project", target: "Side", budget_s: float) -> None:
+    from splitkit.project.tuning import tune_space
+
+    with stderr.status(f"tuning kernels for {target}") as status:
+        report = tune_space(
+            project, target, budget_s,
+            lambda p: status.update(f"tuning kernels for {target}: {p.tried} tried, {p.improved} faster"),
+        )  # fmt: skip
+    stderr.print(f"{target}: {report.text()}")
 
 
 def _bench_bundle(path: Path, frames: int, as_json: bool) -> None:

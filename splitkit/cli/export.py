@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import JSON, project_options
+from splitkit.cli.options import JSON, TUNE, project_options
 
 
 def _selector(text: str) -> tuple[str, int | None]:
@@ -19,6 +19,7 @@ def _selector(text: str) -> tuple[str, int | None]:
 @project_options
 @click.option("--split", "selector", required=True, metavar="RUN[:INDEX]", help="The run, and the point of its front.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Directory of the bundle.")
+@TUNE
 @JSON
 def command(
     config: Path | None,
@@ -29,6 +30,7 @@ def command(
     seed: int | None,
     selector: str,
     output: Path,
+    tune_s: float | None,
     as_json: bool,
 ) -> None:
     """Cut a searched network in two, compile both halves, prove them against the whole, write a bundle.
@@ -37,10 +39,11 @@ def command(
 
     \b
     Example:  splitkit export --split first -o bundle
-              splitkit export --split first:4 -o bundle4
+              splitkit export --split first:4 -o bundle4 --tune 60s
     """
     from splitkit.project import Run, load_project
     from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
+    from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
 
     name, index = _selector(selector)
@@ -49,6 +52,11 @@ def command(
     supernet = load_trained(project)
     dataset = load_data(project, project.load_space(), stderr.print)
     point = pick_point(result, index, len(dataset.search))
+    if tune_s is not None:
+        with stderr.status("tuning kernels") as status:
+            reports = tune_architecture(project, point.architecture, tune_s, lambda p: None)
+        for side, report in reports.items():
+            stderr.print(f"{side}: {report.text()}")
     with stderr.status("extracting") as status:
         network = finish_network(project, supernet, point.architecture, dataset, status.update)
         bundle = export_step(project, point, network, dataset, output, say=status.update)

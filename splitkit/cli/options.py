@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +8,19 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """A duration such as 90s, 20m or 2h."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match:
+        raise click.BadParameter(f"{text!r}: a number with s, m or h is expected, such as 20m")
+    return float(match[1]) * UNITS_S[match[2]]
+
 
 CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), help="The project's file; splitkit.toml in this directory by default."
@@ -16,6 +30,10 @@ SYSTEM = click.option("--system", help="System: a profile or a .toml file.")
 DATA = click.option("--data", help="'digits', or a directory with train/<class>/ and val/<class>/.")
 RUN = click.option("--run", help="Name of the run: results go to runs/NAME/.")
 SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")
+TUNE = click.option(
+    "--tune", "tune_s", callback=seconds, metavar="TIME",
+    help="First search the kernels' parameters for 60s, 5m, ...; what is found faster is used from then on.",
+)  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 
 

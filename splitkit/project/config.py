@@ -83,7 +83,7 @@ class Project(_Section):
         Raises:
             ConfigError: there is no such space or system, a file is malformed, or the two numbers differ.
         """
-        space, sensors = load_space(self._located(self.space)), self.load_system().sensors
+        space, sensors = load_space(self._located(self.space)), self._system().sensors
         if sensors is not None and self.views not in (None, sensors):
             raise ConfigError(
                 f"views: {self.views}, but system {self.system} has {sensors} sensors",
@@ -95,11 +95,17 @@ class Project(_Section):
         return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
 
     def load_system(self) -> System:
-        """The system.
+        """The system, its kernels as tuning left them.
 
         Raises:
-            ConfigError: there is no such system, or its file is malformed.
+            ConfigError: there is no such system, or its file or that of the tuned kernels is malformed.
         """
+        from splitkit.latency.tuned import tuned_system
+        from splitkit.project.run import Run
+
+        return tuned_system(self._system(), Run.of(self).tuning)
+
+    def _system(self) -> System:
         return load_system(self._located(self.system))
 
     @property

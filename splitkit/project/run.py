@@ -52,6 +52,11 @@ class Run:
         """The latency table."""
         return self.directory.parent / "lut.db"
 
+    @property
+    def tuning(self) -> Path:
+        """Parameters of tuned kernels, where somebody asked for tuning."""
+        return self.directory.parent / "tuning.json"
+
     def bundle(self, name: str) -> Path:
         """Directory of an exported bundle."""
         return self.directory / "bundles" / name

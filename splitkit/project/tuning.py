@@ -1,0 +1,58 @@
+"""Tuning as steps of the loop: the kernels of a space, or of one network, into the file beside the latency table."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from splitkit.project.config import Project
+from splitkit.project.run import Run
+
+if TYPE_CHECKING:
+    from splitkit.latency.tune import Progress, TuneReport
+    from splitkit.profiles.schema import Side
+    from splitkit.space import Architecture
+    from splitkit.space.operators import Operator
+
+
+def tune_space(project: Project, side: "Side", budget_s: float, progress: "Progress") -> "TuneReport":
+    """Tune kernels of one side in networks drawn from the space, until the budget is spent.
+
+    Raises:
+        DeviceError: the side's device or exporter has nothing to tune.
+    """
+    from splitkit.latency.tune import tune
+
+    return tune(
+        _drawn(project, side), project.load_system().device(side), Run.of(project).tuning, budget_s, progress
+    )  # fmt: skip
+
+
+def _drawn(project: Project, side: "Side") -> "Iterator[Sequence[Operator]]":
+    import numpy as np
+
+    from splitkit.space import Sampler, describe
+
+    space = project.load_space()
+    sampler = Sampler(space, np.random.default_rng(project.seed))
+    while True:
+        if operators := describe(space, sampler.uniform()).operators(side):
+            yield operators
+
+
+def tune_architecture(
+    project: Project, architecture: "Architecture", budget_s: float, progress: "Progress"
+) -> "dict[Side, TuneReport]":
+    """Tune the kernels of both halves of a network, half of the budget each; a side that runs nothing is left out.
+
+    Raises:
+        DeviceError: a side's device or exporter has nothing to tune.
+    """
+    from splitkit.latency.tune import tune
+    from splitkit.space import describe
+
+    system, network = project.load_system(), describe(project.load_space(), architecture)
+    sides: tuple[Side, Side] = ("sensor", "aggregator")
+    halves = {side: operators for side in sides if (operators := network.operators(side))}
+    return {
+        side: tune([operators], system.device(side), Run.of(project).tuning, budget_s / len(halves), progress)
+        for side, operators in halves.items()
+    }
