@@ -143,7 +143,7 @@ def test_a_mistake_in_a_device_names_file_and_field(tmp_path: Path, text: str, f
 
 
 @pytest.mark.parametrize(
-    ("part", "says"), [('"hots"', "known: ar-soc"), ('"./gone.toml"', "gone.toml"), ("3", "sensor")]
+    ("part", "says"), [('"hots"', "known: alif-e3-hp"), ('"./gone.toml"', "gone.toml"), ("3", "sensor")]
 )
 def test_a_system_with_a_bad_part_names_it(tmp_path: Path, part: str, says: str) -> None:
     file = tmp_path / "system.toml"

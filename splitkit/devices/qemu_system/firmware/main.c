@@ -13,7 +13,7 @@ enum { COUNTS = 6, PAINT = 0x5AFEC0DE };
 extern uint32_t image_stack_bottom[];
 extern uint32_t image_stamps[]; /* one per kernel, and the one before the first */
 
-void splitkit_stamp(int index)
+__attribute__((noinline)) void splitkit_stamp(int index)
 {
     image_stamps[index + 1] = ticks();
 }
