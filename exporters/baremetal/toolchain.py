@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +16,22 @@ from splitkit.exporters.baremetal.objects import read_object
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
 
 
-@dataclass(frozen=True)
-class Toolchain:
-    """A family of targets: the C compiler's command, and the Debian packages it comes in."""
-
-    compiler: str
-    packages: str
-
-
-_TOOLCHAINS = (
-    (r"(thumb|arm)\S*-none-eabi", Toolchain("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")),
-    (
-        r"riscv(32|64)\S*-(unknown|none)-(elf|none)",
-        Toolchain("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"),
-    ),
-    (r"(aarch64|arm64)\S*-linux", Toolchain("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")),
-    (r"(arm|thumb)\S*-linux\S*eabihf", Toolchain("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf")),
-    (r"riscv64\S*-linux", Toolchain("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu")),
+_COMPILERS = (
+    (r"(thumb|arm)\S*-none-eabi", "arm-none-eabi-gcc"),
+    (r"riscv(32|64)\S*-(unknown|none)-(elf|none)", "riscv64-unknown-elf-gcc"),
+    (r"(aarch64|arm64)\S*-linux", "aarch64-linux-gnu-gcc"),
+    (r"(arm|thumb)\S*-linux\S*eabihf", "arm-linux-gnueabihf-gcc"),
+    (r"riscv64\S*-linux", "riscv64-linux-gnu-gcc"),
 )
+"""Debian's names, by the target's triple."""
 
 
-def toolchain_of(spec: Mapping[str, Any]) -> Toolchain:
-    """The toolchain of a TVM target dict.
-
-    Raises:
-        ToolchainError: there is none that splitkit knows.
-    """
+def compiler_name(spec: Mapping[str, Any]) -> str | None:
+    """What the C compiler of a TVM target dict is called, installed or not; None if none is known."""
     triple = str(spec.get("mtriple", ""))
     if spec.get("kind") == "host" or triple.startswith(f"{platform.machine()}-"):
-        return Toolchain("cc", "gcc")
-    for pattern, toolchain in _TOOLCHAINS:
-        if re.match(pattern, triple):
-            return toolchain
-    raise ToolchainError(f"no C compiler is known for {triple or 'a target without mtriple'}")
-
-
-def find_compiler(spec: Mapping[str, Any]) -> str:
-    """Path of the target's C compiler.
-
-    Raises:
-        ToolchainError: it is not installed; names the packages.
-    """
-    toolchain = toolchain_of(spec)
-    path = shutil.which(toolchain.compiler)
-    if path is None:
-        raise ToolchainError(f"{toolchain.compiler} is not installed", f"apt-get install {toolchain.packages}")
-    return path
+        return "cc"
+    return next((name for pattern, name in _COMPILERS if re.match(pattern, triple)), None)
 
 
 def compiler_flags(spec: Mapping[str, Any]) -> list[str]:
@@ -96,9 +65,8 @@ def measure_driver(spec: Mapping[str, Any], source: Path, name: str) -> DriverMe
     Raises:
         ToolchainError: the compiler refuses the file.
     """
-    try:
-        compiler = find_compiler(spec)
-    except ToolchainError:
+    compiler = shutil.which(compiler_name(spec) or "")
+    if compiler is None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "driver.o"
