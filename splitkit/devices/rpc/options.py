@@ -1,0 +1,52 @@
+"""What a profile of kind `rpc` says in its `options`."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+TRACKER_PORT = 9190
+"""TVM's own default."""
+
+
+class RpcOptions(BaseModel):
+    """One board by its address, or any board that a tracker knows under a key.
+
+    Attributes:
+        host, port: of one board's server.
+        tracker: `HOST` or `HOST:PORT` of the tracker, 9190 by default.
+        key: what the boards call themselves.
+        timeout_s: how long a board may take for one step (connecting, uploading, one series of runs).
+        agreement: relative deviation from the other boards beyond which a board's timings are not believed.
+        processor: the boards' fingerprint, as `splitkit bench` reports it. Given, no board is asked just to find rows
+            in the table, and a board with another processor is refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str | None = None
+    port: Port | None = None
+    tracker: Annotated[str, Field(pattern=r"^[^:\s]+(:\d{1,5})?$")] | None = None
+    key: Annotated[str, Field(pattern=r"^[^:\s]+$")] | None = None
+    timeout_s: Positive = 60.0
+    agreement: Positive = 0.15
+    processor: str | None = None
+
+    @model_validator(mode="after")
+    def _names_a_board(self) -> Self:
+        if (self.host is None) == (self.tracker is None):
+            raise ValueError("either host and port, or tracker and key, are needed")
+        if self.host is not None and self.port is None:
+            raise ValueError("port: is missing")
+        if self.tracker is not None and self.key is None:
+            raise ValueError("key: is missing")
+        return self
+
+    @property
+    def tracker_address(self) -> tuple[str, int]:
+        """Host and port of the tracker."""
+        assert self.tracker is not None
+        host, _, port = self.tracker.partition(":")
+        return host, int(port or TRACKER_PORT)

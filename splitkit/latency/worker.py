@@ -1,0 +1,192 @@
+"""A process of its own for work that may hang, crash, or must keep off the measuring processor.
+
+One job at a time goes in through a pipe, messages come out; whoever waits for them has a deadline, after which the
+process is killed. Started by spawning, so no lock or thread of the parent is inherited.
+"""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+from splitkit.devices.pinning import pinned
+from splitkit.errors import SplitkitError
+
+Say = Callable[[Any], None]
+Target = Callable[[Any, Say], Any]
+"""What a worker does with a job: may say things meanwhile, and returns the answer."""
+
+LOW_PRIORITY = 19
+
+_SPAWN = get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something said on the way to an answer."""
+
+    what: Any
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job's answer."""
+
+    answer: Any
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why there is no answer. `expected` says whether it is a mistake or failure that splitkit knows how to explain."""
+
+    error: Exception
+    expected: bool
+
+
+Message = Said | Done | Failed
+
+
+class Worker:
+    """A process that runs `make(*arguments)` on every job it is sent.
+
+    Args:
+        make: a picklable callable that makes the target, in the process.
+        cpus: the only processors it may use; None for all that this thread may.
+        nice: whether it gives way to everything else.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Target],
+        arguments: Sequence[Any] = (),
+        *,
+        cpus: tuple[int, ...] | None = None,
+        nice: bool = False,
+    ) -> None:
+        self._make, self._arguments, self._cpus, self._nice = make, tuple(arguments), cpus, nice
+        self.job: Any = None
+        self.deadline = float("inf")
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = _SPAWN.Pipe()
+        with _unless_none(self._cpus), _interrupts_ignored():
+            process = _SPAWN.Process(
+                target=_serve, args=(theirs, self._make, self._arguments, self._nice), daemon=True
+            )  # fmt: skip
+            process.start()
+        theirs.close()
+        self._process, self.connection = process, ours
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do."""
+        return self.job is None
+
+    def send(self, job: Any, timeout_s: float = float("inf")) -> None:
+        """Give it a job that must be answered in time."""
+        assert self.idle, "one job at a time"
+        self.job, self.deadline = job, time.monotonic() + timeout_s
+        try:
+            self.connection.send(job)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it died; `receive` says so
+
+    def receive(self) -> Message:
+        """The next message; call when its connection is ready. A process that died has failed, and is replaced."""
+        try:
+            message: Message = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join()
+            message = Failed(RuntimeError(f"the process ended with code {self._process.exitcode}"), False)
+            self.restart()
+        if not isinstance(message, Said):
+            self.job = None
+            self.deadline = float("inf")
+        return message
+
+    def restart(self) -> None:
+        """Kill it, whatever it is doing, and start afresh."""
+        self.kill()
+        self.job, self.deadline = None, float("inf")
+        self._start()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+def wait_for(workers: Sequence[Worker], until: float = float("inf")) -> list[Worker]:
+    """Workers that have something to say, as soon as one has; none if a deadline (or `until`) passes first."""
+    busy = {worker.connection: worker for worker in workers if not worker.idle}
+    deadline = min([until, *(worker.deadline for worker in busy.values())])
+    timeout = None if deadline == float("inf") else max(deadline - time.monotonic(), 0.0)
+    ready = connection.wait(list(busy), timeout)
+    return [worker for pipe, worker in busy.items() if pipe in ready]
+
+
+def overdue(workers: Sequence[Worker]) -> list[Worker]:
+    """Workers whose job should have been answered by now."""
+    now = time.monotonic()
+    return [worker for worker in workers if not worker.idle and now >= worker.deadline]
+
+
+def _serve(pipe: Any, make: Callable[..., Target], arguments: tuple[Any, ...], nice: bool) -> None:
+    """The process's main function: ends when the parent does, leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    if nice:
+        os.nice(LOW_PRIORITY)
+    target: Target | None = None
+
+    def say(what: Any) -> None:
+        pipe.send(Said(what))
+
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            target = target or make(*arguments)
+            message: Message = Done(target(job, say))
+        except SplitkitError as error:
+            message = Failed(error, True)
+        except Exception as error:
+            message = Failed(RuntimeError(f"{error!r}\n{traceback.format_exc()}"), False)
+        pipe.send(message)
+
+
+def _die_with_parent() -> None:
+    """A job that hangs in foreign code would outlive a killed parent."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _unless_none(cpus: tuple[int, ...] | None) -> Any:
+    """Confine this thread, and so what it starts, to `cpus`."""
+    from contextlib import nullcontext
+
+    return nullcontext() if cpus is None else pinned(cpus)
+
+
+class _interrupts_ignored:  # noqa: N801
+    """A child takes over what signals do from its parent, and must not see Ctrl-C before it can refuse it."""
+
+    def __enter__(self) -> None:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
