@@ -123,9 +123,10 @@ def _run(m: Manifest) -> str:
 def _half(record: HalfRecord | None, absent: str) -> str:
     if record is None:
         return absent
+    arena = f"arena {record.arena_bytes:,} bytes" if record.arena_bytes else "arena not stated by this runtime"
     return (
         f"`{record.onnx}`, {record.macs:,} MACs; compiled for `{record.device}` by {record.exporter} "
-        f"{record.exporter_version}: arena {record.arena_bytes:,} bytes, weights {record.weight_bytes:,} bytes"
+        f"{record.exporter_version}: {arena}, weights {record.weight_bytes:,} bytes"
     )
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime as an exporter: the reference that compiled halves are checked against, and the baseline they race."""
+"""ONNX Runtime as an exporter: a runtime to deploy on, the reference for compiled halves, the baseline they race."""
 
 import time
 from importlib.metadata import version
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitkit.errors import ModelError
-from splitkit.exporters.onnxruntime.session import MODEL_FILE, OnnxRuntimeSession
+from splitkit.exporters.onnxruntime.convert import convert
+from splitkit.exporters.onnxruntime.session import OnnxRuntimeSession
 from splitkit.exporters.protocol import Artifact, CompileTarget, MemoryPlan, TensorSpec
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OnnxRuntimeExporter:
-    """Saves the model; ONNX Runtime compiles it when it is loaded."""
+    """Optimises the graph ahead of time and saves it in ONNX Runtime's own format."""
 
     name = "onnxruntime"
 
@@ -22,12 +23,13 @@ class OnnxRuntimeExporter:
         self.version = f"onnxruntime-{version('onnxruntime')}"
 
     def compile(self, model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> Artifact:
-        """Write `model.onnx` and `artifact.json` into `directory`.
+        """Write `model.ort`, `required_operators.config` (for a minimal build) and `artifact.json` into `directory`.
 
+        For the target `{"kind": "host"}` the file is optimised for this very processor, for any other it runs anywhere.
         The runtime states no arena, so `memory.arena_bytes` is 0; kernels are its own business, so there are none.
 
         Raises:
-            ModelError: the graph is not valid, or an input or output has a dynamic shape.
+            ModelError: the graph is not valid, has an operator that ONNX Runtime lacks, or a dynamic shape.
         """
         import onnx
         from onnx.checker import ValidationError
@@ -41,7 +43,7 @@ class OnnxRuntimeExporter:
         inputs = tuple(_spec(v, "input") for v in model.graph.input if v.name not in constants)
         outputs = tuple(_spec(v, "output") for v in model.graph.output)
         directory.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, directory / MODEL_FILE)
+        convert(model, target, directory)
         weights = sum(onnx.numpy_helper.to_array(t).nbytes for t in model.graph.initializer)
         memory = MemoryPlan(0, weights, sum(t.bytes for t in inputs), sum(t.bytes for t in outputs))
         report = {"compile_s": round(time.perf_counter() - start, 3), "fallback": {}}

@@ -1,4 +1,4 @@
-"""An ONNX model in ONNX Runtime, as splitkit's sessions run it."""
+"""A model in ONNX Runtime's format, as splitkit's sessions run it."""
 
 import time
 from collections.abc import Mapping
@@ -8,20 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.errors import BundleError, ModelError
+from splitkit.exporters.onnxruntime.convert import MODEL_FILE
 from splitkit.exporters.protocol import Artifact
-
-MODEL_FILE = "model.onnx"
 
 
 class OnnxRuntimeSession:
-    """An `InferenceSession` with all optimisations on and its inputs and outputs bound to fixed arrays."""
+    """An `InferenceSession` on an optimised graph, its inputs and outputs bound to fixed arrays."""
 
     def __init__(self, artifact: Artifact) -> None:
         import onnxruntime
 
         self.artifact = artifact
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_session_config_entry("session.load_model_format", "ORT")
         options.intra_op_num_threads = artifact.target.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -71,9 +71,46 @@ def test_refuses_an_input_of_another_shape(tmp_path: Path) -> None:
 def test_a_truncated_model_is_one_clear_line(tmp_path: Path) -> None:
     exporter = OnnxRuntimeExporter()
     artifact = exporter.compile(conv_model(), CompileTarget(), tmp_path)
-    (tmp_path / "model.onnx").write_bytes((tmp_path / "model.onnx").read_bytes()[:100])
-    with pytest.raises(BundleError, match=r"model\.onnx: cannot be loaded"):
+    (tmp_path / "model.ort").write_bytes((tmp_path / "model.ort").read_bytes()[:100])
+    with pytest.raises(BundleError, match=r"model\.ort: cannot be loaded"):
         exporter.load(artifact)
+
+
+def conv_relu_model() -> onnx.ModelProto:
+    model = conv_model()
+    model.graph.node[0].output[0] = "c"
+    model.graph.node.append(helper.make_node("Relu", ["c"], ["y"]))
+    return model
+
+
+def test_the_operators_a_minimal_build_needs_are_listed(tmp_path: Path) -> None:
+    exporter = OnnxRuntimeExporter()
+    portable = exporter.compile(conv_relu_model(), CompileTarget({"kind": "llvm"}), tmp_path / "portable")
+    lines = (portable.path / "required_operators.config").read_text().splitlines()
+    assert lines == ["# Operators of model.ort, with their types", "com.microsoft;1;FusedConv"]
+    here = exporter.compile(conv_relu_model(), CompileTarget(), tmp_path / "here")
+    listed = (here.path / "required_operators.config").read_text()
+    assert all(line.count(";") == 2 for line in listed.splitlines()[1:])
+    assert str(tmp_path) not in listed
+
+
+def test_files_for_other_processors_compute_the_same(tmp_path: Path) -> None:
+    exporter = OnnxRuntimeExporter()
+    x = np.random.default_rng(1).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    results = []
+    for target in (CompileTarget(), CompileTarget({"kind": "llvm", "mtriple": "aarch64-linux-gnu"})):
+        artifact = exporter.compile(conv_relu_model(), target, tmp_path / target.spec["kind"])
+        results.append(exporter.load(artifact).run({"x": x})["y"])
+    assert results[0].max() > 1
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
+def test_an_operator_the_runtime_lacks_is_named(tmp_path: Path) -> None:
+    model = conv_model()
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Transmogrify", "elsewhere"
+    model.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    with pytest.raises(ModelError, match="Transmogrify"):
+        OnnxRuntimeExporter().compile(model, CompileTarget(), tmp_path)
 
 
 def test_is_registered_by_name() -> None:
