@@ -17,21 +17,36 @@ WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
 
 
 _COMPILERS = (
-    (r"(thumb|arm)\S*-none-eabi", "arm-none-eabi-gcc"),
-    (r"riscv(32|64)\S*-(unknown|none)-(elf|none)", "riscv64-unknown-elf-gcc"),
-    (r"(aarch64|arm64)\S*-linux", "aarch64-linux-gnu-gcc"),
-    (r"(arm|thumb)\S*-linux\S*eabihf", "arm-linux-gnueabihf-gcc"),
-    (r"riscv64\S*-linux", "riscv64-linux-gnu-gcc"),
+    (r"(thumb|arm)\S*-none-eabi", "arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+    (
+        r"riscv(32|64)\S*-(unknown|none)-(elf|none)",
+        "riscv64-unknown-elf-gcc",
+        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+    ),
+    (r"(aarch64|arm64)\S*-linux", "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    (r"(arm|thumb)\S*-linux\S*eabihf", "arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    (r"riscv64\S*-linux", "riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
 )
-"""Debian's names, by the target's triple."""
+"""By the target's triple: the command, and the Debian packages it comes in."""
 
 
-def compiler_name(spec: Mapping[str, Any]) -> str | None:
-    """What the C compiler of a TVM target dict is called, installed or not; None if none is known."""
+def find_compiler(spec: Mapping[str, Any]) -> str:
+    """Path of the C compiler for a TVM target dict.
+
+    Raises:
+        ToolchainError: none is known for the target, or it is not installed; the hint installs it.
+    """
     triple = str(spec.get("mtriple", ""))
-    if spec.get("kind") == "host" or triple.startswith(f"{platform.machine()}-"):
-        return "cc"
-    return next((name for pattern, name in _COMPILERS if re.match(pattern, triple)), None)
+    name, packages = "cc", "gcc"
+    if spec.get("kind") != "host" and not triple.startswith(f"{platform.machine()}-"):
+        found = next(((name, packages) for pattern, name, packages in _COMPILERS if re.match(pattern, triple)), None)
+        if found is None:
+            raise ToolchainError(f"no C compiler is known for the target {triple or 'without mtriple'}")
+        name, packages = found
+    path = shutil.which(name)
+    if path is None:
+        raise ToolchainError(f"{name} is not installed", f"apt-get install {packages}")
+    return path
 
 
 def compiler_flags(spec: Mapping[str, Any]) -> list[str]:
@@ -65,8 +80,9 @@ def measure_driver(spec: Mapping[str, Any], source: Path, name: str) -> DriverMe
     Raises:
         ToolchainError: the compiler refuses the file.
     """
-    compiler = shutil.which(compiler_name(spec) or "")
-    if compiler is None:
+    try:
+        compiler = find_compiler(spec)
+    except ToolchainError:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "driver.o"
