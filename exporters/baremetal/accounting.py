@@ -50,7 +50,7 @@ def _uses(network: Network, region: str) -> bool:
 def _constant_sizes(network: Network) -> dict[int, int]:
     """Size of each constant by its offset, padding included."""
     offsets = sorted({a.offset for call in network.build.calls for a in call.addresses if a.region == WEIGHTS})
-    ends = [*offsets[1:], int(network.build.weights.nbytes)]
+    ends = [*offsets[1:], int(network.build.weights.nbytes)][: len(offsets)]  # a network may have no constants
     return {start: stop - start for start, stop in zip(offsets, ends, strict=True)}
 
 
