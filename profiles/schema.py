@@ -171,6 +171,11 @@ class System(_Profile):
         """The profile of one side."""
         return self.sensor if side == "sensor" else self.aggregator
 
+    def with_exporters(self, exporters: Mapping[Side, str]) -> "System":
+        """The same hardware, its sides compiled by other exporters."""
+        changed = {side: self.device(side).model_copy(update={"exporter": name}) for side, name in exporters.items()}
+        return self.model_copy(update=changed)
+
     def unsourced(self) -> list[str]:
         """Fields of all three parts, as `sensor.macs_per_s`, that hold a number without a source."""
         parts: dict[str, _Profile] = {"sensor": self.sensor, "link": self.link, "aggregator": self.aggregator}

@@ -1,13 +1,14 @@
 """`splitkit bench`."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import JSON, TUNE, project_options, seconds
+from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
 
 if TYPE_CHECKING:
     from splitkit.latency.builder import BuildProgress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--frames", type=click.IntRange(min=10), default=100, show_default=True, help="Frames to run of a bundle."
 )
+@RUNTIME
 @TUNE
 @project_options
 @JSON
@@ -32,6 +34,7 @@ def command(
     target: "Side | None",
     budget: float | None,
     frames: int,
+    runtimes: "dict[Side, str]",
     tune_s: float | None,
     config: Path | None,
     space: str | None,
@@ -47,19 +50,21 @@ def command(
     Example:  splitkit bench --target sensor --budget 20m
               splitkit bench --target sensor --tune 5m
               splitkit bench bundle
+              splitkit bench bundle --runtime onnxruntime
     """
     if (bundle is None) == (target is None):
         raise click.UsageError("name either a bundle or --target sensor|aggregator")
     if bundle is not None:
         if tune_s is not None:
             raise click.UsageError("--tune goes with --target: a bundle is compiled already")
-        _bench_bundle(bundle, frames, as_json)
+        _bench_bundle(bundle, frames, runtimes, as_json)
         return
     from splitkit.project import Run, load_project
     from splitkit.project.steps import bench_step
 
     assert target is not None
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
+    project = project.model_copy(update={"runtimes": runtimes})
     if tune_s is not None:
         _tune(project, target, tune_s)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -90,14 +95,19 @@ def _tune(project: "Project", target: "Side", budget_s: float) -> None:
     stderr.print(f"{target}: {report.text()}")
 
 
-def _bench_bundle(path: Path, frames: int, as_json: bool) -> None:
+def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", as_json: bool) -> None:
     from splitkit.bundle import load_bundle
     from splitkit.report.tables import stage_table
     from splitkit.runtime.measure import measure_bundle
 
     bundle = load_bundle(path)
-    with stderr.status(f"running {frames} frames"):
-        measured = measure_bundle(bundle, frames)
+    with TemporaryDirectory(prefix="splitkit-") as scratch:
+        if runtimes:
+            from splitkit.recompile import recompile
+
+            bundle = recompile(bundle, runtimes, Path(scratch) / "bundle")
+        with stderr.status(f"running {frames} frames"):
+            measured = measure_bundle(bundle, frames)
     if as_json:
         print_json({"schema_version": 1, "bundle": bundle.id, **measured.to_json()})
     else:

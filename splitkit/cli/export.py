@@ -1,11 +1,15 @@
 """`splitkit export`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import JSON, TUNE, project_options
+from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options
+
+if TYPE_CHECKING:
+    from splitkit.profiles.schema import Side
 
 
 def _selector(text: str) -> tuple[str, int | None]:
@@ -19,6 +23,7 @@ def _selector(text: str) -> tuple[str, int | None]:
 @project_options
 @click.option("--split", "selector", required=True, metavar="RUN[:INDEX]", help="The run, and the point of its front.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Directory of the bundle.")
+@RUNTIME
 @TUNE
 @JSON
 def command(
@@ -30,6 +35,7 @@ def command(
     seed: int | None,
     selector: str,
     output: Path,
+    runtimes: "dict[Side, str]",
     tune_s: float | None,
     as_json: bool,
 ) -> None:
@@ -40,6 +46,7 @@ def command(
     \b
     Example:  splitkit export --split first -o bundle
               splitkit export --split first:4 -o bundle4 --tune 60s
+              splitkit export --split first -o bundle --runtime aggregator=onnxruntime
     """
     from splitkit.project import Run, load_project
     from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
@@ -48,6 +55,7 @@ def command(
 
     name, index = _selector(selector)
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
+    project = project.model_copy(update={"runtimes": runtimes})
     result = load_result(Run.of(project).pareto)
     supernet = load_trained(project)
     dataset = load_data(project, project.load_space(), stderr.print)

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from splitkit.profiles.schema import Side
+
 F = TypeVar("F", bound=Callable[..., Any])
 
+SIDES: "tuple[Side, Side]" = ("sensor", "aggregator")
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -33,6 +37,27 @@ SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everythi
 TUNE = click.option(
     "--tune", "tune_s", callback=seconds, metavar="TIME",
     help="First search the kernels' parameters for 60s, 5m, ...; what is found faster is used from then on.",
+)  # fmt: skip
+
+
+def runtimes(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> "dict[Side, str]":
+    """`onnxruntime` for both sides, `sensor=onnxruntime` for one."""
+    from splitkit.exporters.registry import exporter_names
+
+    chosen: dict[Side, str] = {}
+    for text in texts:
+        side, equals, name = text.rpartition("=")
+        if equals and side not in SIDES:
+            raise click.BadParameter(f"{text!r}: [sensor|aggregator=]NAME is expected")
+        if name not in exporter_names():
+            raise click.BadParameter(f"{name!r}: installed are {', '.join(exporter_names())}")
+        chosen |= {which: name for which in SIDES if not equals or which == side}
+    return chosen
+
+
+RUNTIME = click.option(
+    "--runtime", "runtimes", multiple=True, callback=runtimes, metavar="[SIDE=]NAME",
+    help="Edge runtime in place of the profile's, such as onnxruntime, or sensor=onnxruntime for one side.",
 )  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 

@@ -1,6 +1,7 @@
 """`splitkit.toml`: what to search, for which system, on which data. Checked by pydantic; unknown keys are refused."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
+from splitkit.profiles.schema import Side
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.space import SearchSpace, load_space
 
 FILE = "splitkit.toml"
+NOT_IN_FILES = frozenset({"root", "runtimes"})
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -76,6 +79,8 @@ class Project(_Section):
     search: SearchSection = SearchSection()
     constraints: ConstraintSection = ConstraintSection()
     root: Path = Path()
+    runtimes: Mapping[Side, str] = Field(default_factory=dict)
+    """Exporters to use in place of the profiles', by side: a flag of some commands, never in the file."""
 
     def load_space(self) -> SearchSpace:
         """The search space, for this project's number of views, or for the system's number of sensors.
@@ -106,7 +111,7 @@ class Project(_Section):
         return tuned_system(self._system(), Run.of(self).tuning)
 
     def _system(self) -> System:
-        return load_system(self._located(self.system))
+        return load_system(self._located(self.system)).with_exporters(self.runtimes)
 
     @property
     def data_source(self) -> str:
@@ -147,11 +152,11 @@ def load_project(path: Path | None = None, **overrides: Any) -> Project:
             raise ConfigError(f"{file}: cannot be read: {error}") from error
     elif path is not None:
         raise ConfigError(f"{path}: there is no such file", "splitkit init writes one")
+    for name in NOT_IN_FILES & set(body):
+        raise ConfigError(f"{source}: {name}: unknown key", f"known: {', '.join(_fields())}")
     body |= {name: value for name, value in overrides.items() if value is not None and name != "data"}
     if overrides.get("data") is not None:
         body["data"] = {**body.get("data", {}), "source": overrides["data"]}
-    if "root" in body:
-        raise ConfigError(f"{source}: root: unknown key", f"known: {', '.join(_fields())}")
     try:
         return Project.model_validate(body | {"root": file.parent})
     except ValidationError as error:
@@ -173,7 +178,7 @@ def _fields(*section: str | int) -> list[str]:
     model: Any = Project
     for name in section:
         model = model.model_fields[str(name)].annotation
-    return [name for name in model.model_fields if name != "root"]
+    return [name for name in model.model_fields if name not in NOT_IN_FILES]
 
 
 TEMPLATE = """\

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from splitkit.errors import ConfigError
 from splitkit.project.config import Project
 from splitkit.project.run import Run
+from splitkit.project.runtimes import require_kernels
 
 if TYPE_CHECKING:
     from splitkit.bundle import Bundle
@@ -96,6 +97,7 @@ def bench_step(
     from splitkit.latency.store import LutStore
 
     run, space, system = Run.of(project), project.load_space(), project.load_system()
+    require_kernels(system, sides)
     run.lut.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(run.lut) as store:
         return {
@@ -134,6 +136,7 @@ def search_step(
     from splitkit.search import Feedback, Journal, save_result, search
 
     run, space, system = Run.of(project), project.load_space(), project.load_system()
+    require_kernels(system, ("sensor", "aggregator"))
     journal = Journal(run.journal, _conditions(project, run), replay=replay)
     if not replay and not (run.unfinished.exists() and run.snapshot.exists()):
         with LutStore(run.lut) as store:
@@ -231,6 +234,9 @@ def export_step(
         "aggregator_us": point.aggregator_us,
         "total_us": point.total_us,
     }
+    if project.runtimes:  # predictions are of the kernels of the compiler that was searched with
+        for stage in ("total", *project.runtimes):
+            del predicted[f"{stage}_us"]
     images = data.search.images[:256].numpy()
     return export_bundle(network, project.load_system(), images, directory, predicted=predicted, progress=say)
 
