@@ -1,17 +1,23 @@
 """splitkit's TVM kernels beside the other ways to run the same whole network: one thread, batch 1, interleaved.
 
 TVM's default pipeline always; OpenVINO (float32 asked for: it would silently use bf16 where it can), torch.compile and
-MetaSchedule (`--metaschedule`, 16 trials per task, minutes per network) where installed and asked for. Figures are
-ratios of medians, splitkit / peer: below 1 splitkit is faster.
+MetaSchedule (`--metaschedule 2` tunes the two smallest networks, 16 trials per task, minutes each) where installed and
+asked for. Figures are ratios of medians, splitkit / peer: below 1 splitkit is faster. Build times are those of one
+core, MetaSchedule's those of all.
 
-    python benchmarks/compile_peers.py [--networks 6] [--metaschedule 2] [--json]
+    python benchmarks/compile_peers.py [--networks 6] [--metaschedule 2] [--limit-s 420] [--json]
 """
 
 import argparse
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +29,10 @@ from report import emit
 from splitkit.exporters import CompileTarget, get_exporter
 
 Runner = Callable[[], Any]
+
+BURST = 5
+SETTLE_S = 0.01
+"""Pause before a burst: worker threads of whoever ran before come to rest."""
 
 
 def splitkit_runner(name: str, model: onnx.ModelProto, folder: Path) -> Runner:
@@ -108,91 +118,169 @@ def _torch_function(model: onnx.ModelProto) -> Callable[..., Any]:
     return forward
 
 
-def tvm_runner(model: onnx.ModelProto, trials: int = 0) -> Runner:
-    """TVM's own default pipeline, or MetaSchedule with `trials` per task."""
+def tvm_runner(model: onnx.ModelProto, database: Path | None = None) -> Runner:
+    """TVM's own default pipeline, or what MetaSchedule left in a database."""
     import tvm
     from tvm import relax
     from tvm.relax.frontend.onnx import from_onnx
-    from tvm.target import codegen
 
-    spec = {"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu(), "num-cores": 1}
-    target = tvm.target.Target(spec)
+    target = tvm_target()
     module = from_onnx(model, keep_params_in_input=False)
-    if trials:
-        pipeline = [relax.get_pipeline("zero"), relax.transform.BindParams("main", {})]
-        module = tvm.transform.Sequential(pipeline)(module)
-        with target, tempfile.TemporaryDirectory() as work:
-            # One task per distinct kernel; `max_trials_per_task` bounds each, the total never binds.
-            tuned = tvm.transform.Sequential(
-                [
-                    relax.transform.MetaScheduleTuneIRMod({}, work, 100_000, trials),
-                    relax.transform.MetaScheduleApplyDatabase(work),
-                ]
-            )(module)
-        executable = tvm.compile(tuned, target=target)
-    else:
-        executable = tvm.compile(module, target=target)
+    if database is not None:
+        with target:
+            passes = [*_graph_passes(), relax.transform.MetaScheduleApplyDatabase(str(database))]
+            module = tvm.transform.Sequential(passes)(module)
+    executable = tvm.compile(module, target=target)
     machine = relax.VirtualMachine(executable, tvm.cpu())
     arrays = [tvm.runtime.tensor(value) for value in feeds(model).values()]
     return lambda: machine["main"](*arrays)
 
 
+def tvm_target() -> Any:
+    """This CPU as TVM knows it, one core."""
+    import tvm
+    from tvm.target import codegen
+
+    return tvm.target.Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu(), "num-cores": 1})
+
+
+def _graph_passes() -> list[Any]:
+    from tvm import relax
+
+    return [relax.get_pipeline("zero"), relax.transform.BindParams("main", {})]
+
+
+def metaschedule_runner(model: onnx.ModelProto, database: Path, trials: int, limit_s: float) -> Runner:
+    """TVM tuned by MetaSchedule, `trials` per task, on all processors, for at most `limit_s`.
+
+    The search runs in a process of its own: stopped at the limit, what its database holds by then is what is timed.
+    """
+    database.mkdir(parents=True)
+    onnx.save(model, database / "model.onnx")
+    tuning = subprocess.Popen(
+        [sys.executable, __file__, "--tune-into", str(database), "--trials", str(trials)],
+        stdout=subprocess.DEVNULL,
+        stderr=(database / "log").open("w"),
+        start_new_session=True,
+    )
+    try:
+        if tuning.wait(limit_s) != 0:
+            raise RuntimeError(f"MetaSchedule failed: {(database / 'log').read_text()[-500:]}")
+    except subprocess.TimeoutExpired:
+        print(f"MetaSchedule stopped after {limit_s:.0f} s, its tasks not all tuned", file=sys.stderr)
+    finally:
+        with suppress(ProcessLookupError):  # its builders and runners as well
+            os.killpg(tuning.pid, signal.SIGKILL)
+        tuning.wait()
+    return tvm_runner(model, database)
+
+
+def tune_into(database: Path, trials: int) -> None:
+    """The tuning process: fills the database beside the model that lies there."""
+    import tvm
+    from tvm import relax
+    from tvm.relax.frontend.onnx import from_onnx
+
+    module = from_onnx(onnx.load(database / "model.onnx"), keep_params_in_input=False)
+    with tvm_target():
+        # One task per distinct kernel; the trials per task bound each, the total never binds.
+        tuner = relax.transform.MetaScheduleTuneIRMod({}, str(database), 100_000, trials)
+        tvm.transform.Sequential([*_graph_passes(), tuner])(module)
+
+
 def interleaved(runners: dict[str, Runner], repeats: int) -> dict[str, float]:
-    """Median us of each runner, taking turns."""
+    """Median us of each runner, taking turns in bursts whose first two runs only warm up."""
     samples: dict[str, list[float]] = {name: [] for name in runners}
-    for turn in range(repeats + 5):
+    for _ in range(-(-repeats // BURST)):
         for name, run in runners.items():
-            start = time.perf_counter_ns()
-            run()
-            if turn >= 5:
-                samples[name].append((time.perf_counter_ns() - start) / 1e3)
+            time.sleep(SETTLE_S)
+            for i in range(BURST + 2):
+                start = time.perf_counter_ns()
+                run()
+                if i >= 2:
+                    samples[name].append((time.perf_counter_ns() - start) / 1e3)
     return {name: float(np.median(values)) for name, values in samples.items()}
+
+
+@contextmanager
+def all_processors() -> Iterator[None]:
+    """Let what is started inside use every processor, this process being kept to one."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=50)
-    parser.add_argument("--metaschedule", type=int, default=0, metavar="N", help="tune the last N networks as well")
+    parser.add_argument("--metaschedule", type=int, default=0, metavar="N", help="tune the N smallest as well")
+    parser.add_argument("--trials", type=int, default=16, help="of MetaSchedule, per task")
+    parser.add_argument("--limit-s", type=float, default=420, help="of MetaSchedule, per network")
+    parser.add_argument("--tune-into", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.tune_into:
+        tune_into(args.tune_into, args.trials)
+        return
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     rows: list[dict[str, Any]] = []
-    picked = networks(args.networks, 0)
     with tempfile.TemporaryDirectory() as scratch:
-        for i, (space_name, name, architecture) in enumerate(picked):
-            model = graphs(space_name, architecture)["whole"]
+        models = {name: graphs(space, a)["whole"] for space, name, a in networks(args.networks, 0)}
+        tuned = sorted(models, key=lambda name: models[name].ByteSize())[: args.metaschedule]
+        for name, model in models.items():
+            work = Path(scratch) / name
             makers: dict[str, Callable[[], Runner]] = {
-                "splitkit": lambda m=model, n=name: splitkit_runner("tvm", m, Path(scratch) / n),
-                "onnxruntime": lambda m=model, n=name: splitkit_runner("onnxruntime", m, Path(scratch) / f"{n}-ort"),
-                "openvino": lambda m=model, n=name: openvino_runner(m, Path(scratch) / f"{n}-ov"),
-                "inductor": lambda m=model: inductor_runner(m),
-                "tvm_default": lambda m=model: tvm_runner(m),
+                "splitkit": partial(splitkit_runner, "tvm", model, work / "tvm"),
+                "onnxruntime": partial(splitkit_runner, "onnxruntime", model, work / "ort"),
+                "openvino": partial(openvino_runner, model, work / "openvino"),
+                "inductor": partial(inductor_runner, model),
+                "tvm_default": partial(tvm_runner, model),
             }
-            if i >= len(picked) - args.metaschedule:
-                makers["metaschedule"] = lambda m=model: tvm_runner(m, trials=16)
+            if name in tuned:
+                makers["metaschedule"] = partial(
+                    metaschedule_runner, model, work / "metaschedule", args.trials, args.limit_s
+                )
             runners, built_s = {}, {}
             for peer, make in makers.items():
                 start = time.perf_counter()
                 try:
-                    runners[peer] = make()
+                    with all_processors() if peer == "metaschedule" else nullcontext():
+                        runners[peer] = make()
                 except ImportError:
+                    print(f"{peer} is not installed: left out", file=sys.stderr)
                     continue
                 built_s[peer] = time.perf_counter() - start
             times = interleaved(runners, args.repeats)
-            for peer in runners:
-                ratio = times["splitkit"] / times[peer]
-                rows.append(
-                    {"network": name, "peer": peer, "ratio": ratio, "us": times[peer], "build_s": built_s[peer]}
-                )
+            rows += [
+                {"network": name, "peer": p, "ratio": times["splitkit"] / us, "us": us, "build_s": built_s[p]}
+                for p, us in times.items()
+            ]
+    emit(
+        "compile_peers", figures_of(rows), rows, as_json=args.json, notes="ratio = splitkit / peer, medians, one thread"
+    )
+
+
+def figures_of(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Geometric means of the ratios and median build times, for every peer; how many times TVM's own way takes."""
     figures: dict[str, float] = {}
-    for peer in sorted({row["peer"] for row in rows} - {"splitkit"}):
-        ratios = np.array([row["ratio"] for row in rows if row["peer"] == peer])
+    for peer in sorted({row["peer"] for row in rows}):
+        mine = [row for row in rows if row["peer"] == peer]
+        figures[f"build_s_{peer}"] = float(np.median([row["build_s"] for row in mine]))
+        if peer == "splitkit":
+            continue
+        ratios = np.array([row["ratio"] for row in mine])
         figures[f"geomean_vs_{peer}"] = float(np.exp(np.log(ratios).mean()))
-        figures[f"build_s_{peer}"] = float(np.median([row["build_s"] for row in rows if row["peer"] == peer]))
-    figures["build_s_splitkit"] = float(np.median([row["build_s"] for row in rows if row["peer"] == "splitkit"]))
-    emit("compile_peers", figures, rows, as_json=args.json, notes="ratio = splitkit / peer, medians, from Python")
+        figures[f"worst_vs_{peer}"] = float(ratios.max())
+        figures[f"networks_vs_{peer}"] = float(len(mine))
+    for peer in ("tvm_default", "metaschedule"):
+        if f"geomean_vs_{peer}" in figures:
+            figures[f"times_faster_than_{peer}"] = 1 / figures[f"geomean_vs_{peer}"]
+    return figures
 
 
 if __name__ == "__main__":
