@@ -44,22 +44,31 @@ ARCHITECTURES = {
     )
 }
 
+TRIPLES = (
+    "aarch64-unknown-linux-gnu",
+    "armv7a-unknown-linux-gnueabihf",
+    "riscv64-unknown-linux-gnu",
+    "x86_64-unknown-linux-gnu",
+)
 _ALIASES = {"arm64": "aarch64", "armv7": "armv7l", "armv7a": "armv7l", "amd64": "x86_64"}
 
 
 def architecture_of(target: Mapping[str, Any], device: str) -> Architecture:
     """The architecture that a target's `mtriple` names.
 
+    All four parts are asked for: LLVM takes the `linux` of `armv7a-linux-gnueabihf` for the vendor, does not see that
+    the system is GNU's, and passes floats to library functions in registers where they do not look for them.
+
     Raises:
-        ConfigError: there is none, or it is not one of Linux on a known processor.
+        ConfigError: there is none, it is shortened, or it is not one of Linux on a known processor.
     """
     triple = str(target.get("mtriple", ""))
-    first, _, rest = triple.partition("-")
-    found = ARCHITECTURES.get(_ALIASES.get(first, first))
-    if found is None or "linux" not in rest.split("-"):
-        known = "aarch64-linux-gnu, armv7a-linux-gnueabihf, riscv64-linux-gnu, x86_64-linux-gnu"
+    parts = triple.split("-")
+    found = ARCHITECTURES.get(_ALIASES.get(parts[0], parts[0]))
+    if found is None or len(parts) != 4 or parts[2] != "linux":
         raise ConfigError(
-            f"device {device}: target.mtriple: {triple or 'nothing'} is no Linux triple", f"known: {known}"
+            f"device {device}: target.mtriple: {triple or 'nothing'} is no Linux triple of four parts",
+            f"known: {', '.join(TRIPLES)}",
         )
     return found
 
