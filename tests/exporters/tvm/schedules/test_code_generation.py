@@ -31,7 +31,9 @@ def specs(machine: Machine, activation: str = "swish") -> dict[str, Spec]:
         "pointwise": conv(32, 96, 1, 1),
         "stem": conv(3, 16, 3, 2),
         "dense": conv(32, 32, 3, 1),
+        "grouped": conv(64, 64, 3, 1, groups=2),
         "depthwise": conv(32, 32, 3, 1, groups=32),
+        "depthwise with stride": conv(32, 32, 5, 2, groups=32),
         "linear": LinearSpec(1, 96, 64, Epilogue(bias=True)),
     }
 
