@@ -51,7 +51,8 @@ def header(network: Network, weight_bytes: int) -> str:
 
 def input_names(network: Network) -> list[str]:
     """Parameters of `NAME_run` that point to the inputs."""
-    return distinct_identifiers([t.name for t in network.inputs])
+    taken = ["out", "status"]  # its other names
+    return distinct_identifiers([*taken, *(t.name for t in network.inputs)])[len(taken) :]
 
 
 def output_names(network: Network) -> list[str]:

@@ -6,17 +6,19 @@ from splitkit.errors import ModelError
 from splitkit.exporters.baremetal.network import Network
 from splitkit.exporters.baremetal.objects import ObjectFile
 
-_ALLOWED = re.compile(
-    r"mem(cpy|move|set)"
-    r"|(acos|asin|atan|atan2|ceil|cos|cosh|erf|exp|exp2|fabs|floor|fma|fmax|fmin|fmod|ldexp|log|log10|log1p|log2|nearbyint"
-    r"|pow|rint|round|roundeven|sin|sinh|sqrt|tan|tanh|trunc)f?"
+_MATHEMATICS = """
+acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax fmin fmod
+hypot ldexp log log10 log1p log2 nearbyint pow remainder rint round roundeven sin sincos sinh sqrt tan tanh tgamma trunc
+"""
+_PROVIDED = re.compile(
+    rf"mem(cpy|move|set)|({'|'.join(_MATHEMATICS.split())})f?"
     r"|__(?!tvm|TVM)\w+"  # such as __aeabi_uldivmod, of libgcc or compiler-rt
 )
 
 
 def is_provided(symbol: str) -> bool:
     """Whether every C toolchain has it."""
-    return _ALLOWED.fullmatch(symbol) is not None
+    return _PROVIDED.fullmatch(symbol) is not None
 
 
 def check_symbols(network: Network, compiled: ObjectFile) -> None:
