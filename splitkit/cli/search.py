@@ -63,4 +63,10 @@ def command(
         print_json(result.to_json())
     else:
         stderr.print(front_table(result))
+    for name, quality in result.accuracy_model.items():
+        tau = "unknown" if quality.rank_correlation is None else f"{quality.rank_correlation:.2f}"
+        stderr.print(
+            f"accuracy predictor, {name}: {quality.proposed} candidates proposed, {quality.held_out} of the chosen "
+            f"scored, rank correlation {tau} (Kendall's tau, each predicted before it was scored)"
+        )
     stderr.print(f"wrote {Run.of(project).pareto}: next, splitkit export --split {project.run} -o bundle")

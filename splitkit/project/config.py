@@ -47,10 +47,15 @@ class TrainSection(_Section):
 
 
 class SearchSection(_Section):
-    """Budget of the search, per system, and of the feedback that follows it."""
+    """Budget of the search, per system, and of the feedback that follows it.
+
+    With `predictor`, `oversample` candidates are proposed for each one that is scored, and a model of accuracy chooses.
+    """
 
     population: Annotated[int, Field(ge=4)] = 48
     generations: Positive = 20
+    predictor: bool = False
+    oversample: Annotated[int, Field(ge=2)] = 10
     feedback_rounds: Count = 3
     measured_per_round: Positive = 4
     feedback_tolerance: Annotated[float, Field(gt=0)] = 0.05
@@ -120,7 +125,13 @@ class Project(_Section):
 
     def search_config(self) -> SearchConfig:
         """Budget of one evolution."""
-        return SearchConfig(population=self.search.population, generations=self.search.generations, seed=self.seed)
+        section = self.search
+        return SearchConfig(
+            population=section.population,
+            generations=section.generations,
+            oversample=section.oversample if section.predictor else 1,
+            seed=self.seed,
+        )
 
     def search_constraints(self, system: System) -> Constraints:
         """This project's limits, and the sensor's memory."""
@@ -204,6 +215,8 @@ source = {data}         # "digits" (embedded), or a directory with train/<class>
 [search]
 population = 48           # candidates per generation, for each of: all on sensor, all on aggregator, split
 generations = 20
+# predictor = true        # propose many candidates, score those that a model of accuracy finds promising
+# oversample = 10         # candidates proposed for each one that is scored
 feedback_rounds = 3       # rounds of measuring what was found and correcting the predictor
 measured_per_round = 4
 feedback_tolerance = 0.05 # stop when newly measured candidates agree to this

@@ -25,6 +25,8 @@ class SearchConfig:
         steps: share of offspring that differ from their parent, or the mix of their parents, by one step of one gene.
         mutation: in the other offspring, the probability that a gene is redrawn (one gene always is).
         crossover: probability that an offspring has two parents rather than one.
+        oversample: candidates proposed for each one that is scored; above 1, a model fitted on the scores so far
+            chooses which.
     """
 
     population: int = 64
@@ -35,6 +37,7 @@ class SearchConfig:
     steps: float = 0.7
     mutation: float = 0.1
     crossover: float = 0.4
+    oversample: int = 1
 
     def refinement(self) -> Self:
         """The settings of a search that starts from what an earlier one found."""
@@ -42,7 +45,7 @@ class SearchConfig:
         return replace(self, generations=generations)
 
     def __post_init__(self) -> None:
-        for name, low in (("population", 4), ("generations", 1)):
+        for name, low in (("population", 4), ("generations", 1), ("oversample", 1)):
             if getattr(self, name) < low:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is too small, at least {low}")
         if self.refine_generations is not None and self.refine_generations < 1:

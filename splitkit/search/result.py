@@ -10,6 +10,7 @@ from typing import Any
 from splitkit.errors import ConfigError
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
+from splitkit.search.foresight import ModelQuality
 from splitkit.search.point import Point
 
 SCHEMA_VERSION = 1
@@ -29,6 +30,7 @@ class SearchResult:
         infeasible: candidates proposed beyond a constraint and not evaluated, by system.
         rejected: architectures that a compile check took out of a front, with its reason.
         feedback: one record per round of measuring.
+        accuracy_model: how well the model of accuracy ranked candidates, by system; empty without `config.oversample`.
         conditions: what the figures rest on, as the journal's header has it.
         scored_on: images each accuracy was estimated on, which says how finely accuracies can be told apart.
     """
@@ -45,6 +47,7 @@ class SearchResult:
     infeasible: Mapping[str, int]
     rejected: Mapping[str, str] = field(default_factory=dict)
     feedback: tuple[FeedbackRound, ...] = ()
+    accuracy_model: Mapping[str, ModelQuality] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
     scored_on: int | None = None
 
@@ -68,6 +71,7 @@ class SearchResult:
             "fronts": {name: list(indices) for name, indices in self.fronts.items()},
             "merged": list(self.merged),
             "feedback": [record.to_json() for record in self.feedback],
+            "accuracy_model": {name: quality.to_json() for name, quality in self.accuracy_model.items()},
             "evaluated": dict(self.evaluated),
             "infeasible": dict(self.infeasible),
             "rejected": dict(self.rejected),
@@ -130,6 +134,7 @@ def _parse(body: dict[str, Any]) -> SearchResult:
         infeasible=body["infeasible"],
         rejected=body["rejected"],
         feedback=tuple(FeedbackRound(**record) for record in body["feedback"]),
+        accuracy_model={name: ModelQuality(**q) for name, q in body.get("accuracy_model", {}).items()},
         conditions=body["conditions"],
         scored_on=body.get("scored_on"),
     )

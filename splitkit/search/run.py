@@ -11,6 +11,7 @@ from splitkit.profiles import System
 from splitkit.search.candidate import Candidate, Run, judge
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import Feedback, FeedbackRound, measure_candidates, to_measure
+from splitkit.search.foresight import Foresight, ModelQuality
 from splitkit.search.front import pareto_front
 from splitkit.search.journal import Journal
 from splitkit.search.point import describe_point
@@ -110,6 +111,7 @@ class _Search:
     rejected: dict[str, str] = field(default_factory=dict)
     known: dict[str, dict[Architecture, float]] = field(default_factory=dict)
     infeasible: dict[str, int] = field(default_factory=dict)
+    foresight: dict[str, Foresight] = field(default_factory=dict)
 
     def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
         """The shared cache in front of the evaluator, itself an evaluator."""
@@ -132,7 +134,18 @@ class _Search:
         seeds = [c.architecture for c in _front(judge(self.space, predictor, self.constraints, known))]
         config = self.config if round_ == 0 else self.config.refinement()
         report = self._reporter(round_, placement, config.generations)
-        run = evolve(self.space, placement, predictor, self, self.constraints, config, seeds, report)
+        run = evolve(
+            self.space,
+            placement,
+            predictor,
+            self,
+            self.constraints,
+            config,
+            seeds,
+            scored={a: accuracy for found in self.known.values() for a, accuracy in found.items()},
+            foresight=self.foresight.setdefault(placement, Foresight()),
+            on_generation=report,
+        )
         known |= {candidate.architecture: candidate.accuracy for candidate in run.candidates}
         self.infeasible[placement] = self.infeasible.get(placement, 0) + run.infeasible
 
@@ -161,6 +174,10 @@ class _Search:
             self.on_progress(state)
 
         return report
+
+    def _model_quality(self) -> dict[str, ModelQuality]:
+        """By system, where a model chose what was scored."""
+        return {name: foresight.quality() for name, foresight in self.foresight.items() if foresight.proposed}
 
     def result(
         self,
@@ -191,6 +208,7 @@ class _Search:
             infeasible=self.infeasible,
             rejected=self.rejected,
             feedback=tuple(records),
+            accuracy_model=self._model_quality(),
             conditions=self.journal.conditions,
             scored_on=getattr(self.evaluator, "images", None),
         )

@@ -1,0 +1,87 @@
+"""Which of many proposed candidates are scored, by a model of accuracy that is fitted anew every generation."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+from splitkit.search.accuracy_model import AccuracyModel
+from splitkit.search.config import Constraints
+from splitkit.search.foresight import Foresight
+from splitkit.search.protocol import FloatArray, PredictionArrays, Predictor
+from splitkit.space import Architecture
+from splitkit.space.encoding import Encoding, IntArray
+
+AT_RANDOM = 0.125
+"""Share of a generation that is drawn from the proposals whatever the model says, so that it also learns where it was
+wrong to look away."""
+
+
+class Prefilter:
+    """Chooses which proposals of a generation are scored.
+
+    Args:
+        scored: accuracies known from elsewhere (earlier rounds, other systems); they teach the model too.
+        foresight: where what the model said is kept.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        predictor: Predictor,
+        constraints: Constraints,
+        scored: Mapping[Architecture, float],
+        foresight: Foresight,
+        chance: np.random.Generator,
+    ) -> None:
+        self.predictor, self.constraints = predictor, constraints
+        self.foresight, self.chance = foresight, chance
+        self._model = AccuracyModel(encoding)
+        self._encoding = encoding
+        self._genes = encoding.encode_all(scored)
+        self._accuracy = np.array(list(scored.values()), dtype=np.float64)
+        self._waiting: FloatArray = np.zeros(0)
+
+    def choose(self, proposals: Population, count: int) -> Population:
+        """At most `count` of the proposals, the most promising ones: what `learn` is told of next."""
+        self._waiting = np.zeros(0)
+        if len(proposals) <= count:
+            return proposals
+        genes = np.asarray(proposals.get("X"), dtype=np.int64)
+        prediction = self.predictor.predict(genes)
+        self._model.fit(self._genes, self.predictor.predict(self._genes), self._accuracy)
+        if not self._model.fitted:
+            return proposals[:count]
+        said = self._model.predict(genes, prediction)
+        chosen = self._best(said, prediction, count)
+        self.foresight.proposed += len(proposals)
+        self._waiting = said[chosen]
+        return proposals[chosen]
+
+    def learn(self, genes: IntArray, accuracy: FloatArray, feasible: IntArray) -> None:
+        """What came of the chosen ones: accuracies (feasible,) of the rows `feasible` of genes (n, genes)."""
+        self._genes = np.concatenate([self._genes, genes[feasible]])
+        self._accuracy = np.concatenate([self._accuracy, accuracy])
+        if len(self._waiting):
+            self.foresight.predicted += self._waiting[feasible].tolist()
+            self.foresight.scored += accuracy.tolist()
+
+    def _best(self, said: FloatArray, prediction: PredictionArrays, count: int) -> list[int]:
+        """Indices by non-dominated rank and crowding of predicted accuracy and latency, and some drawn at random."""
+        excess = np.maximum(self.constraints.violations(prediction), 0.0).sum(axis=1)
+        allowed = np.flatnonzero(excess == 0)
+        if len(allowed) <= count:
+            return sorted(int(i) for i in np.argsort(excess, kind="stable")[:count])
+        drawn = round(AT_RANDOM * count)
+        objectives = np.column_stack([1.0 - said, np.log(np.maximum(prediction.total_us, 1e-9))])[allowed]
+        population = Population.new(X=allowed[:, None], F=objectives)
+        best = RankAndCrowding().do(_BARE, population, n_survive=count - drawn, random_state=self.chance)
+        chosen = best.get("X")[:, 0].astype(np.int64)
+        some = self.chance.choice(np.setdiff1d(allowed, chosen), drawn, replace=False)
+        return sorted(int(i) for i in (*chosen, *some))
+
+
+_BARE = Problem(n_var=1, n_obj=2)
+"""Ranking needs a problem only to ask whether it has constraints."""
