@@ -57,6 +57,8 @@ class Machine:
             }
         # Level 3 doubles compile time for the same inner loops: what they gain from is written out by the schedules.
         spec.setdefault("opt-level", 2)
+        if str(spec.get("mtriple", "")).startswith("thumb"):
+            spec.setdefault("vector-width", 128)  # what TVM takes anyhow, with a warning for each kernel
         try:
             resolved = Target(spec)
         except Exception as error:
