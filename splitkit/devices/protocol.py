@@ -1,5 +1,6 @@
 """What a device kind promises: say what to compile for, run it, time it."""
 
+from collections.abc import Collection
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -77,4 +78,34 @@ class Device(Protocol):
             DeviceError: the device cannot run it, or failed.
             ToolchainError: what it takes to run it (an emulator, a compiler) is missing.
         """
+        ...
+
+
+@runtime_checkable
+class BoardPool(Protocol):
+    """A device that stands for any of several equal boards, each of which may hang, go away or time wrongly."""
+
+    @property
+    def agreement(self) -> float:
+        """Relative deviation from the other boards beyond which a board's timings are not believed."""
+        ...
+
+    def boards(self) -> list[str]:
+        """Names of the boards there are, busy or free.
+
+        Raises:
+            DeviceError: there are none.
+        """
+        ...
+
+    def lease(self, avoid: Collection[str] = ()) -> str:
+        """Take a free board, none of `avoid`, for what is timed from now on; returns its name.
+
+        Raises:
+            DeviceError: none is free in time, or it does not answer; the message names it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the board go."""
         ...

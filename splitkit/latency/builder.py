@@ -6,8 +6,8 @@ started again, building goes on where it was.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,22 +25,39 @@ KERNEL_RUNS = 60
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """Told after each step: kernels known of all that were asked for, and seconds spent."""
+    """Told after each step: what is known of all that is wanted, and seconds spent.
+
+    Building from a space it is units that are counted, and it is also told how many `networks` were measured, what
+    share of the units' weight is covered, and how many seconds are left to go, as far as that can be seen.
+    """
 
     known: int
     wanted: int
     seconds: float
+    networks: int = 0
+    coverage: float = 0.0
+    eta_s: float | None = None
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a building session did. `missing` were left for want of time; `flagged` steps saw the anchor drift."""
+    """What a building session did. `missing` were left for want of time; `flagged` steps saw the anchor drift.
+
+    Building from a space: how many `networks` were measured, and by which `boards`; what share of the units' weight is
+    covered; which boards ever failed (`trouble`), and which are not used any more (`left_out`), and why. The rows of
+    boards whose timings were not believed are not in the table.
+    """
 
     measured: int
     reused: int
     missing: int
     flagged: int
     seconds: float
+    networks: int = 0
+    coverage: float = 0.0
+    boards: Mapping[str, int] = field(default_factory=dict)
+    trouble: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 Progress = Callable[[BuildProgress], None]

@@ -20,6 +20,7 @@ from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Kernel
 from splitkit.latency.measurement import Measurement, SideMeasurement
 from splitkit.profiles.schema import Side
+from splitkit.reading import typed
 
 FloatArray = NDArray[np.float64]
 
@@ -103,8 +104,8 @@ class Corrections:
             ConfigError: a field is missing or unknown.
         """
         try:
-            return cls(*(SideCorrection(**body[side]) for side in SIDES))
-        except (KeyError, TypeError) as error:
+            return typed(cls, asdict(cls(*(SideCorrection(**body[side]) for side in SIDES))))
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not corrections: {error}", "measure again") from error
 
 

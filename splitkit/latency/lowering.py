@@ -7,7 +7,7 @@ predicting a known unit needs no compiler.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from splitkit.errors import DeviceError
@@ -64,15 +64,18 @@ class Lowering:
             some = missing[i : i + UNITS_PER_COMMIT]
             if progress:
                 progress(i, len(missing))
-            found = {unit: self._lower(unit) for unit in some}
-            self.store.add_lowered(
-                self.exporter.name, self.exporter.version, self._target_key,
-                {unit_key(unit): kernels for unit, kernels in found.items()},
-            )  # fmt: skip
-            self._units |= found
+            self.learn({unit: self._lower(unit) for unit in some})
         if progress and missing:
             progress(len(missing), len(missing))
         return {unit: self._units[unit] for unit in wanted}
+
+    def learn(self, found: Mapping[Unit, tuple[Kernel, ...]]) -> None:
+        """Keep what units were lowered to, here or elsewhere."""
+        self.store.add_lowered(
+            self.exporter.name, self.exporter.version, self._target_key,
+            {unit_key(unit): kernels for unit, kernels in found.items()},
+        )  # fmt: skip
+        self._units |= found
 
     def recall(self, units: Iterable[Unit]) -> dict[Unit, tuple[Kernel, ...]]:
         """Kernels of those of `units` that are known already; compiles nothing."""
@@ -91,13 +94,22 @@ class Lowering:
         return [unit for key, unit in keys.items() if key not in rows]
 
     def _lower(self, unit: Unit) -> tuple[Kernel, ...]:
-        from splitkit.exporters.onnx.render import render  # imports onnx, which a known unit does not need
-
-        if not isinstance(self.exporter, KernelExporter):
-            raise DeviceError(
-                f"exporter {self.exporter.name}: cannot say which kernels a graph becomes",
-                "latency tables need one that can, such as tvm",
-            )
-        operators = unit.operators(unit.input_tensors(), "unit")
-        kernels = self.exporter.lower(render(operators), self.target, interior_tensors(unit, operators))
+        kernels = lower_unit(self.exporter, self.target, unit)
         return tuple(self._kernels.setdefault(kernel.key, kernel) for kernel in kernels)
+
+
+def lower_unit(exporter: Exporter, target: CompileTarget, unit: Unit) -> tuple[Kernel, ...]:
+    """Kernels of a unit in call order, from the compiler.
+
+    Raises:
+        DeviceError: the exporter cannot name its kernels.
+    """
+    from splitkit.exporters.onnx.render import render  # imports onnx, which a known unit does not need
+
+    if not isinstance(exporter, KernelExporter):
+        raise DeviceError(
+            f"exporter {exporter.name}: cannot say which kernels a graph becomes",
+            "latency tables need one that can, such as tvm",
+        )
+    operators = unit.operators(unit.input_tensors(), "unit")
+    return exporter.lower(render(operators), target, interior_tensors(unit, operators))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Kernel
+from splitkit.reading import typed
 from splitkit.space import Architecture
 
 
@@ -90,8 +91,9 @@ class Measurement:
         try:
             sides = [SideMeasurement.from_json(body[s]) if body[s] else None for s in ("sensor", "aggregator")]
             architecture = Architecture.from_json(body["architecture"])
-            return cls(architecture, sides[0], sides[1], float(body["link_us"]), int(body["payload_bytes"]))
-        except (KeyError, TypeError) as error:
+            found = cls(architecture, sides[0], sides[1], float(body["link_us"]), int(body["payload_bytes"]))
+            return typed(cls, asdict(found))
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a measurement: {error}", "measure again") from error
 
 

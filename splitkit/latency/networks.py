@@ -1,45 +1,45 @@
-"""Fill the table from a search space: time kernels where they stand, in sub-networks chosen to cover the space.
+"""Fill the table from a search space: time kernels where they stand, in sub-networks chosen to teach the most.
 
 A kernel timed alone meets other caches than in a network, so here whole sub-networks are compiled and each of their
-kernels is timed in place. Which sub-networks: out of many drawn uniformly, greedily the one whose units not covered yet
-weigh most, a unit's weight being how often it was drawn times its estimated cost, so the most useful kernels come
-first. The whole graphs' times say what dispatch costs. Every network is one transaction: stopped and started again,
-building goes on where it was.
+kernels is timed in place. `choosing` says which, `pipeline` compiles ahead and measures, here results are committed:
+every network is one transaction. Stopped and started again, building goes on where it was. The whole graphs' times say
+what dispatch costs.
 """
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
-
-from splitkit.devices import get_device
+from splitkit.devices import BoardPool, Device, get_device
+from splitkit.exporters.protocol import Artifact
+from splitkit.latency.agreement import Agreement
 from splitkit.latency.builder import BuildProgress, BuildReport, Progress
+from splitkit.latency.choosing import Chooser
+from splitkit.latency.jobs import Compiled, CompileJob, Measured, MeasureJob, Ranked, RankJob
 from splitkit.latency.kernel_times import ModelledDevice, conditions_of
 from splitkit.latency.lowering import Lowering
-from splitkit.latency.measure import compile_for, time_artifact
 from splitkit.latency.measurement import SideMeasurement
-from splitkit.latency.session import BenchSession
+from splitkit.latency.pipeline import Pipeline
+from splitkit.latency.session import kernel_exporter
 from splitkit.latency.store import Conditions, GraphTime, KernelTime, LutStore
 from splitkit.profiles.schema import Side, System
-from splitkit.space import Architecture, Sampler, SearchSpace, describe
-from splitkit.space.encoding import Encoding
-from splitkit.space.unit_table import UnitTable
-
-FloatArray = NDArray[np.float64]
-
-CANDIDATES = 3000
-"""Architectures drawn to choose from; also what usefulness is estimated on."""
-
-MACS_PER_BYTE = 8.0
-"""Rough price of moving a byte, in multiply-accumulates: only ranks units by cost."""
+from splitkit.space import Architecture, SearchSpace, describe
 
 ENOUGH = 0.98
 """Share of the weight of all units drawn at which a table counts as complete."""
+
+UNITS_PER_NETWORK = 24
+"""Units lowered along with every network that is compiled, the heaviest first, until all are."""
+
+RANKED_FROM, RANKED_AGAIN = 50, 1.3
+"""Candidates are ranked anew when there are so many rows, and so many times as many as the last time."""
+
+MOST_NETWORKS = 2000
+"""Further than this nobody looks ahead to say how long building will take."""
 
 
 def build_from_space(
@@ -58,163 +58,259 @@ def build_from_space(
     """Measure sub-networks of `space` on the device of one side until the table covers it.
 
     Where both sides' devices measure under the same conditions (the same hardware, whatever their time scales), one
-    table serves both and graphs of both sides are measured. Counts in the report and the progress are kernels.
+    table serves both and graphs of both sides are measured. Where the device stands for several boards, all are used.
+    Counts in the report are kernels, in the progress units.
 
     Args:
-        budget_s: stop after the first network that ends later than this.
+        budget_s: start no measurement later than this.
         networks: measure at most this many.
         coverage: stop when units of this share of the weight are covered.
         exclude: never measure these (held out to judge the table).
 
     Raises:
-        DeviceError: the exporter cannot time kernels in place.
+        DeviceError: the exporter cannot time kernels in place; the device fails; no board is left.
     """
     start = time.monotonic()
-    profile = system.device(side)
-    device = get_device(profile.unscaled())
+    profile = system.device(side).unscaled()
+    device = get_device(profile)
     if isinstance(device, ModelledDevice):
         return BuildReport(0, 0, 0, 0, 0.0)
+    kernel_exporter(profile.exporter)
     condition = conditions_of(device, profile.exporter)
+    sides = _sides_alike(system, side, condition)
     with TemporaryDirectory(prefix="splitkit-") as workdir:
-        session = BenchSession(store, device, profile.exporter, condition.cache_mode, Path(workdir))
-        lowering = Lowering(store, profile.exporter, device.target())
-        cover = _Cover.draw(space, _sides_alike(system, condition), set(exclude), seed)
-        reused = len(store.times(session.condition))
-        cover.recall(store, condition, lowering)
-        measured = 0
-        while measured != networks and cover.covered < coverage and (chosen := cover.best()) is not None:
-            network = describe(space, chosen)
-            for graph_side in cover.sides:
-                operators = network.operators(graph_side)
-                if operators:
-                    directory = Path(workdir) / f"{measured}-{graph_side}"  # a path loaded once is not loaded anew
-                    artifact = compile_for(device, profile.exporter, operators, directory)
-                    session.watch(artifact.kernels)
-                    timed, drift = session.steady(lambda: time_artifact(artifact, device))  # noqa: B023
-                    _record(session, f"{chosen.digest()} {graph_side}", timed, drift)
-                    shutil.rmtree(directory)
-            cover.add(chosen, lowering)
-            measured += 1
-            seconds = time.monotonic() - start
-            progress(BuildProgress(*cover.progress(), seconds))
-            if budget_s is not None and seconds > budget_s:
-                break
-        total = len(store.times(session.condition))
-    return BuildReport(total - reused, reused, cover.missing, session.flagged, time.monotonic() - start)
+        chooser = Chooser.draw(space, sides, exclude, seed)
+        building = _Building(store, space, sides, device, condition, chooser, Path(workdir), coverage, networks)
+        building.progress, building.start, building.budget_s = progress, start, budget_s
+        reused = len(building.base)
+        pipeline = Pipeline(device, device.target(), building)
+        try:
+            pipeline.run(float("inf") if budget_s is None else start + budget_s)
+        finally:
+            if isinstance(device, BoardPool):
+                device.close()
+    known, wanted = chooser.progress()
+    return BuildReport(
+        measured=len(store.times(building.condition)) - reused,
+        reused=reused,
+        missing=wanted - known,
+        flagged=building.flagged,
+        seconds=time.monotonic() - start,
+        networks=building.networks_measured,
+        coverage=chooser.covered,
+        boards=dict(building.boards),
+        trouble=pipeline.trouble,
+        left_out=pipeline.left_out,
+    )
 
 
-def _sides_alike(system: System, condition: Conditions) -> tuple[Side, ...]:
-    """Sides that measure under one set of conditions."""
+def _sides_alike(system: System, asked: Side, condition: Conditions) -> tuple[Side, ...]:
+    """Sides that measure under one set of conditions. A pool of boards is asked for no more than its own."""
     alike: list[Side] = []
     sides: tuple[Side, Side] = ("sensor", "aggregator")
+    own = system.device(asked).unscaled()
     for side in sides:
-        profile = system.device(side)
-        if conditions_of(get_device(profile.unscaled()), profile.exporter) == condition:
+        profile = system.device(side).unscaled()
+        same = profile.model_copy(update={"name": own.name}) == own
+        if same or (
+            profile.kind == own.kind and conditions_of(get_device(profile), profile.exporter) == condition
+        ):
             alike.append(side)
     return tuple(alike)
 
 
-def _record(session: BenchSession, digest: str, timed: SideMeasurement, drift: float) -> None:
-    """Commit one measured graph: its kernels (a repeated one counts once, as the mean of its places) and the whole."""
-    times = [
-        KernelTime(kernel.key, us, variance, 1, drift)
-        for kernel, us, variance in zip(timed.kernels, timed.kernel_us, timed.kernel_variance_us2, strict=True)
-    ]
-    graph = GraphTime(digest, len(times), timed.kernel_sum_us, timed.graph_us, timed.graph_variance_us2)
-    with session.store.transaction():
-        session.store.add_kernels(session.exporter.name, timed.kernels)
-        session.store.add_times(session.condition, session.number, times)
-        session.store.add_graph(session.condition, graph)
-
-
 @dataclass
-class _Cover:
-    """Candidates, the weights of their units, and which units are measured.
+class _Building:
+    """The pipeline's customer: one session of building one table."""
 
-    Attributes:
-        sides: whose units count.
-        present: for each candidate the entries of the unit table it runs, -1 where a column is empty, shape (n, c).
-        weight: of each entry of the table; entries standing for equal units share the one of the first.
-    """
-
+    store: LutStore
+    space: SearchSpace
     sides: tuple[Side, ...]
-    table: UnitTable
-    architectures: Sequence[Architecture]
-    present: NDArray[np.int64]
-    weight: FloatArray
-    done: NDArray[np.bool_]
-    left: NDArray[np.bool_]
+    device: Device
+    conditions: Conditions
+    chooser: Chooser
+    workdir: Path
+    coverage: float
+    limit: int | None
+    progress: Progress = field(default=lambda _: None)
+    start: float = 0.0
+    budget_s: float | None = None
+    flagged: int = 0
+    chosen: int = 0
+    networks_measured: int = 0
+    boards: Counter[str] = field(default_factory=Counter)
 
-    @classmethod
-    def draw(cls, space: SearchSpace, sides: tuple[Side, ...], exclude: set[Architecture], seed: int) -> "_Cover":
-        sampler = Sampler(space, np.random.default_rng(seed))
-        drawn = dict.fromkeys(a for _ in range(CANDIDATES) if (a := sampler.uniform()) not in exclude)
-        table = UnitTable(space)
-        rows = table.rows(Encoding(space).encode_all(drawn))
-        counts = sum(((rows.sensor if side == "sensor" else rows.aggregator) for side in sides), start=0 * rows.ids)
-        present = np.where(counts > 0, _merge_equal(table, rows.ids, counts), -1)
-        used = present >= 0
-        times = np.bincount(present[used], weights=counts[used], minlength=len(table))
-        cost = np.zeros(len(table))
-        for i in np.unique(present[used]):
-            cost[i] = _estimated_cost(table, int(i))
-        weight = times * cost
-        return cls(
-            sides, table, list(drawn), present, weight / weight.sum(),
-            np.zeros(len(table), dtype=np.bool_), np.ones(len(drawn), dtype=np.bool_),
-        )  # fmt: skip
+    def __post_init__(self) -> None:
+        profile = self.device.profile
+        self.condition = self.store.condition(self.conditions)
+        self.base = self.store.times(self.condition)
+        self.lowering = Lowering(self.store, profile.exporter, self.device.target())
+        self.chooser.lowered(self.lowering.recall(self.chooser.heaviest_unlowered(len(self.chooser.table))))
+        self.chooser.measured(self.base)
+        self._architectures: dict[str, Architecture] = {}
+        self._given_up: set[str] = set()
+        self._sessions: dict[str, int] = {}
+        self._records: list[tuple[str, list[KernelTime], list[GraphTime]]] = []
+        self._anchor: Artifact | None = None
+        known = self.store.anchors(self.condition)
+        self._anchor_kernel = self.store.kernels(profile.exporter, [known[0]])[known[0]] if known else None
+        self._history = known[1] if known else []
+        self._drifts = self.device.unit == "us"
+        self._asked_for_anchor = not self._drifts
+        self._ranked_rows = 0
+        agreement = self.device.agreement if isinstance(self.device, BoardPool) else None
+        table = {key: row.value for key, row in self.base.items()}
+        self._agreement = None if agreement is None else Agreement(agreement, table)
 
-    @property
-    def covered(self) -> float:
-        """Share of the weight that is measured."""
-        return float(self.weight[self.done].sum())
+    # --- what the pipeline asks ---
 
-    @property
-    def missing(self) -> int:
-        """Units drawn but not measured."""
-        return int((~self.done & (self.weight > 0)).sum())
+    def next_job(self) -> CompileJob | RankJob | None:
+        """The most useful network next, along with units to lower; the first one also brings the anchor."""
+        if self._asked_for_anchor and self._drifts and self._anchor is None:
+            return None  # nothing can be measured before there is one
+        if self.chosen == self.limit or self.chooser.covered >= self.coverage:
+            return None
+        rows = self.store.times(self.condition)
+        if len(rows) > max(RANKED_FROM, RANKED_AGAIN * self._ranked_rows):
+            self._ranked_rows = len(rows)
+            return RankJob(self.chooser.all_kernels(), {key: row.value for key, row in rows.items()})
+        architecture = self.chooser.next()
+        if architecture is None:
+            return None
+        digest = architecture.digest()
+        network = describe(self.space, architecture)
+        graphs = {f"{digest} {side}": tuple(network.operators(side)) for side in self.sides}
+        units = dict.fromkeys(self.chooser.units(architecture) + self.chooser.heaviest_unlowered(UNITS_PER_NETWORK))
+        first, self._asked_for_anchor = not self._asked_for_anchor, True
+        self._architectures[digest] = architecture
+        self.chosen += 1
+        return CompileJob(
+            digest,
+            {name: operators for name, operators in graphs.items() if operators},
+            self.workdir / str(self.chosen),  # a path loaded once is not loaded anew
+            tuple(units),
+            self._anchor_kernel if first else None,
+            choose_anchor=first and self._anchor_kernel is None,
+        )
 
-    def progress(self) -> tuple[int, int]:
-        """Units measured, of how many."""
-        wanted = int((self.weight > 0).sum())
-        return wanted - self.missing, wanted
+    def compiled(self, job: CompileJob, compiled: Compiled) -> None:
+        """Keep what was lowered."""
+        self.lowering.learn(compiled.lowered)
+        self.chooser.lowered(compiled.lowered)
+        self.chooser.measured(self.store.times(self.condition))
+        if compiled.anchor is not None:
+            self._anchor = compiled.anchor
+            self.store.add_kernels(self.device.profile.exporter, compiled.anchor.kernels)
 
-    def best(self) -> Architecture | None:
-        """The candidate whose uncovered units weigh most per unit to compile; None if none adds anything."""
-        used = self.present >= 0
-        gain = np.where(used & ~self.done[self.present], self.weight[self.present], 0.0).sum(axis=1)
-        gain = np.where(self.left, gain / np.maximum(used.sum(axis=1), 1), 0.0)
-        i = int(gain.argmax())
-        return self.architectures[i] if gain[i] > 0 else None
+    def measure_job(self, job: CompileJob, compiled: Compiled) -> MeasureJob:
+        """With what the anchor took so far."""
+        return MeasureJob(job.network, compiled.artifacts, self._anchor, tuple(self._history))
 
-    def add(self, architecture: Architecture, lowering: Lowering) -> None:
-        """Mark a candidate's units as measured."""
-        i = self.architectures.index(architecture)
-        self.left[i] = False
-        entries = self.present[i][self.present[i] >= 0]
-        lowering.kernels(self.table.unit(int(entry)) for entry in entries)
-        self.done[entries] = True
+    def ranked(self, ranked: Ranked) -> None:
+        """Take in what the regression knows and does not know."""
+        self.chooser.rank(ranked.known, ranked.estimates)
 
-    def recall(self, store: LutStore, conditions: Conditions, lowering: Lowering) -> None:
-        """Mark the units whose kernels an earlier session measured, every one."""
-        known = set(store.times(store.condition(conditions)))
-        entries = np.flatnonzero(self.weight > 0)
-        units = {int(entry): self.table.unit(int(entry)) for entry in entries}
-        lowered = lowering.recall(units.values())
-        for entry, unit in units.items():
-            self.done[entry] = unit in lowered and {kernel.key for kernel in lowered[unit]} <= known
+    def measured(self, job: CompileJob, measured: Measured, boards: int) -> dict[str, str]:
+        """Commit one network's kernels and graphs; returns boards that disagree with the others."""
+        times, graphs = [], []
+        for digest, (timed, drift) in measured.graphs.items():
+            rows = _rows(timed, drift)
+            times += rows
+            graphs.append(
+                GraphTime(digest, len(rows), timed.kernel_sum_us, timed.graph_us, timed.graph_variance_us2)
+            )  # fmt: skip
+        with self.store.transaction():
+            session = self._session(measured.board)
+            exporter = self.device.profile.exporter
+            self.store.add_kernels(exporter, (k for timed, _ in measured.graphs.values() for k in timed.kernels))
+            self._add(session, times, graphs)
+            if self._anchor is not None:
+                for value in measured.anchor_times:
+                    self.store.add_anchor(session, self._anchor.kernels[0].key, value)
+        self._history += measured.anchor_times
+        self.flagged += measured.flagged
+        self.networks_measured += 1
+        self.boards[measured.board] += 1
+        shutil.rmtree(job.directory / "0", ignore_errors=True)
+        shutil.rmtree(job.directory / "1", ignore_errors=True)
+        liars = self._judge(measured, times, graphs, boards)
+        self.chooser.measured(self.store.times(self.condition))
+        self._report()
+        return liars
+
+    def given_up(self, job: CompileJob) -> None:
+        """Others may be chosen for its units."""
+        self.chooser.given_up(self._architectures[job.network])
+
+    # --- boards ---
+
+    def _judge(
+        self, measured: Measured, times: list[KernelTime], graphs: list[GraphTime], boards: int
+    ) -> dict[str, str]:
+        if self._agreement is None:
+            return {}
+        self._records.append((measured.board, times, graphs))
+        seen = {row.kernel: row.value for row in times}
+        if self._anchor is not None and measured.anchor_times:
+            seen[self._anchor.kernels[0].key + " anchor"] = min(measured.anchor_times)
+        self._agreement.add(measured.board, seen)
+        wrong = self._agreement.disagreeing(boards)
+        for board in wrong:
+            self._agreement.remove(board)
+        if wrong:
+            self._drop(set(wrong))
+        tolerance = f"{self._agreement.tolerance:.0%}"
+        return {
+            board: f"times kernels {factor:.2f} times as long as the others, tolerance {tolerance}"
+            for board, factor in wrong.items()
+        }
+
+    def _drop(self, wrong: set[str]) -> None:
+        """Take out every row that a board had a part in, and put back what the others say of it."""
+        bad = [record for record in self._records if record[0] in wrong]
+        self._records = [record for record in self._records if record[0] not in wrong]
+        kernels = {row.kernel for _, times, _ in bad for row in times}
+        with self.store.transaction():
+            self.store.forget(self.condition, kernels, [graph.digest for _, _, graphs in bad for graph in graphs])
+            for board in wrong:
+                self.store.forget_anchors(self._session(board))
+                self.boards.pop(board, None)
+            old = [self.base[key] for key in kernels if key in self.base]
+            if old:
+                self.store.replace_times(self.condition, self._session("before"), old)
+            for board, times, graphs in self._records:
+                self._add(self._session(board), [row for row in times if row.kernel in kernels], graphs)
+        known = self.store.anchors(self.condition)
+        self._history = known[1] if known else []
+
+    def _session(self, board: str) -> int:
+        """Every board's rows are a session of their own."""
+        if board not in self._sessions:
+            self._sessions[board] = self.store.start_session(self.condition)
+        return self._sessions[board]
+
+    def _add(self, session: int, times: list[KernelTime], graphs: list[GraphTime]) -> None:
+        self.store.add_times(self.condition, session, times)
+        for graph in graphs:
+            self.store.add_graph(self.condition, graph)
+
+    # --- the user ---
+
+    def _report(self) -> None:
+        seconds = time.monotonic() - self.start
+        known, wanted = self.chooser.progress()
+        left = self.chooser.networks_to(self.coverage, MOST_NETWORKS)
+        if self.limit is not None:
+            left = min(left, self.limit - self.chosen)
+        under_way = max(self.chosen - self.networks_measured, 0)
+        eta_s = (left + under_way) * seconds / self.networks_measured
+        if self.budget_s is not None:
+            eta_s = min(eta_s, max(self.budget_s - seconds, 0.0))
+        self.progress(BuildProgress(known, wanted, seconds, self.networks_measured, self.chooser.covered, eta_s))
 
 
-def _merge_equal(table: UnitTable, ids: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Entries replaced by the first one that stands for an equal unit."""
-    first: dict[object, int] = {}
-    canonical = np.arange(len(table))
-    for i in np.unique(ids[counts > 0]):
-        canonical[i] = first.setdefault(table.unit(int(i)), int(i))
-    return canonical[ids]
-
-
-def _estimated_cost(table: UnitTable, entry: int) -> float:
-    unit = table.unit(entry)
-    operators = unit.operators(unit.input_tensors(), "unit")
-    return sum(op.macs + MACS_PER_BYTE * (op.output.bytes + 4 * op.weight_elements) for op in operators)
+def _rows(timed: SideMeasurement, drift: float) -> list[KernelTime]:
+    return [
+        KernelTime(kernel.key, value, variance, 1, drift)
+        for kernel, value, variance in zip(timed.kernels, timed.kernel_us, timed.kernel_variance_us2, strict=True)
+    ]

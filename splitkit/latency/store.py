@@ -193,8 +193,10 @@ class LutStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):  # damaged, or no room on the disk
+            raise ConfigError(f"{self.path}: {error}", "free the disk, or measure into a new file") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -289,6 +291,17 @@ class LutStore:
         """Times alone of every row of one condition: what a prediction needs, without an object per row."""
         query = "SELECT kernel, value FROM measurements WHERE condition = ?"
         return dict(self._db.execute(query, (condition,)))
+
+    def forget(self, condition: int, kernels: Iterable[str], graphs: Iterable[str]) -> None:
+        """Take out rows of kernels, by key, and of graphs, by digest: what measured them turned out to be wrong."""
+        with self.transaction():
+            where = "WHERE condition = ? AND"
+            self._db.executemany(f"DELETE FROM measurements {where} kernel = ?", [(condition, k) for k in kernels])
+            self._db.executemany(f"DELETE FROM graphs {where} digest = ?", [(condition, g) for g in graphs])
+
+    def forget_anchors(self, session: int) -> None:
+        """Take out what the anchor took in one session."""
+        self._db.execute("DELETE FROM anchors WHERE session = ?", (session,))
 
     def add_lowered(self, exporter: str, version: str, target: str, units: Mapping[str, Sequence[Kernel]]) -> None:
         """Remember which kernels units become, and the kernels themselves."""

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
@@ -92,10 +93,8 @@ class Worker:
         """Give it a job that must be answered in time."""
         assert self.idle, "one job at a time"
         self.job, self.deadline = job, time.monotonic() + timeout_s
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died; `receive` says so
             self.connection.send(job)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it died; `receive` says so
 
     def receive(self) -> Message:
         """The next message; call when its connection is ready. A process that died has failed, and is replaced."""
@@ -174,8 +173,6 @@ def _die_with_parent() -> None:
 
 def _unless_none(cpus: tuple[int, ...] | None) -> Any:
     """Confine this thread, and so what it starts, to `cpus`."""
-    from contextlib import nullcontext
-
     return nullcontext() if cpus is None else pinned(cpus)
 
 

@@ -60,7 +60,9 @@ class RpcDevice:
     def label(self) -> str:
         """`measured` (on the board), or `measured x2 (emulated slower core)`."""
         scale = self.profile.time_scale
-        return "measured" if scale == 1.0 else f"measured x{scale:g} (emulated {'slower' if scale > 1 else 'faster'} core)"
+        if scale == 1.0:
+            return "measured"
+        return f"measured x{scale:g} (emulated {'slower' if scale > 1 else 'faster'} core)"
 
     def fingerprint(self) -> str:
         """The board's processor as the profile states it, else as the board says; asked once per process.

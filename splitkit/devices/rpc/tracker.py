@@ -1,4 +1,4 @@
-"""TVM's RPC tracker, asked for boards. Unlike TVM's own client it says which board it got, and every step has a limit."""
+"""TVM's RPC tracker, asked for boards. TVM's own client would not say which board it got, and waits without limit."""
 
 import socket
 import struct

@@ -1,0 +1,73 @@
+"""A fixed kernel, timed around every measurement: was the machine as it always is?
+
+Where the anchor deviates from what it took in all sessions so far, the machine was disturbed (another process, a lower
+clock): the measurement is taken again, and flagged if that does not help. Devices that count instructions have nothing
+that could drift, and no anchor.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from splitkit.devices import Device, Timing
+from splitkit.exporters.protocol import Artifact, Kernel
+
+T = TypeVar("T")
+
+DRIFT_TOLERANCE = 0.1
+"""Relative deviation of the anchor beyond which a measurement is repeated."""
+
+ATTEMPTS = 3
+ANCHOR_RUNS = 60
+
+
+def choose_anchor(candidates: Sequence[Kernel]) -> Kernel:
+    """The kernel with the median work."""
+    return sorted(candidates, key=lambda kernel: (kernel.macs, kernel.key))[len(candidates) // 2]
+
+
+@dataclass
+class Anchor:
+    """Watches one device.
+
+    Attributes:
+        artifact: a library of the one kernel; None where nothing drifts.
+        history: every time it took so far in all sessions, oldest first; new ones are added.
+        times: the new ones.
+        flagged: measurements kept although the anchor had drifted.
+    """
+
+    device: Device
+    artifact: Artifact | None
+    history: list[float]
+    times: list[float] = field(default_factory=list)
+    flagged: int = 0
+
+    def drift(self) -> float:
+        """Time the anchor: how much slower than its median over all sessions it runs now (1: as ever)."""
+        if self.artifact is None:
+            return 1.0
+        value = Timing.from_samples(self.device.time_kernels(self.artifact, ANCHOR_RUNS)[:, 0]).median_us
+        self.times.append(value)
+        self.history.append(value)
+        return value / float(np.median(self.history))
+
+    def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
+        """Measure while the anchor is steady; returns the attempt with the least drift, and that drift."""
+        best: tuple[T, float] | None = None
+        before = self.drift()
+        for _ in range(ATTEMPTS):
+            result = measure()
+            after = self.drift()
+            drift = max(before, after, key=lambda d: abs(d - 1))
+            if best is None or abs(drift - 1) < abs(best[1] - 1):
+                best = (result, drift)
+            if abs(drift - 1) <= DRIFT_TOLERANCE:
+                break
+            before = after
+        else:
+            self.flagged += 1
+        assert best is not None
+        return best

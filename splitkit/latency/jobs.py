@@ -1,0 +1,145 @@
+"""What the processes of a building session do: compile a network, rank what to measure, measure on a board."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from splitkit.devices import BoardPool, get_device
+from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel
+from splitkit.latency.anchor import Anchor, choose_anchor
+from splitkit.latency.lowering import lower_unit
+from splitkit.latency.measure import time_artifact
+from splitkit.latency.measurement import SideMeasurement
+from splitkit.latency.regression import KernelRegression
+from splitkit.latency.session import kernel_exporter
+from splitkit.latency.worker import Say
+from splitkit.profiles.schema import DeviceProfile
+from splitkit.space.operators import Operator
+from splitkit.space.units import Unit
+
+
+@dataclass(frozen=True)
+class CompileJob:
+    """A network's graphs, by digest, into directories below `directory`.
+
+    Attributes:
+        units: to be lowered as well.
+        anchor: also build this kernel as anchor, or with `choose_anchor` one of the network's own.
+    """
+
+    network: str
+    graphs: Mapping[str, tuple[Operator, ...]]
+    directory: Path
+    units: tuple[Unit, ...] = ()
+    anchor: Kernel | None = None
+    choose_anchor: bool = False
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of a `CompileJob`."""
+
+    artifacts: Mapping[str, Artifact]
+    lowered: Mapping[Unit, tuple[Kernel, ...]]
+    anchor: Artifact | None
+
+
+@dataclass(frozen=True)
+class RankJob:
+    """Estimate kernels from measured ones, whose rows are `known`."""
+
+    kernels: tuple[Kernel, ...]
+    known: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """For each kernel that was not known, by key, an estimate and its standard deviation (of the log)."""
+
+    known: Mapping[str, float]
+    estimates: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """Compiled graphs to be timed under the eyes of the anchor, on any board but those to avoid."""
+
+    network: str
+    artifacts: Mapping[str, Artifact]
+    anchor: Artifact | None
+    anchor_history: tuple[float, ...]
+    avoid: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Leased:
+    """Said once a board is at work."""
+
+    board: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """By digest what was measured and how far the anchor had drifted."""
+
+    board: str
+    graphs: Mapping[str, tuple[SideMeasurement, float]]
+    anchor_times: tuple[float, ...]
+    flagged: int
+
+
+class Compiler:
+    """Compiles and ranks for one exporter and target, in a worker process."""
+
+    def __init__(self, exporter: str, target: CompileTarget) -> None:
+        self.exporter, self.target = kernel_exporter(exporter), target
+
+    def __call__(self, job: CompileJob | RankJob, say: Say) -> Compiled | Ranked:
+        """Do the job."""
+        return self._rank(job) if isinstance(job, RankJob) else self._compile(job)
+
+    def _compile(self, job: CompileJob) -> Compiled:
+        from splitkit.exporters.onnx.render import render  # imports onnx
+
+        artifacts = {
+            digest: self.exporter.compile(render(operators), self.target, job.directory / str(i))
+            for i, (digest, operators) in enumerate(job.graphs.items())
+        }
+        kernel = job.anchor
+        if job.choose_anchor:
+            kernel = choose_anchor([k for artifact in artifacts.values() for k in artifact.kernels])
+        anchor = self.exporter.build_kernels([kernel], self.target, job.directory / "anchor") if kernel else None
+        lowered = {unit: lower_unit(self.exporter, self.target, unit) for unit in job.units}
+        return Compiled(artifacts, lowered, anchor)
+
+    def _rank(self, job: RankJob) -> Ranked:
+        measured = [kernel for kernel in job.kernels if kernel.key in job.known]
+        others = [kernel for kernel in job.kernels if kernel.key not in job.known]
+        regression = KernelRegression(measured, np.array([job.known[kernel.key] for kernel in measured]))
+        estimate = regression.predict(others)
+        pairs = zip(others, estimate.us.tolist(), estimate.sigma_log.tolist(), strict=True)
+        return Ranked(job.known, {kernel.key: (us, sigma) for kernel, us, sigma in pairs})
+
+
+class Bench:
+    """Measures on the device of one (unscaled) profile, in a worker process."""
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self.device = get_device(profile)
+
+    def __call__(self, job: MeasureJob, say: Say) -> Measured:
+        """Do the job; a board is held for no longer than that."""
+        device = self.device
+        board = device.lease(job.avoid) if isinstance(device, BoardPool) else device.profile.name
+        try:
+            say(Leased(board))
+            anchor = Anchor(device, job.anchor, list(job.anchor_history))
+            graphs = {}
+            for digest, artifact in job.artifacts.items():
+                graphs[digest] = anchor.steady(lambda: time_artifact(artifact, device))  # noqa: B023
+            return Measured(board, graphs, tuple(anchor.times), anchor.flagged)
+        finally:
+            if isinstance(device, BoardPool):
+                device.close()
