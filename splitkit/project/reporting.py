@@ -1,6 +1,5 @@
 """`splitkit report` as a step: read what a run left behind, draw it."""
 
-import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +10,7 @@ from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
 from splitkit.project.run import Run
 from splitkit.project.steps import best_points, standard_error
+from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
 from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
 
@@ -45,6 +45,7 @@ def read_run(project: Project) -> Content:
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
     reference = reference_accuracy([result.front(name) for name in result.fronts])
     best = best_points(result, result.scored_on or UNKNOWN_IMAGES)
+    corrections = _corrections(run.corrections) if result.feedback else Corrections()
     with TemporaryDirectory(prefix="splitkit-report-") as scratch:
         store = _copy(run.snapshot, Path(scratch)) if run.snapshot.exists() else None
         try:
@@ -55,7 +56,7 @@ def read_run(project: Project) -> Content:
                 system,
                 journal,
                 store,
-                _corrections(run.corrections) if result.feedback else Corrections(),
+                corrections,
                 best,
                 reference_accuracy=reference,
                 tolerance=standard_error(reference, result.scored_on) if result.scored_on else 0.0,
@@ -110,7 +111,7 @@ def _copy(snapshot: Path, scratch: Path) -> LutStore:
 
 def _corrections(file: Path) -> Corrections:
     try:
-        return Corrections.from_json(json.loads(file.read_text(encoding="utf-8")))
+        return Corrections.from_json(parse_json(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(
             f"{file}: cannot be read: {error.strerror or error}", "run `splitkit search` again"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from splitkit.errors import ConfigError
+from splitkit.reading import parse_json, typed
 from splitkit.search.protocol import Evaluator, FloatArray
 from splitkit.space import Architecture
 
@@ -97,23 +98,23 @@ class Journal:
             os.fsync(file.fileno())
 
     def _read(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
-        whole, _, torn = text.rpartition("\n")
-        lines = whole.split("\n") if whole else []
+        content = path.read_bytes()
+        whole, _, torn = content.rpartition(b"\n")
+        lines = whole.split(b"\n") if whole else []
         try:
-            entries = [json.loads(line) for line in lines]
+            entries = [parse_json(line.decode("utf-8")) for line in lines]
             header = entries[0]
             if header["schema_version"] != SCHEMA_VERSION or header["journal"] != "search":
                 raise ConfigError(f"{path}: not a search journal of schema version {SCHEMA_VERSION}")
             self._check_conditions(path, header["conditions"])
             for entry in entries[1:]:
-                self.accuracies |= entry.get("accuracy", {})
-                self.measurements |= entry.get("measurement", {})
-                self.admissions |= entry.get("admission", {})
+                self.accuracies |= typed(dict[str, float], entry.get("accuracy", {}))
+                self.measurements |= typed(dict[str, dict[str, Any]], entry.get("measurement", {}))
+                self.admissions |= typed(dict[str, str | None], entry.get("admission", {}))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}: not a search journal: {error}", "delete it to search afresh") from error
         if torn and not self.replay:
-            os.truncate(path, len(text[: -len(torn)].encode("utf-8")))
+            os.truncate(path, len(content) - len(torn))
 
     def _check_conditions(self, path: Path, found: Mapping[str, str]) -> None:
         for name in sorted({*found, *self.conditions}):

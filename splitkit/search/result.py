@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from splitkit.errors import ConfigError
+from splitkit.reading import parse_json, typed
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
 from splitkit.search.foresight import ModelQuality
@@ -97,7 +98,7 @@ def load_result(path: Path) -> SearchResult:
         ConfigError: it is missing, not JSON, of another schema version, or a field is missing, unknown or wrong.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}", "run `splitkit search` first") from error
     except ValueError as error:
@@ -120,8 +121,10 @@ def _parse(body: dict[str, Any]) -> SearchResult:
     for name, indices in [*fronts.items(), ("merged", merged)]:
         if not all(isinstance(i, int) and 0 <= i < len(points) for i in indices):
             raise ValueError(f"{name}: an index is outside the {len(points)} points")
+    for i, point in enumerate(points):
+        _check_figures(i, point)
     config = SearchConfig(**{**body["config"], "systems": tuple(body["config"]["systems"])})
-    return SearchResult(
+    result = SearchResult(
         space=body["space"],
         system=body["system"],
         points=points,
@@ -138,3 +141,13 @@ def _parse(body: dict[str, Any]) -> SearchResult:
         conditions=body["conditions"],
         scored_on=body.get("scored_on"),
     )
+    return typed(SearchResult, asdict(result))
+
+
+def _check_figures(index: int, point: Point) -> None:
+    """Figures that a search cannot have come to would only fail later, in a table or a drawing."""
+    if not 0 <= point.accuracy <= 1:
+        raise ValueError(f"points.{index}.accuracy: {point.accuracy!r} is not between 0 and 1")
+    stages = (point.sensor_us, point.link_us, point.aggregator_us)
+    if not (point.total_us > 0 and all(us >= 0 for us in stages)):
+        raise ValueError(f"points.{index}: its times must be positive")

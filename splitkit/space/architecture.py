@@ -89,7 +89,7 @@ class Architecture:
         try:
             phases = tuple(PhaseChoice(**phase) for phase in body["phases"])
             return cls(**{**body, "phases": phases})
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ConfigError(f"not an architecture: {error}") from error
 
     def __str__(self) -> str:

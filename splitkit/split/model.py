@@ -25,7 +25,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
     except DecodeError as error:
         raise ModelError(f"{file}: not an ONNX file, or a truncated one", "export or download it again") from error
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError) as error:  # a ValueError: names that are not UTF-8
         raise ModelError(f"{file}: not a valid ONNX model: {_first_line(error)}") from error
     if not model.graph.node:
         raise ModelError(f"{file}: the graph has no operators", "an empty or truncated file reads like this")

@@ -123,7 +123,7 @@ def load_supernet(checkpoint: Path, space: SearchSpace | None = None, device: st
         supernet = Supernet(stored)
         supernet.load_state_dict(body["weights"])
         trained = TrainedSupernet(supernet, TrainConfig.model_validate(body["config"]), int(body["step"]))
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{checkpoint}: not a complete supernet: {_first_line(error)}") from error
     supernet.to(pick_device(device))
     return trained
