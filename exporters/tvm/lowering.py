@@ -51,12 +51,33 @@ def _lower_fallbacks(specs: dict[int, FallbackSpec], machine: Machine) -> dict[i
     from tvm.ir import GlobalVar
 
     names = {i: GlobalVar(f"fallback{i}") for i in specs}
-    module = tvm.IRModule({names[i]: _on_pointers(ir.load_json(spec.tir)) for i, spec in specs.items()})
+    functions = {i: ir.load_json(spec.tir) for i, spec in specs.items()}
+    if _addresses_are_32_bits(machine):
+        functions |= {i: _narrowed(functions[i]) for i, spec in specs.items() if "int64" not in spec.dtypes}
+    module = tvm.IRModule({names[i]: _on_pointers(func) for i, func in functions.items()})
     module = tirx.transform.BindTarget(machine.target.with_host(machine.target))(module)
     pipeline, _, _ = tirx.get_tir_pipeline("s_tir")
     module = pipeline(module)
     by_name = {str(g.name_hint): f for g, f in module.functions.items()}
     return {i: _with_workspace(by_name[f"fallback{i}"].without_attr("tirx.is_entry_func")) for i in specs}
+
+
+def _addresses_are_32_bits(machine: Machine) -> bool:
+    arch = str(machine.target.attrs.get("mtriple", "")).split("-")[0]
+    return arch.startswith(("arm", "thumb", "riscv32")) and not arch.startswith("arm64")
+
+
+def _narrowed(func: Any) -> Any:
+    """The same function with 32-bit indices.
+
+    TVM's are 64 bits wide. Where registers are not, converting them from and to floats is a call of the compiler's
+    library, slow, and on Cortex-M wrong: LLVM passes the float in a floating-point register there, where libgcc (by
+    the Arm ABI, for these functions) looks for it in an integer one.
+    """
+    import tvm
+    from tvm import tirx
+
+    return tirx.transform.ForceNarrowIndexToInt32()(tvm.IRModule({"main": func}))["main"]
 
 
 def _on_pointers(func: Any) -> Any:

@@ -29,7 +29,7 @@ class Region(_Part):
 
 
 class Counter(_Part):
-    """A 32-bit counter that runs at `hz` of virtual time.
+    """A 32-bit counter that runs at `hz` of virtual time: it tells up to about 10^9 instructions per kernel.
 
     `cmsdk-timer` is a CMSDK APB timer, `sse-counter` the system counter of an SSE subsystem (`address`: its control
     frame; the status frame is at 0x1000 from it), `mcycle` is RISC-V's own, which has no address.

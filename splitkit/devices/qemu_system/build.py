@@ -3,7 +3,10 @@
 Once as a product runs it, once with a time stamp after every kernel; kernels and constants are shared.
 """
 
+import shutil
 import subprocess
+import tempfile
+import weakref
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,8 +19,6 @@ from splitkit.exporters.baremetal.toolchain import compiler_flags, find_compiler
 from splitkit.exporters.protocol import Artifact
 
 SOURCES = resources.files("splitkit.devices.qemu_system") / "firmware"
-
-ELF = "firmware.elf"
 
 _NETWORK = """\
 #include "{name}.h"
@@ -48,8 +49,17 @@ int network_run_profiled(void)
 """
 
 
-def build_firmware(artifact: Artifact, board: Board, directory: Path) -> Path:
-    """Compile and link into `directory`; returns the ELF file.
+class Firmware:
+    """An ELF file in a directory that is removed when nothing refers to the firmware any more."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="splitkit-"))
+        self.elf = self.directory / "firmware.elf"
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+
+
+def build_firmware(artifact: Artifact, board: Board) -> Firmware:
+    """Compile and link.
 
     Raises:
         DeviceError: the artifact is not generated C, or is larger than the emulated board's memory.
@@ -64,7 +74,8 @@ def build_firmware(artifact: Artifact, board: Board, directory: Path) -> Path:
     spec = artifact.target.spec
     command = [find_compiler(spec), *compiler_flags(spec), "-std=gnu11", "-Os", "-Wall", "-Werror"]
     command += _libraries(command[0])
-    directory.mkdir(parents=True, exist_ok=True)
+    firmware = Firmware()
+    directory = firmware.directory
     for source in SOURCES.iterdir():
         if source.name.endswith((".c", ".h")):
             (directory / source.name).write_bytes(source.read_bytes())
@@ -87,8 +98,8 @@ def build_firmware(artifact: Artifact, board: Board, directory: Path) -> Path:
     if artifact.memory.weight_bytes:
         parts.append(str(artifact.path / f"{name}_weights.S"))
     link = ["-nostartfiles", "-Wl,--gc-sections,--no-warn-rwx-segments", "-T", "firmware.ld"]
-    _run([*command, *link, *parts, "-lm", "-o", ELF], directory)
-    return directory / ELF
+    _run([*command, *link, *parts, "-lm", "-o", firmware.elf.name], directory)
+    return firmware
 
 
 def _libraries(compiler: str) -> list[str]:

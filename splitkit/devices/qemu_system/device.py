@@ -6,9 +6,7 @@ states, caches, dual issue and the beats of vector instructions do on the part i
 """
 
 import hashlib
-import tempfile
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from splitkit.devices.options import read_options
 from splitkit.devices.protocol import Unit
 from splitkit.devices.qemu_system.board import Board
-from splitkit.devices.qemu_system.build import build_firmware
+from splitkit.devices.qemu_system.build import Firmware, build_firmware
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.devices.qemu_system.emulator import Emulator
 from splitkit.devices.qemu_system.session import FirmwareSession, profile
@@ -47,8 +45,7 @@ class QemuSystemDevice:
                 "kind qemu-system counts instructions: add clock_hz and cpi",
             )
         self._counts: dict[str, Counts] = {}
-        self._firmwares: OrderedDict[str, Path] = OrderedDict()
-        self._folder = tempfile.TemporaryDirectory(prefix="splitkit-")
+        self._firmwares: OrderedDict[str, Firmware] = OrderedDict()
 
     @property
     def unit(self) -> Unit:
@@ -134,12 +131,9 @@ class QemuSystemDevice:
                     f"{_words(self.target())}",
                     "compile it for this device's target",
                 )
-            self._firmwares[digest] = build_firmware(artifact, self.board, Path(self._folder.name) / digest)
-            while len(self._firmwares) > MOST_FIRMWARES:
-                _, old = self._firmwares.popitem(last=False)
-                for file in old.parent.iterdir():
-                    file.unlink()
-                old.parent.rmdir()
+            self._firmwares[digest] = build_firmware(artifact, self.board)
+            if len(self._firmwares) > MOST_FIRMWARES:
+                self._firmwares.popitem(last=False)
         return Emulator(self._firmwares[digest], self.board, self.profile.name)
 
     @staticmethod

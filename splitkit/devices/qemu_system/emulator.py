@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from splitkit.devices.qemu_system.board import Board
+from splitkit.devices.qemu_system.build import Firmware
 from splitkit.devices.toolchain import find_program
 from splitkit.errors import DeviceError
 
@@ -23,11 +24,11 @@ class Emulator:
         ToolchainError: QEMU is not installed.
     """
 
-    def __init__(self, elf: Path, board: Board, device: str) -> None:
-        self._elf, self._board, self._device = elf, board, device
+    def __init__(self, firmware: Firmware, board: Board, device: str) -> None:
+        self._firmware, self._board, self._device = firmware, board, device
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        command = [find_program(board.emulator), "-M", board.machine, "-cpu", board.cpu, "-kernel", str(elf)]
-        command += ["-bios", "none", "-display", "none", "-serial", "none", "-monitor", "none", "-nodefaults"]
+        command = [find_program(board.emulator), "-M", board.machine, "-cpu", board.cpu, "-kernel", str(firmware.elf)]
+        command += ["-bios", "none", "-display", "none", "-serial", "none", "-monitor", "none", "-nic", "none"]
         command += ["-semihosting-config", "enable=on,target=native", "-icount", f"shift={board.shift},sleep=off"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
@@ -69,10 +70,10 @@ class Emulator:
         """Why there is no answer."""
         code = self._process.wait()
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if "warning:" not in line]
         said = lines[0].strip() if lines else f"it ended with code {code}"
         if said.startswith("fault:"):
-            where = _function_at(self._elf, said)
+            where = _function_at(self._firmware.elf, said)
             return DeviceError(f"device {self._device}: the firmware faulted{where}: {said.removeprefix('fault: ')}")
         if "machine type" in said or "CPU" in said.upper():
             return DeviceError(

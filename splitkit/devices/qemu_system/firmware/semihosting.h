@@ -10,7 +10,7 @@ enum { HOST_READ_BINARY = 1, HOST_WRITE_BINARY = 5 };
 int host_open(const char *path, int mode);
 int host_read(int handle, void *at, uint32_t bytes);        /* 1 if all of it came, 0 at the end of the file */
 int host_write(int handle, const void *at, uint32_t bytes); /* 1 if all of it went */
-void host_complain(const char *text);                       /* to the emulator's standard error */
+void host_complain(const char *text);                       /* to the debug console: the emulator's standard error */
 void host_complain_hex(const char *what, uint32_t value);
 _Noreturn void host_exit(int code);
 

@@ -34,7 +34,7 @@ __attribute__((used, naked)) static void fault(void)
     __asm__ volatile("mrs r0, msp\n\tb complain");
 }
 
-/* Only what can happen here; the second word is the reset handler, the fourth a hard fault, into which the others turn. */
+/* Reset is the second word; a hard fault, the fourth, is what the other faults turn into unless they are enabled. */
 __attribute__((section(".vectors"), used)) static void *const vectors[] = {
     image_stack_top, reset, fault, fault, fault, fault, fault, fault, 0, 0, 0, fault, fault, 0, fault, fault,
 };
