@@ -53,7 +53,7 @@ class BareMetalExporter:
         with stages("read"):
             graph, machine = read_graph(model), _machine(target)
         with stages("select"):
-            program = select_kernels(graph, machine)
+            program = select_kernels(graph, machine, tuning=target.tuning)
         kernels = kernels_of(program)
         with stages("schedule"):
             build = place_program(program, machine, _alignment(machine))
@@ -82,7 +82,8 @@ class BareMetalExporter:
         from splitkit.exporters.tvm.build import memory_plan, place_program
 
         graph, machine = read_graph(model), _machine(target)
-        return memory_plan(place_program(select_kernels(graph, machine), machine, _alignment(machine)), *edges(graph))
+        program = select_kernels(graph, machine, tuning=target.tuning)
+        return memory_plan(place_program(program, machine, _alignment(machine)), *edges(graph))
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own; `NAME_run(void)` runs them."""
@@ -97,6 +98,10 @@ class BareMetalExporter:
         layers = tuple(Layer("", kernel) for kernel in kernels)
         network = Network(self._name(directory), (), (), layers, build, {}, _alignment(machine))
         return self._finish(network, machine, target, directory, stages, {})
+
+    def variants(self, kernel: Kernel, target: CompileTarget) -> tuple[list[int], ...]:
+        """Register tiles that a kernel could have instead of its own."""
+        return TvmExporter().variants(kernel, target)
 
     def load(self, artifact: Artifact) -> KernelSession:
         """Nothing can be loaded here: what was compiled is part of a firmware, which its device builds and runs.
