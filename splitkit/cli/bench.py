@@ -1,5 +1,6 @@
 """`splitkit bench`."""
 
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -11,9 +12,14 @@ from splitkit.cli.console import print_json, stderr
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
 
 if TYPE_CHECKING:
-    from splitkit.latency.builder import BuildProgress
+    from splitkit.latency.builder import BuildProgress, BuildReport
     from splitkit.profiles.schema import Side
     from splitkit.project import Project
+
+COLUMNS = (
+    TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+    TextColumn("{task.fields[left]}"),
+)  # fmt: skip
 
 
 @click.command("bench")
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--frames", type=click.IntRange(min=10), default=100, show_default=True, help="Frames to run of a bundle."
 )
+@click.option("--tracker", metavar="HOST[:PORT]", help="Use all boards that this tracker knows (devices of kind rpc).")
+@click.option("--key", help="What those boards call themselves.")
 @RUNTIME
 @TUNE
 @project_options
@@ -34,6 +42,8 @@ def command(
     target: "Side | None",
     budget: float | None,
     frames: int,
+    tracker: str | None,
+    key: str | None,
     runtimes: "dict[Side, str]",
     tune_s: float | None,
     config: Path | None,
@@ -49,6 +59,7 @@ def command(
     \b
     Example:  splitkit bench --target sensor --budget 20m
               splitkit bench --target sensor --tune 5m
+              splitkit bench --target sensor --tracker 127.0.0.1:9190 --key rpi4
               splitkit bench bundle
               splitkit bench bundle --runtime onnxruntime
     """
@@ -57,6 +68,8 @@ def command(
     if bundle is not None:
         if tune_s is not None:
             raise click.UsageError("--tune goes with --target: a bundle is compiled already")
+        if tracker is not None or key is not None:
+            raise click.UsageError("--tracker and --key go with --target: boards measure kernels")
         _bench_bundle(bundle, frames, runtimes, as_json)
         return
     from splitkit.project import Run, load_project
@@ -67,21 +80,35 @@ def command(
     project = project.model_copy(update={"runtimes": runtimes})
     if tune_s is not None:
         _tune(project, target, tune_s)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr) as bar:
-        task = bar.add_task(f"measuring units for {target}", total=None)
+    with Progress(*COLUMNS, console=stderr) as bar:
+        task = bar.add_task(f"measuring units for {target}", total=None, left="")
 
         def show(state: "BuildProgress") -> None:
-            bar.update(task, completed=state.known, total=state.wanted)
+            bar.update(task, completed=state.known, total=state.wanted, left=_left(state))
 
-        report = bench_step(project, (target,), budget, show)[target]
-    stderr.print(
-        f"{report.measured} kernels measured in {report.seconds:.0f} s, {report.reused} known before, "
-        f"{report.missing} units not covered, {report.flagged} measurements under drift"
-    )
+        report = bench_step(project, (target,), budget, show, tracker=tracker, key=key)[target]
+    _print_report(report)
     stderr.print(f"wrote {Run.of(project).lut}: next, splitkit search")
     if as_json:
         print_json({"schema_version": 1, "target": target, **report.__dict__})
+
+
+def _left(state: "BuildProgress") -> str:
+    """What share of the space's weight is covered, and how long the rest takes."""
+    eta = "" if state.eta_s is None else f", {timedelta(seconds=round(state.eta_s))} left"
+    return f"{state.coverage:.0%} of the weight{eta}"
+
+
+def _print_report(report: "BuildReport") -> None:
+    stderr.print(
+        f"{report.measured} kernels measured in {report.networks} networks and {report.seconds:.0f} s, "
+        f"{report.reused} known before; {report.coverage:.0%} of the weight is covered, {report.missing} units "
+        f"are not; {report.flagged} measurements under drift"
+    )
+    if len(report.boards) > 1:
+        stderr.print("networks by board: " + ", ".join(f"{board} {n}" for board, n in sorted(report.boards.items())))
+    for board, why in sorted({**report.trouble, **report.left_out}.items()):
+        stderr.print(f"board {board}{' left out' if board in report.left_out else ' failed'}: {why}")
 
 
 def _tune(project: "Project", target: "Side", budget_s: float) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from splitkit.errors import ConfigError
 from splitkit.project.config import Project
+from splitkit.project.farm import behind_tracker
 from splitkit.project.run import Run
 from splitkit.project.runtimes import require_kernels
 
@@ -40,7 +41,7 @@ def load_data(project: Project, space: "SearchSpace", say: Say = silent) -> "Dat
     """
     from splitkit.data import load_dataset
 
-    data = load_dataset(project.data_source, space, project.seed, project.data.workers)
+    data = load_dataset(project.data_source, space, project.seed, project.data.workers, project.data.search_images)
     for problem in data.problems[:20]:
         say(f"left out: {problem}")
     if len(data.problems) > 20:
@@ -90,14 +91,29 @@ def load_trained(project: Project) -> "Supernet":
 
 
 def bench_step(
-    project: Project, sides: Sequence["Side"], budget_s: float | None, progress: "BuildProgress"
+    project: Project,
+    sides: Sequence["Side"],
+    budget_s: float | None,
+    progress: "BuildProgress",
+    *,
+    tracker: str | None = None,
+    key: str | None = None,
 ) -> dict[str, "BuildReport"]:
-    """Measure kernels of the space on the devices of these sides, most useful first, into the latency table."""
+    """Measure kernels of the space on the devices of these sides, most useful first, into the latency table.
+
+    `tracker` and `key` replace those of profiles of kind `rpc`.
+
+    Raises:
+        ConfigError: a side's runtime does not name its kernels, or is not a board that a tracker finds.
+        DeviceError: a side's device fails, or none of its boards is left.
+    """
     from splitkit.latency.networks import build_from_space
     from splitkit.latency.store import LutStore
 
     run, space, system = Run.of(project), project.load_space(), project.load_system()
     require_kernels(system, sides)
+    for side in sides:
+        system = behind_tracker(system, side, tracker, key)
     run.lut.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(run.lut) as store:
         return {
@@ -205,7 +221,7 @@ def finish_network(
     if config.steps == 0:
         return network
     say(f"fine-tuning {architecture}")
-    return fine_tune(network, data.train.joined(data.search), data.augmentation, config)
+    return fine_tune(network, data.all_training, data.augmentation, config)
 
 
 def export_step(
