@@ -28,6 +28,7 @@ from splitkit.bundle import (
 )
 from splitkit.devices.registry import get_device
 from splitkit.errors import BundleError
+from splitkit.exporters.baremetal import MEMORY_FILE, MemoryReport, check_budget
 from splitkit.exporters.onnx.export import IMAGE, export_half
 from splitkit.exporters.protocol import Artifact, CompileTarget
 from splitkit.exporters.registry import get_exporter
@@ -66,6 +67,7 @@ def export_bundle(
     Raises:
         BundleError: `directory` exists and is not a bundle.
         ModelError: a half cannot be exported or compiled.
+        DeviceError: a half is too large for its device; says by how much and which layers hold it.
         VerificationError: a half computes something else than the unsplit network.
     """
     target = Path(directory)
@@ -133,8 +135,13 @@ def _write(
 
 
 def _compile(model: onnx.ModelProto, side: Side, system: System, directory: Path) -> Artifact:
+    """Compile one half, and check that the device holds it where the exporter says what it takes."""
     device = get_device(system.device(side))
-    return get_exporter(device.profile.exporter).compile(model, device.target(), directory)
+    profile = device.profile
+    artifact = get_exporter(profile.exporter).compile(model, device.target(), directory)
+    if (directory / MEMORY_FILE).is_file():
+        check_budget(MemoryReport.load(directory), profile.flash_bytes, profile.memory_bytes)
+    return artifact
 
 
 def _verify_onnxruntime(reference: Reference, models: Mapping[Side, onnx.ModelProto]) -> VerificationRecord:

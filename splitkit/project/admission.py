@@ -2,11 +2,15 @@
 
 import json
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from splitkit.devices import get_device
+from splitkit.errors import DeviceError
 from splitkit.exporters import CompileTarget, KernelExporter, MemoryPlan, get_exporter
+from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport, check_budget
 from splitkit.exporters.onnx.render import render
-from splitkit.profiles import System
+from splitkit.profiles import DeviceProfile, System
 from splitkit.profiles.schema import Side
 from splitkit.space import Architecture, Network, SearchSpace, describe
 from splitkit.space.operators import Operator
@@ -16,7 +20,8 @@ def refusal(space: SearchSpace, system: System, architecture: Architecture) -> s
     """Why `architecture` cannot be deployed on `system`, in one line; None if it can.
 
     Counted against a device's `memory_bytes`: the arena (activations and workspace) and the buffers at the graph's
-    edges, with one receive buffer per view. Weights are read from where they are stored.
+    edges, with one receive buffer per view; without an operating system, the stack too. Weights are read from where
+    they are stored: with the code, they count against `flash_bytes` where code is compiled for bare metal.
     """
     network = describe(space, architecture)
     return _refusal(network, system, "sensor") or _refusal(network, system, "aggregator")
@@ -28,11 +33,22 @@ def required_bytes(network: Network, system: System, side: Side) -> int:
     if not operators:
         return network.image.bytes if side == "sensor" else network.views * network.payload_bytes
     profile = system.device(side)
+    report = _memory_report(network, profile, side)
+    if report is not None:
+        return report.ram_bytes
     exporter = get_exporter(profile.exporter)
     if not isinstance(exporter, KernelExporter):
         return network.peak_sensor_bytes_bound() if side == "sensor" else 0
     plan = _plan(tuple(operators), exporter.name, get_device(profile).target().key())
     return plan.arena_bytes + plan.input_bytes + plan.output_bytes
+
+
+def _memory_report(network: Network, profile: DeviceProfile, side: Side) -> MemoryReport | None:
+    """What one side takes of flash and RAM, layer by layer; None if the device's exporter does not report it."""
+    operators = network.operators(side)
+    if not operators or not isinstance(get_exporter(profile.exporter), BareMetalExporter):
+        return None
+    return _compiled_report(tuple(operators), side, get_device(profile).target().key())
 
 
 @lru_cache(maxsize=4096)
@@ -43,9 +59,26 @@ def _plan(operators: tuple[Operator, ...], exporter_name: str, target: str) -> M
     return exporter.plan_memory(render(operators), CompileTarget(**json.loads(target)))
 
 
+@lru_cache(maxsize=4096)
+def _compiled_report(operators: tuple[Operator, ...], name: str, target: str) -> MemoryReport:
+    """How large code and stack are is known only once they are compiled."""
+    with TemporaryDirectory(prefix="splitkit-") as scratch:
+        BareMetalExporter(name).compile(render(operators), CompileTarget(**json.loads(target)), Path(scratch) / name)
+        return MemoryReport.load(Path(scratch) / name)
+
+
 def _refusal(network: Network, system: System, side: Side) -> str | None:
-    limit = system.device(side).memory_bytes
-    if limit is None:
+    profile = system.device(side)
+    if profile.memory_bytes is None and profile.flash_bytes is None:
         return None
-    needed = required_bytes(network, system, side)
+    report = _memory_report(network, profile, side)
+    if report is not None:
+        try:
+            check_budget(report, profile.flash_bytes, profile.memory_bytes)
+        except DeviceError as error:
+            return str(error)
+        return None
+    if profile.memory_bytes is None:
+        return None
+    needed, limit = required_bytes(network, system, side), profile.memory_bytes
     return None if needed <= limit else f"{side}: needs {needed} bytes of working memory, {limit} are there"
