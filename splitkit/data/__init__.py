@@ -1,6 +1,6 @@
 """Data sets: captured images as tensors, cut into training, search and test."""
 
-from splitkit.data.dataset import Augmentation, Dataset, Samples
+from splitkit.data.dataset import Augmentation, Dataset, Samples, SampleSource, batches_of
 from splitkit.data.load import load_dataset
 
-__all__ = ["Augmentation", "Dataset", "Samples", "load_dataset"]
+__all__ = ["Augmentation", "Dataset", "SampleSource", "Samples", "batches_of", "load_dataset"]

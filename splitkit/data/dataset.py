@@ -1,8 +1,9 @@
 """What training, search and verification are given: captured images and labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -11,9 +12,34 @@ from torch import Tensor
 from splitkit.errors import DataError
 
 
+class SampleSource(Protocol):
+    """Images and their classes, in memory (`Samples`) or in files that are read when they are asked for."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (n,)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> "Samples":
+        """The samples at `indices`, int64 (m,), in memory."""
+        ...
+
+    def part(self, indices: Tensor) -> Self:
+        """The samples at `indices`, kept where they are."""
+        ...
+
+
+def batches_of(samples: SampleSource, size: int) -> Iterator["Samples"]:
+    """All samples in order, `size` at a time."""
+    for start in range(0, len(samples), size):
+        yield samples.take(torch.arange(start, min(start + size, len(samples))))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Images as captured and their classes.
+    """Images as captured and their classes, in memory.
 
     Attributes:
         images: uint8 (n, views, channels, size, size).
@@ -30,13 +56,43 @@ class Samples:
         """The samples at `indices`, int64 (m,)."""
         return Samples(self.images[indices], self.labels[indices])
 
-    def joined(self, other: "Samples") -> "Samples":
-        """These samples, then the other ones."""
-        return Samples(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
+    def part(self, indices: Tensor) -> "Samples":
+        """The same as `take`."""
+        return self.take(indices)
 
     def to(self, device: torch.device | str) -> "Samples":
         """The same samples on a device."""
         return Samples(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """The samples of one source, then those of another."""
+
+    first: SampleSource
+    second: SampleSource
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (n,)."""
+        return torch.cat([self.first.labels, self.second.labels])
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def take(self, indices: Tensor) -> Samples:
+        """The samples at `indices`, int64 (m,), in memory."""
+        ahead = indices < len(self.first)
+        parts = (self.first.take(indices[ahead]), self.second.take(indices[~ahead] - len(self.first)))
+        # Where each wanted sample stands in the two parts, one behind the other.
+        order = torch.where(ahead, ahead.cumsum(0) - 1, int(ahead.sum()) + (~ahead).cumsum(0) - 1)
+        images, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels"))
+        return Samples(images[order], labels[order])
+
+    def part(self, indices: Tensor) -> "Joined":
+        """The samples at `indices`: those of the first source ahead of those of the second."""
+        ahead = indices < len(self.first)
+        return Joined(self.first.part(indices[ahead]), self.second.part(indices[~ahead] - len(self.first)))
 
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -61,36 +117,42 @@ class Dataset:
     name: str
     description: str
     classes: tuple[str, ...]
-    train: Samples
+    train: SampleSource
     search: Samples
     augmentation: Augmentation
-    open_test: Callable[[], Samples]
+    open_test: Callable[[], SampleSource]
     problems: tuple[str, ...] = ()
 
+    @property
+    def all_training(self) -> Joined:
+        """Everything but the test set, for networks that are chosen already: `train`, then the search slice."""
+        return Joined(self.train, self.search)
+
     @cached_property
-    def test(self) -> Samples:
+    def test(self) -> SampleSource:
         """The test set. For frozen choices only: nothing may be selected by what it says."""
         return self.open_test()
 
 
-def carve_search_slice(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
-    """(train, search): `fraction` of every class, at least one image of it, drawn with `seed`.
+def carve_search_slice(labels: Tensor, fraction: float, seed: int, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices of (train, search): `fraction` of every class, at least one image of it, drawn with `seed`.
+
+    `most` bounds the whole slice: classes then give up their share alike.
 
     Raises:
         DataError: a class has fewer than two images, so that it cannot be in both.
     """
     rng = np.random.default_rng(seed)
-    labels = samples.labels.numpy()
+    found = labels.numpy()
+    if most is not None:
+        fraction = min(fraction, most / len(found))
     searched: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    for label in np.unique(found):
+        members = np.flatnonzero(found == label)
         if len(members) < 2:
             raise DataError(f"class {label} has one training image; two are needed to train and to search")
         count = max(1, round(fraction * len(members)))
         searched.append(rng.permutation(members)[:count])
-    chosen = np.zeros(len(labels), dtype=bool)
+    chosen = np.zeros(len(found), dtype=bool)
     chosen[np.concatenate(searched)] = True
-    return (
-        samples.take(torch.from_numpy(np.flatnonzero(~chosen))),
-        samples.take(torch.from_numpy(np.flatnonzero(chosen))),
-    )
+    return torch.from_numpy(np.flatnonzero(~chosen)), torch.from_numpy(np.flatnonzero(chosen))

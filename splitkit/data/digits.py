@@ -20,10 +20,11 @@ _TEST_SEED = 20_240_601
 """The test set is the same for everyone, whatever seed the rest of a run uses."""
 
 
-def load(space: InputSpace, seed: int = 0, search_fraction: float = 0.2) -> Dataset:
+def load(space: InputSpace, seed: int = 0, search_fraction: float = 0.2, search_images: int | None = None) -> Dataset:
     """1,797 digits of 8x8 pixels and 17 grey levels, rendered to the captured size.
 
-    A fixed, stratified fifth is the test set; `search_fraction` of the rest is the search slice.
+    A fixed, stratified fifth is the test set; of the rest `search_fraction`, at most `search_images`, is the search
+    slice.
 
     Raises:
         DataError: the space wants colour.
@@ -36,7 +37,8 @@ def load(space: InputSpace, seed: int = 0, search_fraction: float = 0.2) -> Data
         np.arange(len(labels)), test_size=TEST_FRACTION, stratify=labels, random_state=_TEST_SEED
     )
     render = partial(_render, torch.from_numpy(grey)[:, None], torch.from_numpy(labels.astype(np.int64)), space)
-    train, search = carve_search_slice(render(train_indices), search_fraction, seed)
+    whole = render(train_indices)
+    train, search = carve_search_slice(whole.labels, search_fraction, seed, search_images)
     return Dataset(
         name="digits",
         description=(
@@ -44,8 +46,8 @@ def load(space: InputSpace, seed: int = 0, search_fraction: float = 0.2) -> Data
             "the 8x8 originals"
         ),
         classes=tuple("0123456789"),
-        train=train,
-        search=search,
+        train=whole.take(train),
+        search=whole.take(search),
         augmentation=move_and_turn,
         open_test=partial(render, test_indices),
     )

@@ -25,10 +25,14 @@ class _Section(BaseModel):
 
 
 class DataSection(_Section):
-    """`source` is `digits`, or a directory with `train/<class>/` and `val/<class>/`."""
+    """`source` is `digits`, or a directory with `train/<class>/` and `val/<class>/`.
+
+    `search_images` bounds the slice of `train` that candidates are scored on.
+    """
 
     source: str = "digits"
     workers: Positive | None = None
+    search_images: Positive | None = None
 
 
 class TrainSection(_Section):
@@ -203,6 +207,7 @@ system = {system}            # a profile (`splitkit profiles`) or a .toml file
 
 [data]
 source = {data}         # "digits" (embedded), or a directory with train/<class>/ and val/<class>/
+# search_images = 1500    # of train, held back to score candidates on; fewer make a search faster and less exact
 
 [train]
 # Left out, each follows the space's own schedule.

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 
 Positive = Annotated[int, Field(ge=1)]
@@ -38,33 +39,49 @@ class TrainConfig(OptimiserConfig):
     checkpoint_every_s: Rate = 60.0
 
 
+SMALL_MACS, MEDIUM_MACS = 20e6, 300e6
+"""Multiply-accumulates of the largest network up to which a space counts as small (`tiny`), medium (`cifar`)."""
+
+
 def default_train_config(space: SearchSpace) -> TrainConfig:
-    """A schedule that suits the size of the space: minutes for `tiny`, hours beyond.
+    """A schedule that suits the size of the space: minutes for `tiny`, half an hour for `cifar`, hours beyond.
 
     `tiny` was tuned on the search slice of `digits`. At the same processor time, small batches with four random
     sub-networks and a sandwich every eighth step gave random sub-networks 93 % where the plain sandwich rule gave
     72 % (batch 128) to 87 % (batch 64): the largest network costs ten times an average one, and what such a short
-    schedule lacks is updates. The others are the usual settings for spaces of their size, not tuned.
+    schedule lacks is updates. `cifar` follows it, its largest network costing ten average ones too; the last are the
+    usual settings for spaces of their size. Neither of these was tuned.
     """
-    match space.name:
-        case "tiny":
-            return TrainConfig(
-                steps=1400, batch=32, learning_rate=6e-3, weight_decay=0.02, warmup_steps=60,
-                random_subnetworks=4, sandwich_every=8,
-            )  # fmt: skip
-        case "cifar":
-            return TrainConfig(
-                steps=20_000, batch=96, learning_rate=3e-3, weight_decay=0.05, warmup_steps=500,
-                random_subnetworks=3, sandwich_every=2,
-            )  # fmt: skip
-        case _:
-            return TrainConfig(steps=200_000, batch=64, learning_rate=1e-3, weight_decay=0.05, warmup_steps=2_000)
+    macs = largest_macs(space)
+    if macs <= SMALL_MACS:
+        return TrainConfig(
+            steps=1400, batch=32, learning_rate=6e-3, weight_decay=0.02, warmup_steps=60,
+            random_subnetworks=4, sandwich_every=8,
+        )  # fmt: skip
+    if macs <= MEDIUM_MACS:
+        return TrainConfig(
+            steps=5_000, batch=32, learning_rate=4e-3, weight_decay=0.02, warmup_steps=200,
+            random_subnetworks=3, sandwich_every=8,
+        )  # fmt: skip
+    return TrainConfig(steps=200_000, batch=64, learning_rate=1e-3, weight_decay=0.05, warmup_steps=2_000)
+
+
+def largest_macs(space: SearchSpace) -> int:
+    """Multiply-accumulates of the largest network of a space, without a splitting module."""
+    whole = space.restricted("sensor").largest(space.max_units)
+    network = describe(space, whole)
+    return network.macs("sensor")
 
 
 def default_fine_tune_config(space: SearchSpace) -> OptimiserConfig:
     """A short second training of one extracted sub-network, starting from its shared weights."""
-    if space.name == "tiny":
+    macs = largest_macs(space)
+    if macs <= SMALL_MACS:
         return OptimiserConfig(
             steps=400, batch=64, learning_rate=4e-3, weight_decay=0.05, warmup_steps=20, label_smoothing=0.1
         )
-    return OptimiserConfig(steps=4_000, batch=96, learning_rate=1e-3, weight_decay=0.05, warmup_steps=100)
+    if macs <= MEDIUM_MACS:
+        return OptimiserConfig(
+            steps=2_000, batch=64, learning_rate=2e-3, weight_decay=0.05, warmup_steps=100, label_smoothing=0.1
+        )
+    return OptimiserConfig(steps=20_000, batch=64, learning_rate=5e-4, weight_decay=0.05, warmup_steps=500)

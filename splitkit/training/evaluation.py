@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from splitkit.data import Samples
+from splitkit.data import Samples, SampleSource, batches_of
 from splitkit.space.architecture import Architecture
 from splitkit.supernet import SubNetwork, Supernet, calibrate
 
@@ -17,40 +17,39 @@ CALIBRATION_IMAGES = 512
 EVALUATION_BATCH = 512
 
 
-def calibration_images(samples: Samples, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
+def calibration_images(samples: SampleSource, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
     """A seeded draw of training images, not augmented: uint8 (count or all, views, channels, size, size)."""
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
-    return samples.images[order[:count]]
+    return samples.take(order[:count]).images
 
 
 @torch.no_grad()
-def score(supernet: Supernet, architecture: Architecture, samples: Samples, calibration: Tensor) -> float:
+def score(supernet: Supernet, architecture: Architecture, samples: SampleSource, calibration: Tensor) -> float:
     """Accuracy in [0, 1] of one sub-network: batch norms recalibrated, the link's precision applied.
 
     Args:
         supernet: left as it is.
         architecture: canonical member of its space.
-        samples: what to score on, on the supernet's device.
+        samples: what to score on.
         calibration: training images from which statistics and link range are taken.
     """
     statistics = calibrate(supernet, architecture, calibration)
     correct = 0
-    for start in range(0, len(samples), EVALUATION_BATCH):
-        batch = slice(start, start + EVALUATION_BATCH)
-        scores = supernet(samples.images[batch], architecture, statistics)
-        correct += int((scores.argmax(1) == samples.labels[batch]).sum())
+    for batch in batches_of(samples, EVALUATION_BATCH):
+        scores = supernet(batch.images.to(calibration.device), architecture, statistics)
+        correct += int((scores.argmax(1) == batch.labels.to(scores.device)).sum())
     return correct / len(samples)
 
 
 @torch.no_grad()
-def score_subnetwork(subnetwork: SubNetwork, samples: Samples) -> float:
-    """Accuracy in [0, 1] of an extracted sub-network as it would be deployed, on its device."""
+def score_subnetwork(subnetwork: SubNetwork, samples: SampleSource) -> float:
+    """Accuracy in [0, 1] of an extracted sub-network as it would be deployed."""
     training = subnetwork.training
     subnetwork.eval()
     correct = 0
-    for start in range(0, len(samples), EVALUATION_BATCH):
-        batch = slice(start, start + EVALUATION_BATCH)
-        correct += int((subnetwork(samples.images[batch]).argmax(1) == samples.labels[batch]).sum())
+    device = next(subnetwork.parameters()).device
+    for batch in batches_of(samples, EVALUATION_BATCH):
+        correct += int((subnetwork(batch.images.to(device)).argmax(1).cpu() == batch.labels.cpu()).sum())
     subnetwork.train(training)
     return correct / len(samples)
 

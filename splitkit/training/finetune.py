@@ -6,11 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitkit.data import Augmentation, Samples
+from splitkit.data import Augmentation, SampleSource, batches_of
 from splitkit.supernet import SubNetwork
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.progress import Reporter, StepReport
+
+RECALIBRATION_IMAGES = 50_000
+"""Batch norms settle long before."""
 
 Teacher = Callable[[Tensor], Tensor]
 """uint8 images (n, views, channels, size, size) -> scores (n, classes)."""
@@ -18,7 +21,7 @@ Teacher = Callable[[Tensor], Tensor]
 
 def fine_tune(
     subnetwork: SubNetwork,
-    samples: Samples,
+    samples: SampleSource,
     augmentation: Augmentation,
     config: OptimiserConfig,
     *,
@@ -64,22 +67,27 @@ def fine_tune(
             accuracy = float((scores.argmax(1) == labels).float().mean())
             report(StepReport(step + 1, config.steps, float(loss.detach()), accuracy))
     if config.steps:
-        recalibrate(subnetwork, samples.images.to(device))
+        recalibrate(subnetwork, samples)
     return subnetwork.eval()
 
 
 @torch.no_grad()
-def recalibrate(subnetwork: SubNetwork, images: Tensor, batch: int = 512) -> None:
-    """Replace the running statistics of all batch norms by those of `images` (uint8, as the network takes them)."""
+def recalibrate(subnetwork: SubNetwork, samples: SampleSource, batch: int = 512) -> None:
+    """Replace the running statistics of all batch norms by those of up to `RECALIBRATION_IMAGES` samples."""
     norms = [module for module in subnetwork.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
-    training = subnetwork.training
+    training, device = subnetwork.training, next(subnetwork.parameters()).device
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average over the batches below
     subnetwork.train()
-    for start in range(0, max(len(images) - batch, 0) + 1, batch):
-        subnetwork(images[start : start + batch])
+    if len(samples) > RECALIBRATION_IMAGES:
+        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))
+        samples = samples.part(order[:RECALIBRATION_IMAGES])
+    # All batches are to weigh the same: a smaller last one is left out.
+    whole = max(len(samples) - len(samples) % batch, min(len(samples), batch))
+    for part in batches_of(samples.part(torch.arange(whole)), batch):
+        subnetwork(part.images.to(device))
     subnetwork.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

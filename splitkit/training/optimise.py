@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from splitkit.data import Augmentation, Samples
+from splitkit.data import Augmentation, SampleSource
 from splitkit.training.config import OptimiserConfig
 
 
@@ -44,7 +44,7 @@ def apply_gradients(model: nn.Module, optimiser: torch.optim.Optimizer, step: in
 class Batches:
     """Augmented batches by step number; every epoch sees each sample at most once, in an order of its own."""
 
-    def __init__(self, samples: Samples, augmentation: Augmentation, config: OptimiserConfig) -> None:
+    def __init__(self, samples: SampleSource, augmentation: Augmentation, config: OptimiserConfig) -> None:
         self.samples = samples
         self.augmentation = augmentation
         self.batch = min(config.batch, len(samples))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from splitkit.data import load_dataset
+from splitkit.data import Samples, folder, load_dataset
+from splitkit.data.files import FileSamples
 from splitkit.errors import DataError
 from splitkit.space import SearchSpace, load_space
 
@@ -27,12 +28,12 @@ def root(tmp_path: Path) -> Path:
     kinds = [("png", "RGB"), ("jpg", "RGB"), ("bmp", "L"), ("png", "RGBA"), ("gif", "P"), ("webp", "RGB")]
     for part, count in (("train", 6), ("val", 2)):
         for label, name in enumerate(CLASSES):
-            folder = tmp_path / part / name
-            folder.mkdir(parents=True)
+            directory = tmp_path / part / name
+            directory.mkdir(parents=True)
             for i in range(count):
                 suffix, mode = kinds[i]
                 pixels = rng.integers(100 * label, 100 * label + 100, (20 + 9 * i, 50, 3), dtype=np.uint8)
-                Image.fromarray(pixels).convert(mode).save(folder / f"{i}.{suffix}")
+                Image.fromarray(pixels).convert(mode).save(directory / f"{i}.{suffix}")
     return tmp_path
 
 
@@ -89,3 +90,45 @@ def test_test_set_is_not_read_before_it_is_opened(root: Path, space: SearchSpace
         path.write_bytes(b"broken")
     with pytest.raises(DataError, match="without a readable image"):
         _ = data.test
+
+
+def test_a_set_too_large_for_memory_stays_in_its_files_and_gives_the_same_samples(
+    root: Path, space: SearchSpace
+) -> None:
+    kept, read = (folder.load(root, space.input, memory_bytes=limit) for limit in (1 << 30, 0))
+    assert isinstance(kept.train, Samples)
+    assert isinstance(read.train, FileSamples)
+    order = torch.randperm(len(kept.train), generator=torch.Generator().manual_seed(0))
+    for one, other in ((kept.train, read.train), (kept.test, read.test), (kept.all_training, read.all_training)):
+        indices = order[order < len(one)]
+        assert torch.equal(one.take(indices).images, other.take(indices).images)
+        assert torch.equal(one.part(indices).labels, other.part(indices).labels)
+        assert torch.equal(one.labels, other.labels)
+    assert torch.equal(kept.search.images, read.search.images)
+
+
+def test_samples_of_two_sources_come_in_the_order_they_are_asked_for(root: Path, space: SearchSpace) -> None:
+    data = load_dataset(root, space)
+    joined = data.all_training
+    first, second = data.train.take(torch.arange(len(data.train))), data.search
+    images = torch.cat([first.images, second.images])
+    order = torch.randperm(len(joined), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(joined.take(order).images, images[order])
+    assert torch.equal(joined.take(order).labels, joined.labels[order])
+
+
+def test_broken_pixels_of_a_large_set_are_named_when_they_are_met(root: Path, space: SearchSpace) -> None:
+    (root / "train/bee/empty.png").touch()
+    data = folder.load(root, space.input, memory_bytes=0)
+    assert [line.split(":")[0] for line in data.problems] == [str(root / "train/bee/empty.png")]
+    assert isinstance(data.train, FileSamples)
+    path = next(path for path in data.train.paths if path.suffix == ".jpg")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=f"{path}: not a readable image"):
+        data.train.take(torch.arange(len(data.train)))
+
+
+def test_the_search_slice_can_be_bounded(root: Path, space: SearchSpace) -> None:
+    data = folder.load(root, space.input, search_fraction=0.5, search_images=4)
+    assert len(data.search) == 4
+    assert torch.equal(data.search.labels.bincount(), torch.tensor([2, 2]))

@@ -1,0 +1,58 @@
+"""Samples that stay in their files: for data sets that do not fit into memory."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splitkit.data.dataset import Samples
+from splitkit.data.decode import UNREADABLE, decode, unreadable
+from splitkit.data.views import crop_views
+from splitkit.errors import DataError
+from splitkit.space.search_space import InputSpace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileSamples:
+    """Image files and their classes; decoded by `workers` threads whenever they are asked for.
+
+    Attributes:
+        labels: int64 (n,).
+        space: what is captured of each image.
+    """
+
+    paths: tuple[Path, ...]
+    labels: Tensor
+    space: InputSpace
+    workers: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def part(self, indices: Tensor) -> "FileSamples":
+        """The files at `indices`, int64 (m,)."""
+        paths = tuple(self.paths[i] for i in indices.tolist())
+        return replace(self, paths=paths, labels=self.labels[indices])
+
+    def take(self, indices: Tensor) -> Samples:
+        """The samples at `indices`, decoded.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        paths = [self.paths[i] for i in indices.tolist()]
+        # Threads: Pillow decodes and scales outside the interpreter lock.
+        with ThreadPoolExecutor(self.workers) as pool:
+            images = list(pool.map(self._decode, paths))
+        shape = (0, self.space.channels, self.space.size, self.space.size)
+        stacked = np.stack(images) if images else np.zeros(shape, dtype=np.uint8)
+        return Samples(crop_views(torch.from_numpy(stacked), self.space.views), self.labels[indices])
+
+    def _decode(self, path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+        try:
+            return decode(path, self.space.channels, self.space.size)
+        except UNREADABLE as error:
+            raise DataError(unreadable(path, error), "take it out of the folder and go on") from error
