@@ -30,6 +30,8 @@ from splitkit.exporters import CompileTarget, get_exporter
 
 Runner = Callable[[], Any]
 
+STOPPED = "stopped"
+"""A file in MetaSchedule's database whose search did not end in the time there was."""
 BURST = 5
 SETTLE_S = 0.01
 """Pause before a burst: worker threads of whoever ran before come to rest."""
@@ -168,6 +170,7 @@ def metaschedule_runner(model: onnx.ModelProto, database: Path, trials: int, lim
             raise RuntimeError(f"MetaSchedule failed: {(database / 'log').read_text()[-500:]}")
     except subprocess.TimeoutExpired:
         print(f"MetaSchedule stopped after {limit_s:.0f} s, its tasks not all tuned", file=sys.stderr)
+        (database / STOPPED).touch()
     finally:
         with suppress(ProcessLookupError):  # its builders and runners as well
             os.killpg(tuning.pid, signal.SIGKILL)
@@ -258,6 +261,7 @@ def main() -> None:
             times = interleaved(runners, args.repeats)
             rows += [
                 {"network": name, "peer": p, "ratio": times["splitkit"] / us, "us": us, "build_s": built_s[p]}
+                | {"stopped": p == "metaschedule" and (work / p / STOPPED).exists()}
                 for p, us in times.items()
             ]
     emit(
@@ -277,6 +281,8 @@ def figures_of(rows: list[dict[str, Any]]) -> dict[str, float]:
         figures[f"geomean_vs_{peer}"] = float(np.exp(np.log(ratios).mean()))
         figures[f"worst_vs_{peer}"] = float(ratios.max())
         figures[f"networks_vs_{peer}"] = float(len(mine))
+    if "networks_vs_metaschedule" in figures:
+        figures["metaschedule_stopped"] = float(sum(row["stopped"] for row in rows))
     for peer in ("tvm_default", "metaschedule"):
         if f"geomean_vs_{peer}" in figures:
             figures[f"times_faster_than_{peer}"] = 1 / figures[f"geomean_vs_{peer}"]
