@@ -29,7 +29,7 @@ class Function:
 
 @dataclass(frozen=True)
 class ObjectFile:
-    """A relocatable object, in bytes.
+    """What a relocatable object puts into flash, in bytes; variables are not counted.
 
     `code_bytes` leaves out sections that no strong function needs: helpers that TVM adds to every object, and that
     `--gc-sections` drops. `unwind_bytes` are tables that only exceptions need; a linker script may drop them too.
@@ -38,7 +38,6 @@ class ObjectFile:
     code_bytes: int
     constant_bytes: int
     unwind_bytes: int
-    data_bytes: int
     functions: dict[str, Function]
     undefined: frozenset[str]
 
@@ -68,10 +67,10 @@ def read_object(path: Path) -> ObjectFile:
         places = _function_places(elf)
         frames, calls = _frames(elf, places), _calls(elf, places)
         needed = _needed_sections(elf, places, calls)
-        sizes = {"code": 0, "constant": 0, "unwind": 0, "data": 0}
+        sizes = {"code": 0, "constant": 0, "unwind": 0}
         for index, section in enumerate(elf.iter_sections()):
             flags = section["sh_flags"]
-            if flags & _LOADED and (index in needed or not flags & _EXECUTED):
+            if flags & _LOADED and not flags & _WRITTEN and (index in needed or not flags & _EXECUTED):
                 sizes[_kind(section.name, flags)] += section["sh_size"]
         symbols = elf.get_section_by_name(".symtab")
         undefined = {s.name for s in symbols.iter_symbols() if s["st_shndx"] == "SHN_UNDEF" and s.name}
@@ -79,15 +78,13 @@ def read_object(path: Path) -> ObjectFile:
             name: Function(stop - start, frames.get(name), frozenset(calls.get(name, ())))
             for name, (_, start, stop) in places.items()
         }
-    return ObjectFile(sizes["code"], sizes["constant"], sizes["unwind"], sizes["data"], functions, frozenset(undefined))
+    return ObjectFile(sizes["code"], sizes["constant"], sizes["unwind"], functions, frozenset(undefined))
 
 
 def _kind(name: str, flags: int) -> str:
     if flags & _EXECUTED:
         return "code"
-    if name.startswith((".ARM.ex", ".eh_frame")):
-        return "unwind"
-    return "data" if flags & _WRITTEN else "constant"
+    return "unwind" if name.startswith((".ARM.ex", ".eh_frame")) else "constant"
 
 
 def _needed_sections(elf: Any, places: dict[str, tuple[int, int, int]], calls: dict[str, set[str]]) -> set[int]:
