@@ -33,6 +33,16 @@ python -m splitkit.runtime.aggregator . --listen 127.0.0.1:4747
 ```
 """
 
+_DEVICE = """\
+```sh
+# On {device}: copy {side}/runner and manifest.json there; it needs nothing else, Python included.
+./runner {side} --manifest manifest.json {arguments}
+```
+"""
+
+RUNNER_KIND = "linux-cross"
+"""Devices of this kind get an executable that speaks the wire format."""
+
 
 def bundle_readme(manifest: Manifest) -> str:
     """Markdown for the bundle that `manifest` describes."""
@@ -49,6 +59,7 @@ def bundle_readme(manifest: Manifest) -> str:
         "## Both, over a socket",
         "The frames on the wire are described in splitkit's `docs/wire.md`, for peers written in any language.",
         _run(m),
+        *_on_devices(m),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -118,6 +129,25 @@ def _run(m: Manifest) -> str:
     ]
     sensors = "the sensor" if m.views == 1 else f"the {m.views} sensors"
     return _RUN.format(sensors=sensors, commands="\n".join(commands))
+
+
+def _on_devices(m: Manifest) -> list[str]:
+    """How to start the halves that were compiled into an executable for another Linux machine."""
+    blocks = []
+    if m.aggregator is not None and m.system.aggregator.kind == RUNNER_KIND:
+        arguments = "--listen ADDRESS:4747 --frames 16"
+        blocks.append(_DEVICE.format(device=m.aggregator.device, side="aggregator", arguments=arguments))
+    if m.sensor is not None and m.system.sensor.kind == RUNNER_KIND:
+        arguments = "--images FRAMES.raw --connect ADDRESS:4747 --view 0"
+        blocks.append(_DEVICE.format(device=m.sensor.device, side="sensor", arguments=arguments))
+    if not blocks:
+        return []
+    about = (
+        "Either side may be replaced by its Python program above. `ADDRESS` is the aggregator's numeric IPv4 address, "
+        f"`FRAMES.raw` holds images of one view one after the other, {_tensor(m.image.dtype, m.image.shape)} each; "
+        "`./runner --help` lists the other commands."
+    )
+    return ["## On the devices", *blocks, about]
 
 
 def _half(record: HalfRecord | None, absent: str) -> str:

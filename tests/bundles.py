@@ -33,11 +33,12 @@ def exported(split: int, dtype: str, views: int = 1, exporter: str = "onnxruntim
     name = f"split{split}-{dtype}-{views}-{exporter}-{shared}"
     network = subnetwork(space, architecture)
     system = fast_system(shared, exporter)
-    return export_bundle(network, system, digit_images(views), _folder() / name, predicted=PREDICTED)
+    return export_bundle(network, system, digit_images(views), scratch_folder() / name, predicted=PREDICTED)
 
 
 @cache
-def _folder() -> Path:
+def scratch_folder() -> Path:
+    """A directory that is gone when the test run ends."""
     folder = Path(tempfile.mkdtemp(prefix="splitkit-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
