@@ -2,8 +2,8 @@
 
 The entries call kernels directly at fixed offsets of the arena and the constants: no virtual machine, no packed calls.
 `run` is what a user calls. `run_profiled` does the same and also writes the cycle counter before the first kernel and
-after every one; where a program may not read that counter (it traps on Arm) there is `run_one` instead, which runs one
-kernel.
+after every one; where a program may not read that counter (it traps on 32-bit Arm) there is `run_one` instead, which
+runs one kernel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def build_module(
         n: _kept_whole(k.func, label) for n, k, label in zip(names, kernels, labels, strict=True)
     }
     for entry in entries(machine):
-        func = _entry(entry, names, calls, tensors, sizes)
+        func = _entry(entry, names, calls, tensors, sizes, _counter(machine))
         functions[GlobalVar(entry)] = func.with_attr("global_symbol", entry)
     x = tirx.transform
     bind = x.BindTarget(machine.target.with_host(machine.target))
@@ -106,9 +106,18 @@ def entries(machine: Machine) -> list[str]:
 
 
 def has_cycle_counter(machine: Machine) -> bool:
-    """Whether a program may read a counter of constant rate: on x86 it may."""
-    triple = str(machine.target.attrs.get("mtriple", ""))
-    return triple.split("-")[0] in ("x86_64", "i386", "i686")
+    """Whether a program may read a counter of constant rate: on x86, and under Linux on 64-bit Arm and RISC-V."""
+    return _counter(machine) is not None
+
+
+def _counter(machine: Machine) -> str | None:
+    """LLVM's name of that counter: the time stamp, `CNTVCT_EL0`, `time`. 32-bit Arm has none that does not trap."""
+    parts = str(machine.target.attrs.get("mtriple", "")).split("-")
+    if parts[0] in ("x86_64", "i386", "i686"):
+        return "llvm.readcyclecounter"
+    if "none" in parts:
+        return None
+    return {"aarch64": "llvm.readcyclecounter", "riscv64": "llvm.readsteadycounter"}.get(parts[0])
 
 
 def generate(module: Any, machine: Machine) -> Any:
@@ -124,6 +133,7 @@ def _entry(
     calls: Sequence[PlacedCall],
     tensors: Sequence[TensorSpec],
     sizes: Mapping[str, int],
+    counter: str | None,
 ) -> Any:
     from tvm import tirx
     from tvm.ir import Call
@@ -139,7 +149,7 @@ def _entry(
     if entry == PROFILED_ENTRY:
         clock = tirx.decl_buffer((len(calls) + 1,), "int64", "cycles")
         parameters.append(clock)
-        now = tirx.call_llvm_intrin("int64", "llvm.readcyclecounter")
+        now = tirx.call_llvm_intrin("int64", counter)
         stamps = [tirx.BufferStore(clock, now, [i]) for i in range(len(calls) + 1)]
         body = [stamps[0], *(s for pair in zip(body, stamps[1:], strict=True) for s in pair)]
     if entry == SINGLE_ENTRY:
