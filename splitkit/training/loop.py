@@ -62,6 +62,8 @@ def train(
     start = 0
     if resume and checkpoint.exists():
         start = _restore(checkpoint, supernet, optimiser, config, target)
+        if start == config.steps:
+            return supernet
     batches = Batches(data.train, data.augmentation, config)
     sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
     saved_at = time.monotonic()
