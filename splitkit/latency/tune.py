@@ -136,9 +136,10 @@ class _GraphSearch:
         self.model, self.device, self.exporter, self.work = model, device, exporter, work
         self.deadline = deadline
         self.target: CompileTarget = device.target().untuned()
-        self.known = {row.kernel: row.parameters for row in rows if row.parameters is not None}
+        self.known = dict(device.target().tuning)
+        self.known |= {row.kernel: row.parameters for row in rows if row.parameters is not None}
         self.kernels: tuple[Kernel, ...] = exporter.lower(model, self.target)
-        decided = {row.kernel for row in rows}
+        decided = {row.kernel for row in rows} | set(self.known)
         self.labels = {kernel.key: kernel.label for kernel in self.kernels}
         distinct = {kernel.key: kernel for kernel in self.kernels if kernel.key not in decided}
         candidates = {key: exporter.variants(kernel, self.target) for key, kernel in distinct.items()}

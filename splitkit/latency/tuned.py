@@ -91,7 +91,7 @@ def parameters_for(rows: Iterable[TunedKernel], conditions: TuningConditions) ->
 
 
 def tuned_system(system: System, path: Path) -> System:
-    """The system with the targets of its devices holding what was found for them.
+    """The system with the targets of its devices holding what was found for them, besides what they hold already.
 
     Raises:
         ConfigError: the file is not one of tuned kernels.
@@ -108,4 +108,4 @@ def _tuned_profile(profile: DeviceProfile, rows: Iterable[TunedKernel]) -> Devic
     found: Mapping[str, Any] = parameters_for(rows, TuningConditions.of(device, profile.exporter))
     if not found:
         return profile
-    return profile.model_copy(update={"target": dict(device.target().tuned(found).spec)})
+    return profile.model_copy(update={"target": dict(device.target().tuned({**device.target().tuning, **found}).spec)})

@@ -54,8 +54,13 @@ class Run:
 
     @property
     def tuning(self) -> Path:
-        """Parameters of tuned kernels, where somebody asked for tuning."""
+        """Parameters of kernels that `bench --tune` found: like the table, they serve all runs."""
         return self.directory.parent / "tuning.json"
+
+    @property
+    def export_tuning(self) -> Path:
+        """Those that `export --tune` found: bundles of this run have them, its search and its table do not."""
+        return self.directory / "tuning.json"
 
     def bundle(self, name: str) -> Path:
         """Directory of an exported bundle."""

@@ -240,6 +240,7 @@ def export_step(
         VerificationError: a half does not compute what the unsplit network does.
     """
     from splitkit.export import export_bundle
+    from splitkit.latency.tuned import tuned_system
     from splitkit.training.evaluation import score_subnetwork
 
     predicted = {
@@ -254,7 +255,8 @@ def export_step(
         for stage in ("total", *project.runtimes):
             del predicted[f"{stage}_us"]
     images = data.search.images[:256].numpy()
-    return export_bundle(network, project.load_system(), images, directory, predicted=predicted, progress=say)
+    system = tuned_system(project.load_system(), Run.of(project).export_tuning)
+    return export_bundle(network, system, images, directory, predicted=predicted, progress=say)
 
 
 def standard_error(accuracy: float, images: int) -> float:

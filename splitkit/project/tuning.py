@@ -41,7 +41,7 @@ def _drawn(project: Project, side: "Side") -> "Iterator[Sequence[Operator]]":
 def tune_architecture(
     project: Project, architecture: "Architecture", budget_s: float, progress: "Progress"
 ) -> "dict[Side, TuneReport]":
-    """Tune the kernels of both halves of a network, half of the budget each; a side that runs nothing is left out.
+    """Tune the kernels of both halves of a network for export, half of the budget each; an empty side is left out.
 
     Raises:
         DeviceError: a side's device or exporter has nothing to tune.
@@ -53,6 +53,6 @@ def tune_architecture(
     sides: tuple[Side, Side] = ("sensor", "aggregator")
     halves = {side: operators for side in sides if (operators := network.operators(side))}
     return {
-        side: tune([operators], system.device(side), Run.of(project).tuning, budget_s / len(halves), progress)
+        side: tune([operators], system.device(side), Run.of(project).export_tuning, budget_s / len(halves), progress)
         for side, operators in halves.items()
     }

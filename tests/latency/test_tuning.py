@@ -122,6 +122,10 @@ def test_rows_of_other_code_or_hardware_are_left_alone(tmp_path: Path) -> None:
     add_tuning(path, [row])
     assert tuned_system(system, path).sensor.target["tuning"] == {"pointwise-0": [1, 2]}
     assert len(read_tuning(path)) == 4
+    bundles = tmp_path / "of-a-run.json"
+    add_tuning(bundles, [replace(row, kernel="linear-0")])
+    both = tuned_system(tuned_system(system, path), bundles)
+    assert both.sensor.target["tuning"] == {"pointwise-0": [1, 2], "linear-0": [1, 2]}
 
 
 def test_malformed_file_is_named(tmp_path: Path) -> None:
