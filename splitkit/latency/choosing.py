@@ -92,7 +92,7 @@ class Chooser:
         if i is None:
             return None
         self.left[i] = False
-        self.chosen[self._entries(i)] = True
+        self.chosen[self.entries(i)] = True
         return self.architectures[i]
 
     def networks_to(self, coverage: float, limit: int) -> int:
@@ -103,12 +103,12 @@ class Chooser:
             if weight[wanted].sum() <= missing or (i := self._best(wanted, left)) is None:
                 return n
             left[i] = False
-            wanted[self._entries(i)] = False
+            wanted[self.entries(i)] = False
         return limit
 
     def units(self, architecture: Architecture) -> list[Unit]:
         """The units a candidate runs whose kernels are not known."""
-        entries = self._entries(self.architectures.index(architecture))
+        entries = self.entries(self.architectures.index(architecture))
         return [self.table.unit(int(e)) for e in entries if int(e) not in self.kernels]
 
     def heaviest_unlowered(self, count: int) -> list[Unit]:
@@ -134,8 +134,10 @@ class Chooser:
         self.done[[entry for entry, kernels in self.kernels.items() if all(k.key in keys for k in kernels)]] = True
 
     def given_up(self, architecture: Architecture) -> None:
-        """A network that could not be measured: others may be chosen for its units."""
-        self.chosen[self._entries(self.architectures.index(architecture))] = False
+        """A network that was not measured after all: it and others may be chosen for its units."""
+        i = self.architectures.index(architecture)
+        self.chosen[self.entries(i)] = False
+        self.left[i] = True
 
     def rank(self, known: Mapping[str, float], estimates: Mapping[str, tuple[float, float]]) -> None:
         """Take in the times of measured kernels, and of others an estimate and its standard deviation (of the log).
@@ -156,8 +158,14 @@ class Chooser:
         self.error = MOST_SIGMA * scale * self.cost
         self.error[entries] = errors
 
-    def _entries(self, i: int) -> NDArray[np.int64]:
+    def entries(self, i: int) -> NDArray[np.int64]:
+        """What candidate i runs, as entries of the table."""
         return self.present[i][self.present[i] >= 0]
+
+    def forget(self, left: NDArray[np.bool_]) -> None:
+        """As if nothing were measured, with these candidates to choose from, shape (n,)."""
+        self.done[:], self.chosen[:], self.left = False, False, left
+        self.error = MOST_SIGMA * self.cost
 
     def _best(self, wanted: NDArray[np.bool_], left: NDArray[np.bool_]) -> int | None:
         used = self.present >= 0

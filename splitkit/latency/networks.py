@@ -112,11 +112,19 @@ def _sides_alike(system: System, asked: Side, condition: Conditions) -> tuple[Si
     for side in sides:
         profile = system.device(side).unscaled()
         same = profile.model_copy(update={"name": own.name}) == own
-        if same or (
-            profile.kind == own.kind and conditions_of(get_device(profile), profile.exporter) == condition
-        ):
+        if same or (profile.kind == own.kind and conditions_of(get_device(profile), profile.exporter) == condition):
             alike.append(side)
     return tuple(alike)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What one board said of one network."""
+
+    board: str
+    network: str
+    times: list[KernelTime]
+    graphs: list[GraphTime]
 
 
 @dataclass
@@ -150,7 +158,7 @@ class _Building:
         self._architectures: dict[str, Architecture] = {}
         self._given_up: set[str] = set()
         self._sessions: dict[str, int] = {}
-        self._records: list[tuple[str, list[KernelTime], list[GraphTime]]] = []
+        self._records: list[_Record] = []
         self._anchor: Artifact | None = None
         known = self.store.anchors(self.condition)
         self._anchor_kernel = self.store.kernels(profile.exporter, [known[0]])[known[0]] if known else None
@@ -233,7 +241,7 @@ class _Building:
         self.boards[measured.board] += 1
         shutil.rmtree(job.directory / "0", ignore_errors=True)
         shutil.rmtree(job.directory / "1", ignore_errors=True)
-        liars = self._judge(measured, times, graphs, boards)
+        liars = self._judge(_Record(measured.board, job.network, times, graphs), measured.anchor_times, boards)
         self.chooser.measured(self.store.times(self.condition))
         self._report()
         return liars
@@ -244,42 +252,43 @@ class _Building:
 
     # --- boards ---
 
-    def _judge(
-        self, measured: Measured, times: list[KernelTime], graphs: list[GraphTime], boards: int
-    ) -> dict[str, str]:
+    def _judge(self, record: "_Record", anchor_times: tuple[float, ...], boards: int) -> dict[str, str]:
         if self._agreement is None:
             return {}
-        self._records.append((measured.board, times, graphs))
-        seen = {row.kernel: row.value for row in times}
-        if self._anchor is not None and measured.anchor_times:
-            seen[self._anchor.kernels[0].key + " anchor"] = min(measured.anchor_times)
-        self._agreement.add(measured.board, seen)
+        self._records.append(record)
+        seen = {row.kernel: row.value for row in record.times}
+        if self._anchor is not None and anchor_times:
+            seen[f"{self._anchor.kernels[0].key} anchor"] = min(anchor_times)
+        self._agreement.add(record.board, seen)
         wrong = self._agreement.disagreeing(boards)
         for board in wrong:
             self._agreement.remove(board)
-        if wrong:
-            self._drop(set(wrong))
+            self._drop(board)
         tolerance = f"{self._agreement.tolerance:.0%}"
         return {
             board: f"times kernels {factor:.2f} times as long as the others, tolerance {tolerance}"
             for board, factor in wrong.items()
         }
 
-    def _drop(self, wrong: set[str]) -> None:
+    def _drop(self, board: str) -> None:
         """Take out every row that a board had a part in, and put back what the others say of it."""
-        bad = [record for record in self._records if record[0] in wrong]
-        self._records = [record for record in self._records if record[0] not in wrong]
-        kernels = {row.kernel for _, times, _ in bad for row in times}
+        bad = [record for record in self._records if record.board == board]
+        self._records = [record for record in self._records if record.board != board]
+        kernels = {row.kernel for record in bad for row in record.times}
         with self.store.transaction():
-            self.store.forget(self.condition, kernels, [graph.digest for _, _, graphs in bad for graph in graphs])
-            for board in wrong:
-                self.store.forget_anchors(self._session(board))
-                self.boards.pop(board, None)
+            self.store.forget(self.condition, kernels, [graph.digest for record in bad for graph in record.graphs])
+            self.store.forget_anchors(self._session(board))
             old = [self.base[key] for key in kernels if key in self.base]
             if old:
                 self.store.replace_times(self.condition, self._session("before"), old)
-            for board, times, graphs in self._records:
-                self._add(self._session(board), [row for row in times if row.kernel in kernels], graphs)
+            for record in self._records:
+                times = [row for row in record.times if row.kernel in kernels]
+                self._add(self._session(record.board), times, record.graphs)
+        for record in bad:  # to be measured again
+            self.chooser.given_up(self._architectures[record.network])
+        self.chosen -= len(bad)
+        self.networks_measured -= len(bad)
+        self.boards.pop(board, None)
         known = self.store.anchors(self.condition)
         self._history = known[1] if known else []
 
@@ -303,7 +312,7 @@ class _Building:
         if self.limit is not None:
             left = min(left, self.limit - self.chosen)
         under_way = max(self.chosen - self.networks_measured, 0)
-        eta_s = (left + under_way) * seconds / self.networks_measured
+        eta_s = (left + under_way) * seconds / max(self.networks_measured, 1)
         if self.budget_s is not None:
             eta_s = min(eta_s, max(self.budget_s - seconds, 0.0))
         self.progress(BuildProgress(known, wanted, seconds, self.networks_measured, self.chooser.covered, eta_s))

@@ -215,8 +215,12 @@ class Pipeline:
         """A network was not measured: the board's fault, or nobody had a board for it."""
         if self._pool is None:
             if isinstance(error, SplitkitError) or network.tries > 1:
-                raise error if isinstance(error, SplitkitError) else DeviceError(
-                    f"device {self.device.profile.name}: measuring {network.job.network}: {_last_line(error)}"
+                raise (
+                    error
+                    if isinstance(error, SplitkitError)
+                    else DeviceError(
+                        f"device {self.device.profile.name}: measuring {network.job.network}: {_last_line(error)}"
+                    )
                 )
             self._ready.appendleft(network)
             return
@@ -280,4 +284,3 @@ def _names(pool: BoardPool) -> Iterable[str]:
 def _last_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[-1] if lines else repr(error)
-

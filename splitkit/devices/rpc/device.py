@@ -45,7 +45,7 @@ class RpcDevice:
         if profile.exporter != "tvm":
             raise ConfigError(f"device {profile.name}: exporter: boards run what tvm makes", 'exporter = "tvm"')
         self._board: Board | None = None
-        self._loaded: tuple[Path, RemoteSession] | None = None
+        self._loaded: dict[Path, RemoteSession] = {}
 
     @property
     def emulated(self) -> bool:
@@ -112,7 +112,7 @@ class RpcDevice:
 
     def close(self) -> None:
         """Let the board go."""
-        self._loaded = None
+        self._loaded = {}
         if self._board is not None:
             self._board.close()
             self._board = None
@@ -137,12 +137,12 @@ class RpcDevice:
 
     @contextmanager
     def _failing(self) -> Iterator[Any]:
-        """A function that makes sessions, one per artifact in a row; a board that fails is let go."""
+        """A function that makes sessions, one per artifact; a board that fails is let go."""
 
         def session(artifact: Artifact) -> RemoteSession:
-            if self._loaded is None or self._loaded[0] != artifact.path:
-                self._loaded = (artifact.path, self.open(artifact))
-            return self._loaded[1]
+            if artifact.path not in self._loaded:
+                self._loaded[artifact.path] = self.open(artifact)
+            return self._loaded[artifact.path]
 
         try:
             yield session

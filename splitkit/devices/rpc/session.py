@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ CALIBRATION_S = 0.2
 
 CALIBRATION_TRIES = 5
 """Readings at either end, of which the one with the shortest way counts."""
+
+_UPLOADS = count()
 
 
 class RemoteSession:
@@ -39,8 +42,9 @@ class RemoteSession:
         from tvm import runtime
 
         remote, library = self._board.remote, self.artifact.path / self.artifact.report["library"]
-        remote.upload(str(library))
-        self._module = remote.load_module(library.name)
+        name = f"{next(_UPLOADS)}-{library.name}"  # writing over a library that is loaded would crash the board
+        remote.upload(str(library), name)
+        self._module = remote.load_module(name)
         device = remote.cpu()
         rng = np.random.default_rng(0)
 
