@@ -166,7 +166,7 @@ def tvm_default() -> Iterator[None]:
 
 def count(
     device: QemuSystemDevice, model: onnx.ModelProto, how: Callable[[], Manager[None]]
-) -> tuple[Artifact, Counts, MemoryReport]:
+) -> tuple[Counts, MemoryReport]:
     """Compile a graph, run it in a firmware, count."""
     with tempfile.TemporaryDirectory() as scratch:
         with how():
