@@ -1,6 +1,7 @@
 """The README inside a bundle: what it holds and code that runs each half as it stands."""
 
 from splitkit.bundle import HalfRecord, Manifest
+from splitkit.exporters.baremetal.names import C_TYPES, identifier
 
 _COMPILED = """\
 ```python
@@ -22,6 +23,29 @@ import onnxruntime
 images = np.load("sample.npz")["images"]
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
 {body}
+```
+"""
+
+_FIRMWARE = """\
+```c
+/* {title}: in a firmware for `{device}`. Compile {name}.c and {name}_weights.S of {artifact}/ and link them with
+   {name}_kernels.o, or let its CMakeLists.txt do it; memory.json says what it takes of flash and RAM. */
+#include "{name}.h"
+
+static {name}_output_t out;
+
+int run_{name}(const {input_type} *in)
+{{
+    static int ready;
+    if (!ready) {{
+        const int error = {name}_init();
+        if (error != 0) {{
+            return error;
+        }}
+        ready = 1;
+    }}
+    return {name}_run(in, &out); /* 0; the result is in out.{output} */
+}}
 ```
 """
 
@@ -88,6 +112,7 @@ def _sensor(m: Manifest) -> list[str]:
     )
     return [
         _COMPILED.format(title="Sensor", body=compiled),
+        *firmware_example(m.sensor, "Sensor"),
         _ONNX.format(title="Sensor", file=m.sensor.onnx, body=plain),
     ]
 
@@ -119,8 +144,24 @@ def _aggregator(m: Manifest) -> list[str]:
     block = _COMPILED.format(title="Aggregator", body=compiled)
     return [
         block.replace("from splitkit.bundle", f"{imports}from splitkit.bundle", 1),
+        *firmware_example(m.aggregator, "Aggregator"),
         _ONNX.format(title="Aggregator", file=m.aggregator.onnx, body=plain),
     ]
+
+
+def firmware_example(half: HalfRecord, title: str) -> list[str]:
+    """C that calls a half compiled without a runtime; nothing for other exporters."""
+    if half.exporter != "baremetal":
+        return []
+    text = _FIRMWARE.format(
+        title=title,
+        device=half.device,
+        artifact=half.artifact,
+        name=identifier(half.artifact),
+        input_type=C_TYPES[half.input.dtype],
+        output=identifier(half.output.name),
+    )
+    return [text]
 
 
 def _run(m: Manifest) -> str:

@@ -1,12 +1,12 @@
 """The public header: two functions, and macros that say what goes in and what comes out."""
 
-from splitkit.exporters.baremetal.names import distinct_identifiers
-from splitkit.exporters.baremetal.network import C_TYPES, Network
+from splitkit.exporters.baremetal.names import C_TYPES, distinct_identifiers
+from splitkit.exporters.baremetal.network import Network
 from splitkit.exporters.protocol import TensorSpec
 
 _RUN = """\
-/* Runs the network once. Returns 0, or something else if a kernel failed.
-   The arena is the network's own: two calls of this function must not overlap. */
+/* Runs the network once. Returns 0, or something else if a kernel failed. Inputs and results must not overlap.
+   The arena is the network's own: a call must have ended before the next begins. */
 int {name}_run({parameters});
 """
 

@@ -1,4 +1,4 @@
-"""Names that C accepts."""
+"""Names and types of the C interface."""
 
 import re
 
@@ -9,6 +9,16 @@ bool catch class delete explicit export false friend mutable namespace new opera
 template this throw true try typename using virtual main
 """
 """Keywords of C99 and C++98, and `main`."""
+
+
+C_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "uint16_t",  # its bits: C99 has no half
+    "bool": "uint8_t",
+    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+"""The type that holds a numpy dtype in the C interface."""
 
 
 def identifier(text: str) -> str:

@@ -6,15 +6,6 @@ from dataclasses import dataclass
 from splitkit.exporters.protocol import Kernel, TensorSpec
 from splitkit.exporters.tvm.build import Build
 
-C_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "uint16_t",  # its bits: C99 has no half
-    "bool": "uint8_t",
-    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}
-"""The type that holds a numpy dtype in the C interface."""
-
 
 @dataclass(frozen=True)
 class Layer:

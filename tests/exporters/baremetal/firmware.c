@@ -1,5 +1,6 @@
 /* A test's firmware for Arm boards: runs two networks on their inputs, prints what they give and how deep the first one's
-   stack went, over semihosting. Compiled with -DFIRST=name -DSECOND=name; FIRST_image and SECOND_image come from inputs.c. */
+   stack went, over semihosting. Compiled with -DFIRST=name -DSECOND=name; FIRST_image and SECOND_image come from inputs.c, an element
+   late, so that they are aligned to nothing but their type. */
 #include <stdint.h>
 
 #define PASTE_(a, b) a##b
@@ -55,12 +56,12 @@ int main(void)
     for (uint32_t i = 1; i <= PAINTED_BYTES; ++i) {
         top[-(int32_t)i] = PAINT;
     }
-    status |= PASTE(FIRST, _run)(PASTE(FIRST, _image), &first_out);
+    status |= PASTE(FIRST, _run)(PASTE(FIRST, _image) + 1, &first_out);
     uint32_t depth = PAINTED_BYTES;
     while (depth > 0 && top[-(int32_t)depth] == PAINT) {
         --depth;
     }
-    status |= PASTE(SECOND, _run)(PASTE(SECOND, _image), &second_out);
+    status |= PASTE(SECOND, _run)(PASTE(SECOND, _image) + 1, &second_out);
     print_hex("status ", &status, sizeof status);
     print_hex("depth ", &depth, sizeof depth);
     print_hex("first ", &first_out, sizeof first_out);

@@ -34,7 +34,8 @@ class Native:
             view = room[start : start + tensor.bytes].view(tensor.dtype)
             view[:] = inputs[tensor.name].reshape(-1)
             staged.append((room, start))
-        out = np.zeros(sum(t.bytes for t in self.artifact.outputs), np.uint8)
+        size, element = sum(t.bytes for t in self.artifact.outputs), np.dtype(self.artifact.outputs[0].dtype).itemsize
+        out = np.zeros(size + element, np.uint8)[shift * element :]
         pointers = [ctypes.c_void_p(room.ctypes.data + start) for room, start in staged]
         assert self.function("run")(*pointers, ctypes.c_void_p(out.ctypes.data)) == 0
         found, at = {}, 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from splitkit.exporters import Artifact, CompileTarget
 from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport
-from splitkit.exporters.baremetal.network import C_TYPES
+from splitkit.exporters.baremetal.names import C_TYPES
 from splitkit.exporters.baremetal.symbols import is_provided
 from splitkit.exporters.baremetal.toolchain import WARNINGS, compiler_flags, find_compiler
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
@@ -121,7 +121,7 @@ def run_on_board(
     names = [str(artifact.report["name"]) for artifact in artifacts]
     types = [C_TYPES[artifact.inputs[0].dtype] for artifact in artifacts]
     arrays = [
-        f"const {type_} {name}_image[] = {_initialiser(random_inputs(GRAPHS[name]()))};\n"
+        f"const {type_} {name}_image[] __attribute__((aligned(16))) = {_initialiser(random_inputs(GRAPHS[name]()))};\n"
         for name, type_ in zip(names, types, strict=True)
     ]
     (directory / "inputs.c").write_text("#include <stdint.h>\n" + "".join(arrays))
@@ -143,4 +143,4 @@ def run_on_board(
 
 def _initialiser(inputs: dict[str, NDArray[Any]]) -> str:
     (array,) = inputs.values()
-    return "{" + ",".join(repr(value) for value in array.reshape(-1).tolist()) + "}"
+    return "{0," + ",".join(repr(value) for value in array.reshape(-1).tolist()) + "}"

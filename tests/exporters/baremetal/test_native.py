@@ -1,5 +1,6 @@
 """The generated C, compiled for this machine, computes what ONNX Runtime computes."""
 
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
+from splitkit.bundle import HalfRecord, TensorRecord
 from splitkit.exporters import CompileTarget
 from splitkit.exporters.baremetal import BareMetalExporter
+from splitkit.exporters.baremetal.toolchain import WARNINGS
 from splitkit.exporters.onnx.export import export_half
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
 from splitkit.exporters.tvm import TvmExporter
 from splitkit.profiles.schema import Side
+from splitkit.readme import firmware_example
 from splitkit.supernet import SubNetwork
 from tests.exporters.baremetal.native import Native
 from tests.exporters.tvm.graphs import GRAPHS, random_inputs
@@ -102,3 +106,29 @@ def test_weights_of_another_network_are_noticed(tmp_path: Path) -> None:
     weights.write_bytes(data)
     with pytest.raises(AssertionError):
         Native(artifact)
+
+
+def test_the_bundle_readmes_example_compiles(tmp_path: Path) -> None:
+    artifact = BareMetalExporter().compile(GRAPHS["sensor"](), HOST, tmp_path / "sensor")
+    (source,), (result,) = (
+        [TensorRecord(name=t.name, shape=t.shape, dtype=t.dtype) for t in tensors]
+        for tensors in (artifact.inputs, artifact.outputs)
+    )
+    half = HalfRecord(
+        onnx="sensor.onnx",
+        artifact="sensor",
+        input=source,
+        output=result,
+        exporter=artifact.exporter,
+        exporter_version=artifact.version,
+        device="host",
+        macs=0,
+        arena_bytes=artifact.memory.arena_bytes,
+        weight_bytes=artifact.memory.weight_bytes,
+    )
+    (text,) = firmware_example(half, "Sensor")
+    (tmp_path / "example.c").write_text(text.strip().removeprefix("```c\n").removesuffix("```"))
+    command = ["cc", *WARNINGS, f"-I{tmp_path / 'sensor'}", "-c", "example.c", "-o", "example.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert firmware_example(half.model_copy(update={"exporter": "tvm"}), "Sensor") == []
