@@ -70,7 +70,7 @@ class Chooser:
         for i in np.unique(present[used]):
             cost[i] = _estimated_cost(table.unit(int(i)))
         share = counts / np.maximum((counts * np.where(used, cost[present], 0)).sum(axis=1, keepdims=True), 1)
-        frequency = np.bincount(present[used], weights=share[used], minlength=len(table))
+        frequency: FloatArray = np.bincount(present[used], weights=share[used], minlength=len(table)).astype(np.float64)
         nothing = np.zeros(len(table), dtype=np.bool_)
         left = np.ones(len(drawn), dtype=np.bool_)
         return cls(table, drawn, present, frequency, cost, MOST_SIGMA * cost, nothing, nothing.copy(), left)
@@ -160,7 +160,8 @@ class Chooser:
 
     def entries(self, i: int) -> NDArray[np.int64]:
         """What candidate i runs, as entries of the table."""
-        return self.present[i][self.present[i] >= 0]
+        row: NDArray[np.int64] = self.present[i]
+        return row[row >= 0]
 
     def forget(self, left: NDArray[np.bool_]) -> None:
         """As if nothing were measured, with these candidates to choose from, shape (n,)."""

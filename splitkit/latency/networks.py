@@ -62,7 +62,7 @@ def build_from_space(
     Counts in the report are kernels, in the progress units.
 
     Args:
-        budget_s: start no measurement later than this.
+        budget_s: start no measurement later than this, but for the very first.
         networks: measure at most this many.
         coverage: stop when units of this share of the weight are covered.
         exclude: never measure these (held out to judge the table).

@@ -87,7 +87,7 @@ class Pipeline:
         self._ready: deque[_Network] = deque()
         self._measuring: dict[Worker, _Network] = {}
         self._failures: dict[str, int] = {}
-        self._starved = 0
+        self._starved = self._measured = 0
         self._staffed_at = -LONG
         self._benches: list[Worker] = []
         self._cpus = usable_cpus()
@@ -97,12 +97,12 @@ class Pipeline:
         self._spare = spare or self._cpus
         make = (self.device.profile.exporter, self.target)
         count = len(self._spare) if self._apart else 1
-        self._compilers = [Worker(Compiler, make, cpus=self._spare, nice=True) for _ in range(count)]
+        self._compilers = [Worker(Compiler, make, cpus=self._spare) for _ in range(count)]
 
     def run(self, until: float = LONG) -> None:
         """Work until the customer has no more to do, or the time (`time.monotonic()`) has come.
 
-        What is being measured then is still taken, what is being compiled is not.
+        What is being measured then is still taken, what is being compiled is not, but for the very first network.
 
         Raises:
             DeviceError: nothing can be measured: the device fails, or no board is left.
@@ -111,13 +111,14 @@ class Pipeline:
         try:
             with pinned(self._spare):
                 while True:
-                    late = time.monotonic() >= until
+                    late = time.monotonic() >= until and self._measured > 0
                     if not late:
                         self._staff()
                         self._send()
                     if not self._measuring and (late or not self._working):
                         return
-                    self._receive(LONG if late else min(until, time.monotonic() + STAFFING_INTERVAL_S))
+                    soon = time.monotonic() + STAFFING_INTERVAL_S
+                    self._receive(LONG if late else min(soon, until) if self._measured else soon)
         finally:
             for worker in (*self._compilers, *self._benches):
                 worker.kill()
@@ -209,6 +210,7 @@ class Pipeline:
             return
         measured: Measured = message.answer
         self._failures[measured.board] = self._starved = 0
+        self._measured += 1
         self.left_out |= self.customer.measured(network.job, measured, len(self._benches))
 
     def _failed(self, network: _Network, worker: Worker, error: Exception) -> None:

@@ -22,8 +22,6 @@ Say = Callable[[Any], None]
 Target = Callable[[Any, Say], Any]
 """What a worker does with a job: may say things meanwhile, and returns the answer."""
 
-LOW_PRIORITY = 19
-
 _SPAWN = get_context("spawn")
 
 
@@ -58,7 +56,6 @@ class Worker:
     Args:
         make: a picklable callable that makes the target, in the process.
         cpus: the only processors it may use; None for all that this thread may.
-        nice: whether it gives way to everything else.
     """
 
     def __init__(
@@ -67,9 +64,8 @@ class Worker:
         arguments: Sequence[Any] = (),
         *,
         cpus: tuple[int, ...] | None = None,
-        nice: bool = False,
     ) -> None:
-        self._make, self._arguments, self._cpus, self._nice = make, tuple(arguments), cpus, nice
+        self._make, self._arguments, self._cpus = make, tuple(arguments), cpus
         self.job: Any = None
         self.deadline = float("inf")
         self._start()
@@ -78,7 +74,7 @@ class Worker:
         ours, theirs = _SPAWN.Pipe()
         with _unless_none(self._cpus), _interrupts_ignored():
             process = _SPAWN.Process(
-                target=_serve, args=(theirs, self._make, self._arguments, self._nice), daemon=True
+                target=_serve, args=(theirs, self._make, self._arguments), daemon=True
             )  # fmt: skip
             process.start()
         theirs.close()
@@ -137,12 +133,10 @@ def overdue(workers: Sequence[Worker]) -> list[Worker]:
     return [worker for worker in workers if not worker.idle and now >= worker.deadline]
 
 
-def _serve(pipe: Any, make: Callable[..., Target], arguments: tuple[Any, ...], nice: bool) -> None:
+def _serve(pipe: Any, make: Callable[..., Target], arguments: tuple[Any, ...]) -> None:
     """The process's main function: ends when the parent does, leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    if nice:
-        os.nice(LOW_PRIORITY)
     target: Target | None = None
 
     def say(what: Any) -> None:
