@@ -1,7 +1,7 @@
 """What code generation needs, from a program or from a list of unconnected kernels: functions, addresses, constants."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ def _distinct(calls: Sequence[Call], machine: Machine) -> tuple[list[KernelFunct
 
 def place_program(program: Program, machine: Machine, alignment: int = ALIGNMENT) -> Build:
     """Plan a program's memory, pack its constants and resolve every operand to an address."""
+    machine = _worth_forking(program, machine)
     kernels, labels, which = _distinct(program.calls, machine)
     workspaces = {i: kernels[k].workspace_bytes for i, k in enumerate(which)}
     plan = plan_memory(program, workspaces, alignment)
@@ -92,6 +93,16 @@ def place_program(program: Program, machine: Machine, alignment: int = ALIGNMENT
             addresses.append(Address(ARENA, plan.workspaces[i]))
         calls.append(PlacedCall(which[i], tuple(addresses)))
     return Build(kernels, labels, calls, constants.data, plan.arena_bytes, plan=plan)
+
+
+def _worth_forking(program: Program, machine: Machine) -> Machine:
+    """The machine, reduced to one thread if all the program's work is too little to fork for."""
+    from splitkit.exporters.tvm.schedules.parallel import RUN_NS, least_ns
+
+    def busy_ns(call: Call) -> float:
+        return least_ns(machine, call.spec.macs, sum(program.buffers[n].bytes for n in (*call.reads, call.writes)))
+
+    return machine if sum(map(busy_ns, program.calls)) > RUN_NS else replace(machine, threads=1)
 
 
 def place_kernels(specs: Sequence[AnySpec], machine: Machine, alignment: int = ALIGNMENT) -> Build:

@@ -3,6 +3,8 @@
 The error function is 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical Functions", absolute error 1.5e-7.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -12,6 +14,7 @@ from tvm.ir import PointerType, PrimType
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.activation import activate, exponential
 from splitkit.exporters.tvm.schedules.code import Code, Expr, fma, splat, vector_type
+from splitkit.exporters.tvm.schedules.parallel import shared
 from splitkit.exporters.tvm.spec import Activation, ElementwiseSpec, Operand, Step
 
 PARALLEL_ELEMENTS = 1 << 17
@@ -55,28 +58,28 @@ class _Emitter:
 
     def function(self) -> Any:
         self._axis(0, [])
-        parameters = [pointer for pointer, _ in [*self.inputs, self.output]]
-        statements = tirx.SeqStmt(self.code._statements)
-        return tirx.PrimFunc(parameters, statements).with_attr("tirx.noalias", True)
+        return self.code.function_of([pointer for pointer, _ in [*self.inputs, self.output]])
 
     def _axis(self, axis: int, indices: list[Expr]) -> None:
         extent = self.spec.shape[axis]
         if axis < len(self.spec.shape) - 1:
-            with self.code.loop(f"a{axis}", extent, parallel=axis == 0 and self._parallel(extent)) as index:
+            with self._pieces(f"a{axis}", axis, extent) as index:
                 self._axis(axis + 1, [*indices, index])
             return
         lanes = min(self.machine.lanes, extent)
         whole, tail = divmod(extent, lanes)
         # A chain over a single axis has no outer loop to share out; its vectors are shared out instead.
-        with self.code.loop("v", whole, parallel=axis == 0 and self._parallel(whole)) as vector:
+        with self._pieces("v", axis, whole) as vector:
             self._vector(indices, vector * lanes, lanes)
         if tail:
             self._vector(indices, whole * lanes, tail)
 
-    def _parallel(self, extent: int) -> bool:
-        return (
-            self.machine.threads > 1 and extent >= self.machine.threads and prod(self.spec.shape) >= PARALLEL_ELEMENTS
-        )
+    @contextmanager
+    def _pieces(self, name: str, axis: int, extent: int) -> Iterator[Expr]:
+        """Loop over an axis; the outermost is shared out if the chain is long enough."""
+        threads = self.machine.threads if axis == 0 and prod(self.spec.shape) >= PARALLEL_ELEMENTS else 1
+        with shared(self.code, extent, threads) as share, share.pieces(name, 0, extent) as index:
+            yield index
 
     def _vector(self, indices: list[Expr], start: Expr, lanes: int) -> None:
         values: dict[str, Expr] = {}

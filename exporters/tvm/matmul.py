@@ -8,6 +8,7 @@ from typing import Any
 
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, splat
+from splitkit.exporters.tvm.schedules.parallel import shared
 from splitkit.exporters.tvm.spec import MatmulSpec
 
 PARALLEL_MACS = 1 << 20
@@ -24,8 +25,8 @@ def emit_matmul(spec: MatmulSpec, machine: Machine) -> Any:
     # Two vectors of columns by as many rows as leave registers for them and for a broadcast.
     vectors = 2 if spec.columns > machine.lanes else 1
     tile = max(1, min((machine.registers - vectors - 2) // vectors, 8, spec.rows))
-    parallel = machine.threads > 1 and spec.macs >= PARALLEL_MACS and spec.batch >= machine.threads
-    with code.loop("b", spec.batch, parallel=parallel) as b:
+    threads = machine.threads if spec.macs >= PARALLEL_MACS else 1
+    with shared(code, spec.batch, threads) as share, share.pieces("b", 0, spec.batch) as b:
         bases = (0 if one_left else b * (spec.rows * spec.depth), 0 if one_right else b * (spec.depth * spec.columns))
         for row, rows, count in _tiles(spec.rows, tile):
             with code.loop("r", count) as r:

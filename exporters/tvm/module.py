@@ -7,12 +7,14 @@ runs one kernel.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from splitkit.exporters.protocol import TensorSpec
 from splitkit.exporters.tvm.lowering import KernelFunction
 from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.threads import Step, in_order, is_shared
 
 ENTRY = "run"
 PROFILED_ENTRY = "run_profiled"
@@ -62,7 +64,8 @@ def build_module(
         n: _kept_whole(k.func, label) for n, k, label in zip(names, kernels, labels, strict=True)
     }
     for entry in entries(machine):
-        func = _entry(entry, names, calls, tensors, sizes, _counter(machine))
+        shared = [is_shared(kernel.func) for kernel in kernels]
+        func = _entry(entry, names, shared, calls, tensors, sizes, machine)
         functions[GlobalVar(entry)] = func.with_attr("global_symbol", entry)
     x = tirx.transform
     bind = x.BindTarget(machine.target.with_host(machine.target))
@@ -130,10 +133,11 @@ def generate(module: Any, machine: Machine) -> Any:
 def _entry(
     entry: str,
     names: Sequence[Any],
+    shared: Sequence[bool],
     calls: Sequence[PlacedCall],
     tensors: Sequence[TensorSpec],
     sizes: Mapping[str, int],
-    counter: str | None,
+    machine: Machine,
 ) -> Any:
     from tvm import tirx
     from tvm.ir import Call
@@ -142,23 +146,28 @@ def _entry(
     for region in (WEIGHTS, ARENA):
         regions[region] = tirx.decl_buffer((sizes[region],), "uint8", region.strip("%"))
     parameters = list(regions.values())
-    body: list[Any] = []
-    for call in calls:
+
+    def make(call: PlacedCall, thread: Any) -> Any:
         arguments = [_pointer(regions[a.region], a.offset) for a in call.addresses]
-        body.append(tirx.Evaluate(Call(names[call.kernel], arguments, ret_ty="int32")))
+        arguments += [] if thread is None else [thread]
+        return tirx.Evaluate(Call(names[call.kernel], arguments, ret_ty="int32"))
+
+    steps = [Step(partial(make, call), shared[call.kernel]) for call in calls]
     if entry == PROFILED_ENTRY:
         clock = tirx.decl_buffer((len(calls) + 1,), "int64", "cycles")
         parameters.append(clock)
-        now = tirx.call_llvm_intrin("int64", counter)
+        now = tirx.call_llvm_intrin("int64", _counter(machine))
         stamps = [tirx.BufferStore(clock, now, [i]) for i in range(len(calls) + 1)]
-        body = [stamps[0], *(s for pair in zip(body, stamps[1:], strict=True) for s in pair)]
+        steps = [replace(step, before=stamp) for step, stamp in zip(steps, stamps, strict=False)]
+        steps.append(Step(lambda _: stamps[-1], shared=False))
     if entry == SINGLE_ENTRY:
         which = tirx.Var("which", "int32")
         parameters.append(which)
-        body = [tirx.IfThenElse(which == i, call, None) for i, call in enumerate(body)]
-    if not body:
-        body.append(tirx.Evaluate(tirx.IntImm("int32", 0)))
-    return tirx.PrimFunc(parameters, tirx.SeqStmt(body) if len(body) > 1 else body[0])
+        each = [tirx.IfThenElse(which == i, in_order([step], machine.threads), None) for i, step in enumerate(steps)]
+        steps = [Step(lambda _, one=one: one, shared=False) for one in each]
+    if not steps:
+        steps.append(Step(lambda _: tirx.Evaluate(tirx.IntImm("int32", 0)), shared=False))
+    return tirx.PrimFunc(parameters, in_order(steps, machine.threads))
 
 
 def _pointer(buffer: Any, offset: int) -> Any:

@@ -11,6 +11,7 @@ from tvm import tirx
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.activation import exponential
 from splitkit.exporters.tvm.schedules.code import Code, Expr, Operand, Register, splat
+from splitkit.exporters.tvm.schedules.parallel import shared
 from splitkit.exporters.tvm.spec import RowSpec
 
 PARALLEL_ELEMENTS = 1 << 16
@@ -26,8 +27,8 @@ def emit_rows(spec: RowSpec, machine: Machine) -> Any:
     extra = [Operand(code, n, spec.length) for n in (["scale"] if spec.function == "layer_norm" else [])]
     extra += [Operand(code, "bias", spec.length)] if spec.bias else []
     out = Operand(code, "out", size)
-    parallel = machine.threads > 1 and size >= PARALLEL_ELEMENTS and spec.rows >= machine.threads
-    with code.loop("row", spec.rows, parallel=parallel) as row:
+    threads = machine.threads if size >= PARALLEL_ELEMENTS else 1
+    with shared(code, spec.rows, threads) as share, share.pieces("row", 0, spec.rows) as row:
         body = _Row(code, spec, 1 << (min(machine.lanes, spec.length).bit_length() - 1), row * spec.length)
         if spec.function == "softmax":
             body.softmax(x, out)

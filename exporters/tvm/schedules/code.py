@@ -12,6 +12,8 @@ from typing import Any
 from tvm import tirx
 from tvm.ir import PointerType, PrimType
 
+from splitkit.exporters.tvm.threads import SHARED
+
 Expr = Any
 """A TensorIR expression or a Python number."""
 
@@ -84,11 +86,15 @@ class Register:
 class Operand:
     """A float32 array in memory, a parameter of the kernel."""
 
-    def __init__(self, code: "Code", name: str, elements: int) -> None:
+    def __init__(self, code: "Code", name: str, elements: int, copies: int = 1) -> None:
+        """With several `copies`, one after the other, every thread has its own."""
         self.code, self.elements = code, elements
         self.pointer = tirx.Var(f"{name}_ptr", PointerType(PrimType("float32")))
         self.buffer = tirx.decl_buffer((elements,), "float32", name)
-        code.emit(tirx.DeclBuffer(self.buffer, data=self.pointer))
+        data = self.pointer
+        if copies > 1:
+            data = tirx.handle_add_byte_offset(data, code.share() * (4 * elements))
+        code.emit(tirx.DeclBuffer(self.buffer, data=data))
 
     def load(self, index: Expr, lanes: int = 1) -> Expr:
         return tirx.BufferLoad(self.buffer, [index if lanes == 1 else tirx.Ramp(index, 1, lanes)])
@@ -103,10 +109,16 @@ class Code:
 
     def __init__(self) -> None:
         self._statements: list[Any] = []
-        self._forks = False
+        self.thread: Any = None
 
     def emit(self, statement: Any) -> None:
         self._statements.append(statement)
+
+    def share(self) -> Expr:
+        """Number of the thread that runs the kernel: from now on all of them run it at once, each on its share."""
+        if self.thread is None:
+            self.thread = tirx.Var("thread", "int32")
+        return self.thread
 
     def let(self, name: str, value: Expr) -> Expr:
         """Name a value so that it is computed once."""
@@ -129,7 +141,7 @@ class Code:
             self._statements = outer
 
     @contextmanager
-    def loop(self, name: str, extent: Expr, start: Expr = 0, parallel: bool = False) -> Iterator[Expr]:
+    def loop(self, name: str, extent: Expr, start: Expr = 0) -> Iterator[Expr]:
         """`for name in [start, start + extent)`; a single iteration is emitted without a loop."""
         if isinstance(extent, int) and extent == 1:
             yield start
@@ -137,10 +149,8 @@ class Code:
         var = tirx.Var(name, "int32")
         with self.block() as body:
             yield var
-        kind = tirx.ForKind.PARALLEL if parallel else tirx.ForKind.SERIAL
-        self._forks |= parallel
         if body and not (isinstance(extent, int) and extent <= 0):
-            self.emit(tirx.For(var, start, extent, kind, sequence(body)))
+            self.emit(tirx.For(var, start, extent, tirx.ForKind.SERIAL, sequence(body)))
 
     @contextmanager
     def when(self, condition: Expr) -> Iterator[None]:
@@ -151,11 +161,14 @@ class Code:
 
     def function(self, operands: Sequence[Operand]) -> Any:
         """The private function of these operands, which do not overlap."""
-        statements, result = self._statements, None
-        if self._forks:  # a failed launch returns early, with a status
-            statements, result = [*statements, tirx.Return(tirx.IntImm("int32", 0))], PrimType("int32")
-        parameters = [operand.pointer for operand in operands]
-        return tirx.PrimFunc(parameters, sequence(statements), result).with_attr("tirx.noalias", True)
+        return self.function_of([operand.pointer for operand in operands])
+
+    def function_of(self, pointers: Sequence[Any]) -> Any:
+        """The private function of these parameters, and of the thread's number if it is shared."""
+        func = tirx.PrimFunc([*pointers], sequence(self._statements))
+        if self.thread is not None:
+            func = tirx.PrimFunc([*pointers, self.thread], func.body).with_attr(SHARED, True)
+        return func.with_attr("tirx.noalias", True)
 
 
 def sequence(statements: Sequence[Any]) -> Any:

@@ -2,7 +2,8 @@
 
 The padded border is never copied: rows clip the kernel's rows by their position, and tiles that touch the left or right
 edge are emitted of their own with the products that fall outside left out. A pointwise convolution of stride 1 is the
-case of one long row. A squeeze-excite scale multiplies the weights or the input, whichever is less, into workspace.
+case of one long row. A squeeze-excite scale multiplies the weights or the input, whichever is less, into workspace:
+each thread into its own, which is faster than to wait for one another.
 """
 
 from contextlib import AbstractContextManager
@@ -23,6 +24,8 @@ from splitkit.exporters.tvm.spec import ConvSpec, Tile
 
 HELD_WEIGHTS = 8
 """Most weights per strip that are held in registers while a plain image's columns pass by."""
+ALIGNED = 16
+"""Elements in 64 bytes."""
 WRITTEN_OUT_CHANNELS = 3
 """Plain inputs of so few channels are reduced without a loop over them."""
 
@@ -117,10 +120,15 @@ class DenseKernel:
         biases = self.tiling.padded_channels * spec.groups
         weights = self.depth * biases
         image = self.in_blocks * spec.in_block * prod(spec.size)
+        self.clears_padding = chunk(spec) < spec.out_block and spec.out_channels % spec.out_block > 0
         self.scales_weights = spec.input_scale and spec.groups == 1 and weights < image
         self.scales_input = spec.input_scale and not self.scales_weights
-        self.workspace_elements = weights if self.scales_weights else spec.batch * image if self.scales_input else 0
-        self.operands = ConvOperands(self.code, spec, weights, biases, self.workspace_elements)
+        self.axis, self.pieces, self.shares = self._split()
+        scaled = weights if self.scales_weights else spec.batch * image if self.scales_input else 0
+        copies = machine.threads if self.shares > 1 else 1
+        scaled = ceil(scaled / ALIGNED) * ALIGNED
+        self.workspace_elements = scaled * copies
+        self.operands = ConvOperands(self.code, spec, weights, biases, scaled, copies)
         work = self.operands.workspace
         self.weight = work if self.scales_weights and work else self.operands.weight
         self.x = work if self.scales_input and work else self.operands.x
@@ -131,17 +139,17 @@ class DenseKernel:
                 self._scale_weights(n)
                 self._images(n, 1)
             return
-        if chunk(self.spec) < self.spec.out_block and self.spec.out_channels % self.spec.out_block:
+        if self.clears_padding:
             self._clear_padding()
         self._images(0, self.spec.batch)
 
     def _images(self, first: Expr, count: int) -> None:
         """Convolve `count` images from number `first`, weights outermost: they are read once."""
         spec, code = self.spec, self.code
-        axis, pieces, shares = self._split()
+        axis = self.axis
         if self.scales_input and axis != "t":
             self._scale_input(0, prod(spec.size))
-        with shared(code, pieces, shares) as share:
+        with shared(code, self.pieces, self.shares) as share:
 
             def each(name: str, before: int, extent: int) -> AbstractContextManager[Expr]:
                 return (share if name == axis else Whole(code)).pieces(name, before, extent)
@@ -172,7 +180,7 @@ class DenseKernel:
 
         Rows, or tiles where there is one row; weights if there are too few of them.
         """
-        spec, shares = self.spec, threads(self.spec, self.machine)
+        spec, shares = self.spec, 1 if self.clears_padding else threads(self.spec, self.machine)
         loops = {
             "y": spec.out_size[0],
             "t": sum(run.count for run in self.tiling.pixels) if spec.out_size[0] == 1 else 1,
@@ -181,7 +189,7 @@ class DenseKernel:
         }
         even = [name for name, pieces in loops.items() if balance(pieces, shares) >= UNEVEN]
         axis = even[0] if even else max(loops, key=lambda name: balance(loops[name], shares))
-        return axis, loops[axis], shares
+        return axis, loops[axis], min(shares, loops[axis])
 
     def _tile(self, place: Place, run: Run, column: Expr) -> None:
         """One tile: `run.size` pixels from `column` by a group of strips."""

@@ -15,6 +15,7 @@ from tvm.ir import Call, GlobalVar, PointerType, PrimType
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules import emit, pack_bias, pack_weight
 from splitkit.exporters.tvm.spec import ConvSpec, LayoutSpec, LinearSpec, PoolSpec, Spec, packed_shape
+from splitkit.exporters.tvm.threads import is_shared
 
 Array = NDArray[np.float32]
 ALIGNMENT = 64
@@ -135,7 +136,8 @@ def operands(spec: Spec, machine: Machine, tensors: dict[str, NDArray[Any]]) -> 
 
 def compiled(functions: Sequence[Any], machine: Machine) -> Any:
     """Machine code of private functions on raw pointers, with the entries that `timed` calls."""
-    return get_global_func("target.build.llvm")(kernel_passes(machine)(_module(functions)), machine.target)
+    module = kernel_passes(machine)(_module(functions, machine.threads))
+    return get_global_func("target.build.llvm")(module, machine.target)
 
 
 def timed(module: Any, index: int, arrays: Sequence[Array], repeats: int) -> float:
@@ -151,22 +153,26 @@ def _pointers(arrays: Sequence[Array]) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(address) for address in addresses]
 
 
-def _module(functions: Sequence[Any]) -> IRModule:
+def _module(functions: Sequence[Any], threads: int) -> IRModule:
     """Kernels and two entries (which, repeats, pointers...): `once` calls one of them, `repeat` calls it in a loop.
 
     Two callers of every kernel also keep LLVM from inlining them all into one function, which compiles twice as long.
     """
     kernels = {GlobalVar(f"kernel{i}"): function for i, function in enumerate(functions)}
-    entries = {GlobalVar(name): _entry(name, kernels) for name in ("once", "repeat")}
+    entries = {GlobalVar(name): _entry(name, kernels, threads) for name in ("once", "repeat")}
     return IRModule(kernels | entries)
 
 
-def _entry(name: str, kernels: dict[GlobalVar, Any]) -> Any:
+def _entry(name: str, kernels: dict[GlobalVar, Any], threads: int) -> Any:
     which, repeats = tirx.Var("which", "int32"), tirx.Var("repeats", "int32")
     pointers = [tirx.Var(f"p{i}", PointerType(PrimType("float32"))) for i in range(MOST_OPERANDS)]
     branches = []
     for i, (kernel, function) in enumerate(kernels.items()):
-        call = tirx.Evaluate(Call(kernel, pointers[: len(function.params)], ret_ty="int32"))
+        shared, thread = is_shared(function), tirx.Var("thread", "int32")
+        arguments = [*pointers[: len(function.params) - 1], thread] if shared else pointers[: len(function.params)]
+        call = tirx.Evaluate(Call(kernel, arguments, ret_ty="int32"))
+        if shared:  # one share after the other
+            call = tirx.For(thread, 0, threads, tirx.ForKind.SERIAL, call)
         if name == "repeat":
             call = tirx.For(tirx.Var("i", "int32"), 0, repeats, tirx.ForKind.SERIAL, call)
         branches.append(tirx.IfThenElse(which == i, call, None))

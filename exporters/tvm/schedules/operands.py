@@ -11,8 +11,10 @@ from splitkit.exporters.tvm.spec import ConvSpec, packed_shape
 class ConvOperands:
     """Arrays of a convolution; absent ones are None."""
 
-    def __init__(self, code: Code, spec: ConvSpec, weights: int, biases: int, workspace: int = 0) -> None:
-        """`weights` and `biases` are elements as packed, `workspace` elements of scratch."""
+    def __init__(
+        self, code: Code, spec: ConvSpec, weights: int, biases: int, workspace: int = 0, copies: int = 1
+    ) -> None:
+        """`weights` and `biases` are elements as packed, `workspace` elements of scratch in so many copies."""
         in_blocks = ceil(spec.in_channels / spec.in_block)
         outputs = prod(packed_shape(spec.batch, spec.out_channels, spec.out_size, spec.out_block))
         self.code, self.spec = code, spec
@@ -22,7 +24,7 @@ class ConvOperands:
         self.bias = Operand(code, "bias", biases) if spec.epilogue.bias else None
         self.residual = Operand(code, "residual", outputs) if spec.epilogue.residual else None
         self.out = Operand(code, "out", outputs)
-        self.workspace = Operand(code, "workspace", workspace) if workspace else None
+        self.workspace = Operand(code, "workspace", workspace, copies) if workspace else None
 
     @property
     def in_order(self) -> list[Operand]:

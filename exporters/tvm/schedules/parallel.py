@@ -4,8 +4,8 @@ All families split the image's rows (or pixels) where they can, so that what one
 fetching lines that another core has just written costs more than it saves. For the same reason even short kernels are
 split; small ones among large ones would pull half of the tensor over.
 
-TVM's runtime forks and joins its worker threads at every parallel loop, so a kernel has one such loop or none, whose
-body is the whole kernel for one thread's share.
+A run forks once and joins once. In between every thread calls the kernels that are shared, works on its share of each,
+and waits for the others after it. What a shared kernel does outside its shares every thread does, in memory of its own.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,10 @@ from tvm import tirx
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.schedules.code import Code, Expr, divide, integer
 
-FORK_NS = 3_000
-"""A kernel shorter than this runs on one thread. Fork and join take 1 to 2 us when every thread has its own core."""
+RUN_NS = 12_000
+"""A network shorter than this, all its kernels together, runs on one thread: to fork and join takes 2 to 5 us."""
+SHARE_NS = 500
+"""A kernel shorter than this is left to the first thread. To wait for each other takes half a microsecond."""
 UNEVEN = 0.75
 """Least part of the threads' time that a split has to use."""
 MACS_PER_LANE_NS = 4
@@ -66,10 +68,14 @@ class Whole:
             yield i
 
 
+def least_ns(machine: Machine, macs: int, traffic_bytes: int) -> float:
+    """What so much work takes one core at least."""
+    return max(macs / (MACS_PER_LANE_NS * machine.lanes), traffic_bytes / BYTES_PER_NS)
+
+
 def threads_for(machine: Machine, macs: int, traffic_bytes: int) -> int:
-    """Threads worth their fork for a kernel of so much work."""
-    busy_ns = max(macs / (MACS_PER_LANE_NS * machine.lanes), traffic_bytes / BYTES_PER_NS)
-    return machine.threads if busy_ns > FORK_NS else 1
+    """Threads that share a kernel of so much work."""
+    return machine.threads if least_ns(machine, macs, traffic_bytes) > SHARE_NS else 1
 
 
 def balance(pieces: int, threads: int) -> float:
@@ -84,6 +90,7 @@ def shared(code: Code, pieces: int, threads: int) -> Iterator[Share | Whole]:
     if threads < 2:
         yield Whole(code)
         return
-    with code.loop("thread", threads, parallel=True) as thread:
-        low = code.let("low", divide(thread * pieces, threads))
-        yield Share(code, low, code.let("high", divide((thread + 1) * pieces, threads)))
+    # Threads past the last one with a share get none.
+    thread = code.share()
+    low, high = (tirx.Min(number, integer(threads)) * pieces for number in (thread, thread + 1))
+    yield Share(code, code.let("low", divide(low, threads)), code.let("high", divide(high, threads)))

@@ -1,6 +1,5 @@
 """Pooling on packed tensors, channel block by channel block; borders are clipped as in a depthwise convolution."""
 
-from itertools import pairwise
 from math import ceil, prod
 
 from tvm import tirx
@@ -39,38 +38,22 @@ def pool(spec: PoolSpec, machine: Machine) -> tuple[Code, list[Operand], int]:
 def _global(
     code: Code, spec: PoolSpec, x: Operand, out: Operand, planes: int, threads: int
 ) -> tuple[Code, list[Operand], int]:
-    """Averages of whole planes; with several threads, each sums some of the pixels of all planes."""
+    """Averages of whole planes."""
     pixels, v = prod(spec.size), spec.block
-    threads = min(threads, pixels)
-    mean = splat(1.0 / pixels, v)
-    if threads == 1:
-        with code.loop("b", planes) as plane:
-            out.store(plane * v, _sum(code, x, plane * pixels * v, 0, pixels, v) * mean, v)
-        return code, [x, out], 0
-    partial = Operand(code, "partial", threads * planes * v)
-    bounds = [pixels * thread // threads for thread in range(threads + 1)]
-    with shared(code, threads, threads) as share:
-        for thread, (low, high) in enumerate(pairwise(bounds)):
-            with share.pieces("part", thread, 1), code.loop("b", planes) as plane:
-                partial.store((thread * planes + plane) * v, _sum(code, x, plane * pixels * v, low, high, v), v)
-    with code.loop("b", planes) as plane:
-        total = partial.load(plane * v, v)
-        for thread in range(1, threads):
-            total = total + partial.load((thread * planes + plane) * v, v)
-        out.store(plane * v, total * mean, v)
-    return code, [x, out, partial], 4 * partial.elements
+    with shared(code, planes, threads) as share, share.pieces("b", 0, planes) as plane:
+        out.store(plane * v, _sum(code, x, plane * pixels * v, pixels, v) * splat(1.0 / pixels, v), v)
+    return code, [x, out], 0
 
 
-def _sum(code: Code, x: Operand, start: Expr, low: int, high: int, v: int) -> Expr:
-    """Sum of the pixels [low, high) of the plane that begins at `start`."""
-    pixels = high - low
+def _sum(code: Code, x: Operand, start: Expr, pixels: int, v: int) -> Expr:
+    """Sum of the pixels of the plane that begins at `start`."""
     sums = [code.register(f"sum{i}", v) for i in range(min(PARTIAL_SUMS, pixels))]
     for register in sums:
         register.set(splat(0.0, v))
     with code.loop("p", pixels // len(sums)) as p:
         for i, register in enumerate(sums):
-            register.set(register.get() + x.load(start + (low + p * len(sums) + i) * v, v))
-    for p in range(high - pixels % len(sums), high):
+            register.set(register.get() + x.load(start + (p * len(sums) + i) * v, v))
+    for p in range(pixels - pixels % len(sums), pixels):
         sums[0].set(sums[0].get() + x.load(start + p * v, v))
     terms = [register.get() for register in sums]
     while len(terms) > 1:

@@ -55,6 +55,24 @@ def test_two_threads_agree(tmp_path: Path) -> None:
     check(mobile(size=96), tmp_path, threads=2)
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_never_overtake_each_other(threads: int, tmp_path: Path) -> None:
+    model, exporter = mobile(size=96), TvmExporter()
+    session = exporter.load(exporter.compile(model, CompileTarget(threads=threads), tmp_path))
+    inputs = random_inputs(model, 0)
+    first = session.run(inputs)
+    for _ in range(100):
+        for name, value in session.run(inputs).items():
+            np.testing.assert_array_equal(value, first[name])
+
+
+def test_kernels_are_shared_or_not_whatever_the_counter(tmp_path: Path) -> None:
+    """A target without a cycle counter calls kernels one by one: each forks of its own."""
+    target = CompileTarget({"kind": "llvm", "mtriple": "armv7l-linux-gnueabihf", "mattr": ["+neon"]}, threads=2)
+    artifact = TvmExporter().compile(mobile(size=96), target, tmp_path)
+    assert "run_one" in artifact.report["entries"]
+
+
 def test_mobile_networks_need_no_fallback(tmp_path: Path) -> None:
     artifact = check(mobile(), tmp_path)
     assert artifact.report["fallback"] == {}

@@ -28,7 +28,7 @@ def test_random_kernels_agree_with_the_reference() -> None:
 
 
 def test_kernels_split_over_threads_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "FORK_NS", 0)  # every kernel is worth its fork
+    monkeypatch.setattr(parallel, "SHARE_NS", 0)  # every kernel is shared
     assert failures(25, seed=100, machine=replace(HOST, threads=3)) == []
 
 
