@@ -152,6 +152,9 @@ def _entry(
         arguments += [] if thread is None else [thread]
         return tirx.Evaluate(Call(names[call.kernel], arguments, ret_ty="int32"))
 
+    def alone(statement: Any) -> Step:
+        return Step(lambda _: statement, shared=False)
+
     steps = [Step(partial(make, call), shared[call.kernel]) for call in calls]
     if entry == PROFILED_ENTRY:
         clock = tirx.decl_buffer((len(calls) + 1,), "int64", "cycles")
@@ -159,14 +162,14 @@ def _entry(
         now = tirx.call_llvm_intrin("int64", _counter(machine))
         stamps = [tirx.BufferStore(clock, now, [i]) for i in range(len(calls) + 1)]
         steps = [replace(step, before=stamp) for step, stamp in zip(steps, stamps, strict=False)]
-        steps.append(Step(lambda _: stamps[-1], shared=False))
+        steps.append(alone(stamps[-1]))
     if entry == SINGLE_ENTRY:
         which = tirx.Var("which", "int32")
         parameters.append(which)
         each = [tirx.IfThenElse(which == i, in_order([step], machine.threads), None) for i, step in enumerate(steps)]
-        steps = [Step(lambda _, one=one: one, shared=False) for one in each]
+        steps = [alone(one) for one in each]
     if not steps:
-        steps.append(Step(lambda _: tirx.Evaluate(tirx.IntImm("int32", 0)), shared=False))
+        steps.append(alone(tirx.Evaluate(tirx.IntImm("int32", 0))))
     return tirx.PrimFunc(parameters, in_order(steps, machine.threads))
 
 

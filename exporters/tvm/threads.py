@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 SHARED = "splitkit.shared"
@@ -43,11 +44,11 @@ def in_order(steps: Sequence[Step], threads: int) -> Any:
             alone += _alone(step)
             continue
         if alone:
-            stages.append(_stage(lambda thread, alone=alone: _first(thread, alone), threads))
+            stages.append(_stage(partial(_first, alone), threads))
             alone = []
-        stages.append(_stage(lambda thread, step=step: _together(thread, step), threads))
+        stages.append(_stage(partial(_together, step), threads))
     if alone:
-        stages.append(_stage(lambda thread: _first(thread, alone), threads))
+        stages.append(_stage(partial(_first, alone), threads))
     waiting = [_attribute("pragma_parallel_barrier_when_finish", stage) for stage in stages[:-1]]
     return _attribute("pragma_parallel_launch_point", _sequence([*waiting, stages[-1]]))
 
@@ -56,12 +57,12 @@ def _alone(step: Step) -> list[Any]:
     return [*([] if step.before is None else [step.before]), step.call(None)]
 
 
-def _together(thread: Any, step: Step) -> Any:
-    before = [] if step.before is None else [_first(thread, [step.before])]
+def _together(step: Step, thread: Any) -> Any:
+    before = [] if step.before is None else [_first([step.before], thread)]
     return _sequence([*before, step.call(thread)])
 
 
-def _first(thread: Any, statements: Sequence[Any]) -> Any:
+def _first(statements: Sequence[Any], thread: Any) -> Any:
     from tvm import tirx
 
     return tirx.IfThenElse(thread == 0, _sequence(statements), None)
