@@ -10,8 +10,7 @@ import onnx
 
 from splitkit.exporters import Artifact, CompileTarget
 from splitkit.exporters.baremetal import BareMetalExporter
-from splitkit.exporters.baremetal.exporter import _alignment
-from splitkit.exporters.baremetal.network import Layer, Network
+from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
 from splitkit.exporters.tvm.build import place_program
 from splitkit.exporters.tvm.fallback import lower_fallback
 from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of
@@ -36,8 +35,8 @@ def default_program(model: onnx.ModelProto) -> Program:
 def compile_default(model: onnx.ModelProto, target: CompileTarget, directory: Path) -> Artifact:
     """The artifact, in the form of the exporter `baremetal`."""
     program, machine = default_program(model), machine_of(target)
-    build = place_program(program, machine, _alignment(machine))
+    build = place_program(program, machine, arena_alignment(machine))
     layers = tuple(Layer(call.origin, kernel) for call, kernel in zip(program.calls, kernels_of(program), strict=True))
     exporter = BareMetalExporter()
-    network = Network(exporter._name(directory), *edges(read_onnx(model)), layers, build, {}, _alignment(machine))
+    network = Network(exporter._name(directory), *edges(read_onnx(model)), layers, build, {}, arena_alignment(machine))
     return exporter._finish(network, machine, target, directory, Stages(), {})

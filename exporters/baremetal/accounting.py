@@ -1,9 +1,11 @@
 """From a planned network and its object file to a memory report."""
 
+from itertools import pairwise
+
 from splitkit.exporters.baremetal.memory import DriverMemory, LayerMemory, MemoryReport
 from splitkit.exporters.baremetal.network import Network
 from splitkit.exporters.baremetal.objects import ObjectFile
-from splitkit.exporters.tvm.module import ARENA, WEIGHTS
+from splitkit.exporters.tvm.module import WEIGHTS
 from splitkit.exporters.tvm.plan import aligned
 
 
@@ -32,9 +34,9 @@ def memory_report(network: Network, compiled: ObjectFile, driver: DriverMemory |
         name=network.name,
         code_bytes=compiled.code_bytes,
         constant_bytes=compiled.constant_bytes,
-        weight_bytes=int(network.build.weights.nbytes) if _uses(network, WEIGHTS) else 0,
+        weight_bytes=network.weight_bytes,
         unwind_bytes=compiled.unwind_bytes,
-        arena_bytes=network.arena_bytes if _uses(network, ARENA) else 0,
+        arena_bytes=network.arena_bytes,
         workspace_bytes=max((layer.workspace_bytes for layer in layers), default=0),
         input_bytes=sum(t.bytes for t in network.inputs),
         output_bytes=sum(t.bytes for t in network.outputs),
@@ -43,15 +45,10 @@ def memory_report(network: Network, compiled: ObjectFile, driver: DriverMemory |
     )
 
 
-def _uses(network: Network, region: str) -> bool:
-    return any(address.region == region for call in network.build.calls for address in call.addresses)
-
-
 def _constant_sizes(network: Network) -> dict[int, int]:
     """Size of each constant by its offset, padding included."""
     offsets = sorted({a.offset for call in network.build.calls for a in call.addresses if a.region == WEIGHTS})
-    ends = [*offsets[1:], int(network.build.weights.nbytes)][: len(offsets)]  # a network may have no constants
-    return {start: stop - start for start, stop in zip(offsets, ends, strict=True)}
+    return {start: stop - start for start, stop in pairwise([*offsets, network.weight_bytes])}
 
 
 def _live_bytes(network: Network, index: int) -> int:

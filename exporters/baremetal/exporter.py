@@ -45,7 +45,7 @@ class BareMetalExporter:
             ConfigError: the target has several threads.
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        from splitkit.exporters.baremetal.network import Layer, Network
+        from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
         from splitkit.exporters.onnx.quantisation import stated_quantisation
         from splitkit.exporters.tvm.build import place_program
 
@@ -56,10 +56,10 @@ class BareMetalExporter:
             program = select_kernels(graph, machine, tuning=target.tuning)
         kernels = kernels_of(program)
         with stages("schedule"):
-            build = place_program(program, machine, _alignment(machine))
+            build = place_program(program, machine, arena_alignment(machine))
         layers = tuple(Layer(call.origin, kernel) for call, kernel in zip(program.calls, kernels, strict=True))
         network = Network(
-            self._name(directory), *edges(graph), layers, build, stated_quantisation(model), _alignment(machine)
+            self._name(directory), *edges(graph), layers, build, stated_quantisation(model), arena_alignment(machine)
         )
         return self._finish(network, machine, target, directory, stages, dict(program.fallback))
 
@@ -79,24 +79,25 @@ class BareMetalExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
+        from splitkit.exporters.baremetal.network import arena_alignment
         from splitkit.exporters.tvm.build import memory_plan, place_program
 
         graph, machine = read_graph(model), _machine(target)
         program = select_kernels(graph, machine, tuning=target.tuning)
-        return memory_plan(place_program(program, machine, _alignment(machine)), *edges(graph))
+        return memory_plan(place_program(program, machine, arena_alignment(machine)), *edges(graph))
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own; `NAME_run(void)` runs them."""
-        from splitkit.exporters.baremetal.network import Layer, Network
+        from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
         from splitkit.exporters.tvm.build import place_kernels
         from splitkit.exporters.tvm.spec import from_payload
 
         stages = Stages()
         machine = _machine(target)
         with stages("schedule"):
-            build = place_kernels([from_payload(k.payload) for k in kernels], machine, _alignment(machine))
+            build = place_kernels([from_payload(k.payload) for k in kernels], machine, arena_alignment(machine))
         layers = tuple(Layer("", kernel) for kernel in kernels)
-        network = Network(self._name(directory), (), (), layers, build, {}, _alignment(machine))
+        network = Network(self._name(directory), (), (), layers, build, {}, arena_alignment(machine))
         return self._finish(network, machine, target, directory, stages, {})
 
     def variants(self, kernel: Kernel, target: CompileTarget) -> tuple[list[int], ...]:
@@ -156,11 +157,6 @@ def _machine(target: CompileTarget) -> "Machine":
             f"threads: {target.threads}, but code without a runtime runs on one thread", "set threads = 1"
         )
     return machine_of(target)
-
-
-def _alignment(machine: "Machine") -> int:
-    """Kernels take data at any address its type may have; a vector's own alignment is faster, 8 is the stack's."""
-    return max(8, 4 * machine.lanes)
 
 
 def _refuse(artifact: Artifact) -> NoReturn:

@@ -36,7 +36,7 @@ def write_network(
     compiled = read_object(compiled_file)
     check_symbols(network, compiled)
     with stages("write"):
-        (directory / f"{name}.h").write_text(header(network, int(weights.nbytes)))
+        (directory / f"{name}.h").write_text(header(network))
         (directory / f"{name}.c").write_text(driver(network, checksum(weights)))
         (directory / f"{name}_weights.S").write_text(assembly(network))
         weights.tofile(directory / f"{name}_weights.bin")

@@ -11,7 +11,7 @@ int {name}_run({parameters});
 """
 
 
-def header(network: Network, weight_bytes: int) -> str:
+def header(network: Network) -> str:
     """Text of `NAME.h`."""
     name, macro = network.name, network.macro
     lines = [
@@ -24,7 +24,7 @@ def header(network: Network, weight_bytes: int) -> str:
         "",
         f"#define {macro}_KERNELS {len(network.layers)}",
         f"#define {macro}_ARENA_BYTES {network.arena_bytes}",
-        f"#define {macro}_WEIGHT_BYTES {weight_bytes}",
+        f"#define {macro}_WEIGHT_BYTES {network.weight_bytes}",
         *_edge(network, "INPUT", network.inputs),
         *_edge(network, "OUTPUT", network.outputs),
         "",

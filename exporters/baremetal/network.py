@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from splitkit.exporters.protocol import Kernel, TensorSpec
 from splitkit.exporters.tvm.build import Build
+from splitkit.exporters.tvm.machine import Machine
+from splitkit.exporters.tvm.module import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,17 @@ class Network:
         return f"{self.name}_kernel_{kernel}"
 
     @property
+    def weight_bytes(self) -> int:
+        """Size of the constants; 0 if no kernel reads any."""
+        used = any(address.region == WEIGHTS for call in self.build.calls for address in call.addresses)
+        return int(self.build.weights.nbytes) if used else 0
+
+    @property
     def arena_bytes(self) -> int:
         """Size of the arena, a multiple of the alignment; 0 if there is none."""
         return -(-self.build.arena_bytes // self.alignment) * self.alignment
+
+
+def arena_alignment(machine: Machine) -> int:
+    """Kernels take data at any address its type may have; a vector's own alignment is faster, 8 is the stack's."""
+    return max(8, 4 * machine.lanes)

@@ -10,7 +10,7 @@ import pytest
 
 from splitkit.bundle import HalfRecord, TensorRecord
 from splitkit.exporters import CompileTarget
-from splitkit.exporters.baremetal import BareMetalExporter
+from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport
 from splitkit.exporters.baremetal.toolchain import WARNINGS
 from splitkit.exporters.onnx.export import export_half
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
@@ -19,7 +19,7 @@ from splitkit.profiles.schema import Side
 from splitkit.readme import firmware_example
 from splitkit.supernet import SubNetwork
 from tests.exporters.baremetal.native import Native
-from tests.exporters.tvm.graphs import GRAPHS, random_inputs
+from tests.exporters.tvm.graphs import GRAPHS, Net, random_inputs
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
 
 HOST = CompileTarget()
@@ -96,6 +96,16 @@ def test_unconnected_kernels_run_on_values_of_their_own(tmp_path: Path) -> None:
     kernels = BareMetalExporter().lower(GRAPHS["sensor"](), HOST)
     native = Native(BareMetalExporter().build_kernels(kernels, HOST, tmp_path / "kernels"))
     assert native.function("run")() == 0
+
+
+def test_a_network_without_constants_has_none(tmp_path: Path) -> None:
+    net = Net()
+    model = net.model(net.op("Relu", net.input("x", 2, 5)))
+    native = Native(BareMetalExporter().compile(model, HOST, tmp_path / "net"))
+    x = np.linspace(-1, 1, 10, dtype=np.float32).reshape(2, 5)
+    (found,) = native.run({"x": x}).values()
+    assert np.array_equal(found, np.maximum(x, 0))
+    assert MemoryReport.load(tmp_path / "net").weight_bytes == 0
 
 
 def test_weights_of_another_network_are_noticed(tmp_path: Path) -> None:
