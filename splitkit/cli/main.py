@@ -1,5 +1,6 @@
 """The `splitkit` command. Each command is one module, imported only when it is used, so that `--help` stays instant."""
 
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -47,11 +48,22 @@ class LazyGroup(click.Group):
             click.echo(f"splitkit: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one finds nothing left to stop
             click.echo("splitkit: interrupted; what was finished is kept, run the same command to go on", err=True)
             ctx.exit(1)
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(1)
+        except OSError as error:  # no room on the disk, no permission: what was finished before is kept
+            if ctx.params.get("verbose"):
+                raise
+            click.echo(f"splitkit: {_place(error)}: {error.strerror or error}", err=True)
+            ctx.exit(1)
+
+
+def _place(error: OSError) -> str:
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return " -> ".join(names) or "writing failed"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
