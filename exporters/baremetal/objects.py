@@ -1,7 +1,8 @@
 """What an object file holds: sizes of its sections, stack frames of its functions, and whom they call.
 
 Stack frames come from the call frame information (DWARF 5, section 6.4): the canonical frame address is the stack
-pointer at the call, so its largest offset from the stack pointer is what the function takes.
+pointer at the call, so its largest offset from the stack pointer is what the function takes (but for the 128 bytes below
+it that x86 lets a function use besides).
 """
 
 from collections.abc import Iterator
@@ -41,20 +42,29 @@ class ObjectFile:
     functions: dict[str, Function]
     undefined: frozenset[str]
 
-    def stack_bytes(self, function: str) -> int | None:
-        """Largest stack depth from the call of `function` on, as far as this object's own functions go."""
+    def stack_bytes(self, function: str, callers: tuple[str, ...] = ()) -> int | None:
+        """Largest stack depth from the call of `function` on, as far as this object's own functions go.
+
+        None where a frame is not of fixed size, or a function comes to call itself.
+        """
         found = self.functions[function]
-        if found.frame_bytes is None:
+        if found.frame_bytes is None or function in callers:
             return None
-        below = [self.stack_bytes(name) for name in found.calls if name in self.functions]
+        path = (*callers, function)
+        below = [self.stack_bytes(name, path) for name in found.calls if name in self.functions]
         known = [size for size in below if size is not None]
         return None if len(known) < len(below) else found.frame_bytes + max(known, default=0)
 
     def external_calls(self, function: str) -> frozenset[str]:
         """Functions outside this object that `function` calls, through others of this object or not."""
-        found: set[str] = set()
-        for name in self.functions[function].calls:
-            found |= self.external_calls(name) if name in self.functions else {name}
+        seen, waiting, found = {function}, [function], set[str]()
+        while waiting:
+            for name in self.functions[waiting.pop()].calls - seen:
+                seen.add(name)
+                if name in self.functions:
+                    waiting.append(name)
+                else:
+                    found.add(name)
         return frozenset(found)
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,15 @@ def measure_driver(spec: Mapping[str, Any], source: Path, name: str) -> DriverMe
             reason = next((line for line in lines if "error:" in line), lines[0])
             raise ToolchainError(f"{source.name}: {compiler} refuses it: {reason}")
         compiled = read_object(result)
-    version = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
     functions = compiled.functions
     return DriverMemory(
-        f"{Path(compiler).name} {version} -Os",
+        f"{Path(compiler).name} {_version(compiler)} -Os",
         compiled.code_bytes + compiled.constant_bytes,
         functions[f"{name}_run"].frame_bytes,
     )
+
+
+@cache
+def _version(compiler: str) -> str:
+    done = subprocess.run([compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
