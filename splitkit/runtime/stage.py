@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle
@@ -86,7 +87,7 @@ class Stage:
     def _compute(self, session: Session, array: NDArray[Any]) -> NDArray[Any]:
         if self.fixed_us is None:
             return session.run({self.input_name: array})[self.output_name]
-        digest = hashlib.sha256(array).digest()
+        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).digest()
         if digest not in self.known:
             if len(self.known) >= MOST_KNOWN:
                 self.known.clear()

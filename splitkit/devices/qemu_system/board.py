@@ -76,7 +76,7 @@ class Board(_Part):
     @property
     def ticks_per_instruction(self) -> float:
         """How far the counter goes with every instruction."""
-        return 2**self.shift * self.counter.hz / 1e9
+        return (1 << self.shift) * self.counter.hz / 1e9
 
     @model_validator(mode="after")
     def _can_count(self) -> Self:
