@@ -4,6 +4,15 @@ from splitkit.supernet.extract import extract, extract_calibrated
 from splitkit.supernet.link import Quantisation
 from splitkit.supernet.statistics import Calibration
 from splitkit.supernet.subnetwork import SubNetwork
-from splitkit.supernet.supernet import Supernet, calibrate
+from splitkit.supernet.supernet import Supernet, calibrate, evaluation_batch
 
-__all__ = ["Calibration", "Quantisation", "SubNetwork", "Supernet", "calibrate", "extract", "extract_calibrated"]
+__all__ = [
+    "Calibration",
+    "Quantisation",
+    "SubNetwork",
+    "Supernet",
+    "calibrate",
+    "evaluation_batch",
+    "extract",
+    "extract_calibrated",
+]

@@ -151,8 +151,19 @@ class Supernet(nn.Module):
                     initialise_splitting_pair(self.side(side).unit(partner).conv("reduce"), fuse)
 
 
+PIXELS_PER_BATCH, MOST_PER_BATCH = 1 << 21, 512
+"""How much is run at once without gradients: a batch of images of 288 x 288 then takes about a gigabyte in the widest
+layers of `mobile`, instead of twenty."""
+
+
+def evaluation_batch(images: Tensor) -> int:
+    """How many images (n, views, channels, size, size) to run at once without gradients."""
+    _, views, _, height, width = images.shape
+    return max(1, min(MOST_PER_BATCH, PIXELS_PER_BATCH // (views * height * width)))
+
+
 @torch.no_grad()
-def calibrate(supernet: Supernet, architecture: Architecture, images: Tensor, batch: int = 512) -> Calibration:
+def calibrate(supernet: Supernet, architecture: Architecture, images: Tensor, batch: int | None = None) -> Calibration:
     """Batch-norm statistics and the link's range of one sub-network, from images it is to work on.
 
     Args:
@@ -160,9 +171,10 @@ def calibrate(supernet: Supernet, architecture: Architecture, images: Tensor, ba
         architecture: canonical member of its space.
         images: uint8 (n, views, channels, size, size); a last batch smaller than `batch` is left out if others came
             before it, so that all weigh the same.
-        batch: images per forward pass.
+        batch: images per forward pass; `evaluation_batch` by default.
     """
     recorder = Recorder()
+    batch = batch or evaluation_batch(images)
     for start in range(0, max(len(images) - batch, 0) + 1, batch):
         supernet(images[start : start + batch], architecture, recorder)
     return recorder.calibration()

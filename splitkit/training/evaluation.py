@@ -9,12 +9,10 @@ from torch import Tensor
 
 from splitkit.data import Samples, SampleSource, batches_of
 from splitkit.space.architecture import Architecture
-from splitkit.supernet import SubNetwork, Supernet, calibrate
+from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
 
 CALIBRATION_IMAGES = 512
 """Enough for batch-norm statistics; AttentiveNAS and Once-for-All use a few hundred to two thousand."""
-
-EVALUATION_BATCH = 512
 
 
 def calibration_images(samples: SampleSource, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
@@ -35,7 +33,7 @@ def score(supernet: Supernet, architecture: Architecture, samples: SampleSource,
     """
     statistics = calibrate(supernet, architecture, calibration)
     correct = 0
-    for batch in batches_of(samples, EVALUATION_BATCH):
+    for batch in batches_of(samples, evaluation_batch(calibration)):
         scores = supernet(batch.images.to(calibration.device), architecture, statistics)
         correct += int((scores.argmax(1) == batch.labels.to(scores.device)).sum())
     return correct / len(samples)
@@ -48,7 +46,7 @@ def score_subnetwork(subnetwork: SubNetwork, samples: SampleSource) -> float:
     subnetwork.eval()
     correct = 0
     device = next(subnetwork.parameters()).device
-    for batch in batches_of(samples, EVALUATION_BATCH):
+    for batch in batches_of(samples, evaluation_batch(samples.take(torch.arange(1)).images)):
         correct += int((subnetwork(batch.images.to(device)).argmax(1).cpu() == batch.labels.cpu()).sum())
     subnetwork.train(training)
     return correct / len(samples)

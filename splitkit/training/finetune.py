@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splitkit.data import Augmentation, SampleSource, batches_of
-from splitkit.supernet import SubNetwork
+from splitkit.supernet import SubNetwork, evaluation_batch
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.progress import Reporter, StepReport
@@ -72,7 +72,7 @@ def fine_tune(
 
 
 @torch.no_grad()
-def recalibrate(subnetwork: SubNetwork, samples: SampleSource, batch: int = 512) -> None:
+def recalibrate(subnetwork: SubNetwork, samples: SampleSource) -> None:
     """Replace the running statistics of all batch norms by those of up to `RECALIBRATION_IMAGES` samples."""
     norms = [module for module in subnetwork.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -84,6 +84,7 @@ def recalibrate(subnetwork: SubNetwork, samples: SampleSource, batch: int = 512)
     if len(samples) > RECALIBRATION_IMAGES:
         order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))
         samples = samples.part(order[:RECALIBRATION_IMAGES])
+    batch = evaluation_batch(samples.take(torch.arange(1)).images)
     # All batches are to weigh the same: a smaller last one is left out.
     whole = max(len(samples) - len(samples) % batch, min(len(samples), batch))
     for part in batches_of(samples.part(torch.arange(whole)), batch):
