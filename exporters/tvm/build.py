@@ -23,6 +23,7 @@ from splitkit.exporters.tvm.spec import (
     LinearSpec,
     MatmulSpec,
     PoolSpec,
+    ResizeSpec,
     RowSpec,
     key,
     packed_shape,
@@ -187,6 +188,10 @@ def sample_operands(spec: AnySpec, rng: np.random.Generator) -> list[tuple[tuple
             vectors = (1 + spec.bias) if spec.function == "layer_norm" else 0
             found += [Constant(random(spec.length), "raw") for _ in range(vectors)]
             found.append(((spec.rows, spec.length), "float32"))
+        case ResizeSpec():
+            found.append(((spec.planes, *spec.size), spec.dtype))
+            found += [Constant(random(size) * 0.5 + 0.5, "raw") for size in spec.out_size]
+            found.append(((spec.planes, *spec.out_size), "float32"))
         case FallbackSpec():
             found += zip(spec.shapes, spec.dtypes, strict=True)
     return found

@@ -1,6 +1,6 @@
 """Which operators run together: a layer with its epilogue, a chain of point-wise operators, a run without schedules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -17,8 +17,8 @@ VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 class Group:
     """Operators that become one kernel (or none, or a few).
 
-    `kind`: conv, linear, pool, pointwise, matmul, row, view, concat, slice or fallback. `scale` is the squeeze-excite
-    operand of a convolution whose input is `data`; `residual` what its epilogue adds.
+    `kind`: conv, linear, pool, pointwise, matmul, row, resize, view, concat, slice or fallback. `scale` is the
+    squeeze-excite operand of a convolution whose input is `data`; `residual` what its epilogue adds.
     """
 
     kind: str
@@ -51,6 +51,9 @@ class _Fuser:
         for node in self.graph.nodes:
             if node.output not in self.claimed and node.op in ("Conv", "Linear") and self.layer_kind(node):
                 self._layer(node, self.layer_kind(node))
+        for node in self.graph.nodes:
+            if node.op == "Resize" and resize_coordinates(node) and _bilinear(node, self.graph):
+                self._resize(node)
         for node in reversed(self.graph.nodes):
             if self._free(node) and is_pointwise(node, self.graph):
                 self._chain(node)
@@ -146,6 +149,19 @@ class _Fuser:
         types = self.graph.types
         return other if types[other] == types[name] and other not in self.graph.constants else None
 
+    def _resize(self, node: Node) -> None:
+        """A resize with the cast of bytes before it, and what multiplies or shifts all its values after it."""
+        nodes, data, last = [node], node.inputs[0], node.output
+        cast = self.producers.get(data)
+        only_reader = cast is not None and cast.op == "Cast" and self._free(cast) and self._next(data) is node
+        if cast is not None and only_reader and self.graph.types[cast.inputs[0]].dtype == "uint8":
+            nodes, data = [cast, node], cast.inputs[0]
+        while (reader := self._next(last)) and affine([reader], self.graph.constants) != (1.0, 0.0):
+            nodes.append(reader)
+            last = reader.output
+        self.claimed.update(n.output for n in nodes)
+        self.emitted[node.output] = Group("resize", tuple(nodes), last, data)
+
     def _chain(self, root: Node) -> None:
         """`root` and the point-wise operators that only it reads, as long as the operands stay few."""
         shape = self.graph.types[root.output].shape
@@ -226,6 +242,40 @@ def _by_rows(node: Node, graph: Graph) -> bool:
         return False  # it flattened the axes after `axis` then
     vectors = all(n in graph.constants and graph.constants[n].shape == type_.shape[-1:] for n in node.inputs[1:] if n)
     return vectors and node.attrs.get("axis", -1) % len(type_.shape) == len(type_.shape) - 1
+
+
+def resize_coordinates(node: Node) -> str:
+    """ONNX's name of a Resize's way of counting pixels if it is bilinear and has a schedule, else empty."""
+    attrs = node.attrs
+    plain = attrs.get("mode", b"nearest") == b"linear" and not attrs.get("antialias", 0)
+    name = bytes(attrs.get("coordinate_transformation_mode", b"half_pixel")).decode()
+    return name if plain and name in ("half_pixel", "align_corners", "asymmetric") else ""
+
+
+def _bilinear(node: Node, graph: Graph) -> bool:
+    """Of height and width of float images only, to a size that is the scales' product exactly."""
+    source, target = graph.types[node.inputs[0]], graph.types[node.output]
+    inputs = dict(zip(("x", "roi", "scales", "sizes"), node.inputs, strict=False))
+    if len(source.shape) != 4 or source.dtype != "float32" or source.shape[:2] != target.shape[:2]:
+        return False
+    if node.attrs.get("axes") or node.attrs.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
+        return False
+    scales = graph.constants.get(inputs.get("scales", ""))
+    if scales is None or not scales.size:
+        return inputs.get("sizes", "") in graph.constants
+    return all(float(s) * a == b for s, a, b in zip(scales.reshape(-1), source.shape, target.shape, strict=True))
+
+
+def affine(nodes: Sequence[Node], constants: Mapping[str, Array]) -> tuple[float, float]:
+    """Scale and shift of a chain of operators with single constants; (1, 0) if one of them is something else."""
+    scale, shift = 1.0, 0.0
+    for node in nodes:
+        values = [constants[n] for n in node.inputs if n in constants]
+        if node.op not in ("Mul", "Add") or len(values) != 1 or values[0].size != 1:
+            return 1.0, 0.0
+        value = float(values[0].reshape(-1)[0])
+        scale, shift = (scale * value, shift * value) if node.op == "Mul" else (scale, shift + value)
+    return scale, shift
 
 
 def reduce_axes(node: Node, constants: Mapping[str, Array]) -> list[int]:

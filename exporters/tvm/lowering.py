@@ -11,9 +11,10 @@ from splitkit.exporters.tvm.elementwise import emit_elementwise
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.matmul import emit_matmul
 from splitkit.exporters.tvm.plan import aligned
+from splitkit.exporters.tvm.resize import emit_resize
 from splitkit.exporters.tvm.rows import emit_rows
 from splitkit.exporters.tvm.schedules import emit
-from splitkit.exporters.tvm.spec import AnySpec, ElementwiseSpec, FallbackSpec, MatmulSpec, RowSpec
+from splitkit.exporters.tvm.spec import AnySpec, ElementwiseSpec, FallbackSpec, MatmulSpec, ResizeSpec, RowSpec
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def lower_kernels(specs: Sequence[AnySpec], machine: Machine) -> list[KernelFunc
             found[i] = KernelFunction(emit_matmul(spec, machine), 0)
         elif isinstance(spec, RowSpec):
             found[i] = KernelFunction(emit_rows(spec, machine), 0)
+        elif isinstance(spec, ResizeSpec):
+            found[i] = KernelFunction(*emit_resize(spec, machine))
         elif not isinstance(spec, FallbackSpec):
             scheduled = emit(spec, machine)
             found[i] = KernelFunction(scheduled.func, scheduled.workspace_bytes)

@@ -14,10 +14,11 @@ import numpy as np
 
 from splitkit.errors import ModelError
 from splitkit.exporters.tvm.fallback import lower_fallback
-from splitkit.exporters.tvm.fuse import Group, channel_ranges, fuse, slice_axis
+from splitkit.exporters.tvm.fuse import Group, affine, channel_ranges, fuse, resize_coordinates, slice_axis
 from splitkit.exporters.tvm.graph import Array, Graph, Type
 from splitkit.exporters.tvm.pointwise import UNSAFE_ON_ZERO, Chain, elementwise_spec
 from splitkit.exporters.tvm.program import Buffer, Call, Constant, Program, root
+from splitkit.exporters.tvm.resize import fractions
 from splitkit.exporters.tvm.spec import (
     AnySpec,
     ConvSpec,
@@ -25,6 +26,7 @@ from splitkit.exporters.tvm.spec import (
     LinearSpec,
     MatmulSpec,
     PoolSpec,
+    ResizeSpec,
     RowSpec,
     Step,
     packed_shape,
@@ -128,6 +130,7 @@ class _Selector:
             "pointwise": self._pointwise,
             "matmul": self._matmul,
             "row": self._row,
+            "resize": self._resize,
             "view": self._view,
             "concat": self._concat,
             "slice": self._slice,
@@ -306,6 +309,16 @@ class _Selector:
         epsilon = float(node.attrs.get("epsilon", 1e-5)) if norm else 0.0
         spec = RowSpec("layer_norm" if norm else "softmax", prod(shape[:-1]), shape[-1], epsilon, len(vectors) == 2)
         self.call(spec, [self.read(group.data, PLAIN), *vectors, self.make(group.output, PLAIN)], node.name)
+
+    def _resize(self, group: Group) -> None:
+        node = next(n for n in group.nodes if n.op == "Resize")
+        source, (n, c, *out_size) = self.type(group.data), self.type(group.output).shape
+        scale, shift = affine(group.nodes[group.nodes.index(node) + 1 :], self.graph.constants)
+        spec = ResizeSpec(
+            n * c, _pair(source.shape[2:]), _pair(out_size), resize_coordinates(node), source.dtype, scale, shift
+        )
+        tables = [Constant(fractions(spec, axis), "raw") for axis in (0, 1)]
+        self.call(spec, [self.read(group.data, PLAIN), *tables, self.make(group.output, PLAIN)], node.name)
 
     # data movement
 

@@ -332,6 +332,41 @@ class RowSpec:
 
 
 @dataclass(frozen=True)
+class ResizeSpec:
+    """Bilinear resizing of plain images, and an affine function of the result. Operands: input, the fractions by which
+    output rows and columns lie past the input's (float32), output (float32).
+
+    Attributes:
+        planes: batch times channels.
+        coordinates: half_pixel, align_corners or asymmetric, as ONNX defines them.
+        dtype: of the input, float32 or uint8.
+        scale, shift: the output is scale * y + shift.
+    """
+
+    kind: ClassVar[str] = "resize"
+    planes: int
+    size: tuple[int, int]
+    out_size: tuple[int, int]
+    coordinates: str = "half_pixel"
+    dtype: str = "float32"
+    scale: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def family(self) -> str:
+        return "resize"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    def label(self) -> str:
+        (h, w), (oh, ow) = self.size, self.out_size
+        affine = " +affine" if (self.scale, self.shift) != (1.0, 0.0) else ""
+        return f"resize {self.coordinates} {self.planes}x{h}x{w}->{self.planes}x{oh}x{ow}{affine} {self.dtype}->float32"
+
+
+@dataclass(frozen=True)
 class FallbackSpec:
     """A kernel of the compiler's default lowering. Operands: those of the function, in its order, output last.
 
@@ -363,7 +398,7 @@ class FallbackSpec:
 Spec = ConvSpec | LinearSpec | PoolSpec | LayoutSpec
 """The specifications that have schedules."""
 
-AnySpec = Spec | ElementwiseSpec | MatmulSpec | RowSpec | FallbackSpec
+AnySpec = Spec | ElementwiseSpec | MatmulSpec | RowSpec | ResizeSpec | FallbackSpec
 """Everything that can be a kernel."""
 
 
@@ -400,7 +435,8 @@ def _pads(value: tuple[int, int, int, int]) -> str:
 def from_payload(text: str) -> AnySpec:
     """The specification a payload was made from."""
     body: dict[str, Any] = json.loads(text)
-    classes = (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec, MatmulSpec, RowSpec, FallbackSpec)
+    classes = (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec, MatmulSpec, RowSpec, ResizeSpec)
+    classes += (FallbackSpec,)
     kinds: dict[str, type[AnySpec]] = {cls.kind: cls for cls in classes}
     cls = kinds[body.pop("kind")]
     return cls(**{name: _value(cls, name, value) for name, value in body.items()})

@@ -84,13 +84,13 @@ class Register:
 
 
 class Operand:
-    """A float32 array in memory, a parameter of the kernel."""
+    """An array in memory, a parameter of the kernel; float32 unless it says otherwise."""
 
-    def __init__(self, code: "Code", name: str, elements: int, copies: int = 1) -> None:
+    def __init__(self, code: "Code", name: str, elements: int, copies: int = 1, dtype: str = "float32") -> None:
         """With several `copies`, one after the other, every thread has its own."""
         self.code, self.elements = code, elements
-        self.pointer = tirx.Var(f"{name}_ptr", PointerType(PrimType("float32")))
-        self.buffer = tirx.decl_buffer((elements,), "float32", name)
+        self.pointer = tirx.Var(f"{name}_ptr", PointerType(PrimType(dtype)))
+        self.buffer = tirx.decl_buffer((elements,), dtype, name)
         data = self.pointer
         if copies > 1:
             data = tirx.handle_add_byte_offset(data, code.share() * (4 * elements))
