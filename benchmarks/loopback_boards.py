@@ -98,7 +98,7 @@ class Farm:
             time.sleep(0.2)
         raise AssertionError("boards did not register")
 
-    def profile(self, *, timeout_s: float = 10.0, agreement: float = 0.5) -> DeviceProfile:
+    def profile(self, *, timeout_s: float = 10.0, agreement: float = 1.0) -> DeviceProfile:
         """All of them, as one device."""
         host, port = self.address
         options = {"tracker": f"{host}:{port}", "key": KEY, "timeout_s": timeout_s, "agreement": agreement}

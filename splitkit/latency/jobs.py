@@ -1,6 +1,6 @@
 """What the processes of a building session do: compile a network, rank what to measure, measure on a board."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from splitkit.devices import BoardPool, get_device
 from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel
-from splitkit.latency.anchor import Anchor, choose_anchor
+from splitkit.latency.anchor import Anchor, choose_sample
 from splitkit.latency.lowering import lower_unit
 from splitkit.latency.measure import time_artifact
 from splitkit.latency.measurement import SideMeasurement
@@ -26,15 +26,16 @@ class CompileJob:
 
     Attributes:
         units: to be lowered as well.
-        anchor: also build this kernel as anchor, or with `choose_anchor` one of the network's own.
+        watch: also build a library of so many kernels to watch the boards by: `anchor` (or the network's kernel with
+            the median work), then others of the network's.
     """
 
     network: str
     graphs: Mapping[str, tuple[Operator, ...]]
     directory: Path
     units: tuple[Unit, ...] = ()
+    watch: int = 0
     anchor: Kernel | None = None
-    choose_anchor: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ class Leased:
 
 @dataclass(frozen=True)
 class Measured:
-    """By digest what was measured and how far the anchor had drifted."""
+    """By digest what was measured and how far the anchor had drifted; by key the times of the kernels watched."""
 
     board: str
     graphs: Mapping[str, tuple[SideMeasurement, float]]
-    anchor_times: tuple[float, ...]
+    anchor_times: Mapping[str, Sequence[float]]
     flagged: int
 
 
@@ -107,10 +108,11 @@ class Compiler:
             digest: self.exporter.compile(render(operators), self.target, job.directory / str(i))
             for i, (digest, operators) in enumerate(job.graphs.items())
         }
-        kernel = job.anchor
-        if job.choose_anchor:
-            kernel = choose_anchor([k for artifact in artifacts.values() for k in artifact.kernels])
-        anchor = self.exporter.build_kernels([kernel], self.target, job.directory / "anchor") if kernel else None
+        anchor = None
+        if job.watch:
+            sample = choose_sample([k for artifact in artifacts.values() for k in artifact.kernels], job.watch)
+            watched = dict.fromkeys([*([job.anchor] if job.anchor else []), *sample])
+            anchor = self.exporter.build_kernels(list(watched)[: job.watch], self.target, job.directory / "anchor")
         lowered = {unit: lower_unit(self.exporter, self.target, unit) for unit in job.units}
         return Compiled(artifacts, lowered, anchor)
 
@@ -139,7 +141,7 @@ class Bench:
             graphs = {}
             for digest, artifact in job.artifacts.items():
                 graphs[digest] = anchor.steady(lambda: time_artifact(artifact, device))  # noqa: B023
-            return Measured(board, graphs, tuple(anchor.times), anchor.flagged)
+            return Measured(board, graphs, dict(anchor.times), anchor.flagged)
         finally:
             if isinstance(device, BoardPool):
                 device.close()

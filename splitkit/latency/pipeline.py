@@ -7,7 +7,7 @@ board that fails twice in a row is left out, as is one that whoever takes the re
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from splitkit.devices import BoardPool, Device
@@ -49,7 +49,7 @@ class Customer(Protocol):
         ...
 
     def measured(self, job: CompileJob, measured: Measured, boards: int) -> dict[str, str]:
-        """A network was measured, `boards` being how many are at work; returns boards not to be believed, and why."""
+        """A network was measured, `boards` being how many there are; returns boards not to be believed, and why."""
         ...
 
     def given_up(self, job: CompileJob) -> None:
@@ -89,6 +89,7 @@ class Pipeline:
         self._failures: dict[str, int] = {}
         self._starved = self._measured = 0
         self._staffed_at = -LONG
+        self._boards_there = 0
         self._benches: list[Worker] = []
         self._cpus = usable_cpus()
         spare = spare_cpus(self.device)
@@ -132,7 +133,9 @@ class Pipeline:
         if self._benches and (self._pool is None or time.monotonic() < self._staffed_at + STAFFING_INTERVAL_S):
             return
         self._staffed_at = time.monotonic()
-        wanted = max(len([name for name in self._boards() if not self._failures.get(name)]), 1)
+        boards = self._boards()
+        self._boards_there = len(boards)
+        wanted = max(len([name for name in boards if not self._failures.get(name)]), 1)
         while len(self._benches) < wanted:
             self._benches.append(Worker(Bench, (self.device.profile,), cpus=self._cpus))
 
@@ -157,22 +160,25 @@ class Pipeline:
         return boards
 
     def _send(self) -> None:
+        """Give those who have nothing to do a job: compilers work one network ahead of the benches."""
         for compiler in self._compilers:
             ahead = len(self._ready) + sum(not worker.idle for worker in self._compilers)
-            busy = self._apart or not self._measuring
-            if compiler.idle and busy and ahead <= len(self._benches) and (job := self.customer.next_job()):
+            free = compiler.idle and (self._apart or not self._measuring)
+            if free and ahead <= len(self._benches) and (job := self.customer.next_job()):
                 compiler.send(job, COMPILE_TIMEOUT_S)
-        compiling = not self._apart and any(not worker.idle for worker in self._compilers)
-        for bench in self._benches:
-            if bench.idle and self._ready and not compiling:
-                network = self._ready.popleft()
-                job = self.customer.measure_job(network.job, network.compiled)
-                avoid = set(self.left_out)
-                if network.board is not None and len(self._benches) > 1:
-                    avoid.add(network.board)
-                network.tries, network.board = network.tries + 1, None
-                self._measuring[bench] = network
-                bench.send(MeasureJob(job.network, job.artifacts, job.anchor, job.anchor_history, frozenset(avoid)))
+        if self._apart or all(worker.idle for worker in self._compilers):
+            for bench in self._benches:
+                if bench.idle and self._ready:
+                    self._measure(self._ready.popleft(), bench)
+
+    def _measure(self, network: _Network, bench: Worker) -> None:
+        avoid = set(self.left_out)
+        if network.board is not None and len(self._benches) > 1:
+            avoid.add(network.board)  # it has just failed
+        network.tries, network.board = network.tries + 1, None
+        self._measuring[bench] = network
+        job = self.customer.measure_job(network.job, network.compiled)
+        bench.send(replace(job, avoid=frozenset(avoid)))
 
     def _receive(self, until: float) -> None:
         workers = [*self._compilers, *self._benches]
@@ -209,9 +215,12 @@ class Pipeline:
             self._failed(network, worker, message.error)
             return
         measured: Measured = message.answer
+        if measured.board in self.left_out:  # found out while it was at work
+            self._ready.appendleft(network)
+            return
         self._failures[measured.board] = self._starved = 0
         self._measured += 1
-        self.left_out |= self.customer.measured(network.job, measured, len(self._benches))
+        self.left_out |= self.customer.measured(network.job, measured, self._boards_there)
 
     def _failed(self, network: _Network, worker: Worker, error: Exception) -> None:
         """A network was not measured: the board's fault, or nobody had a board for it."""

@@ -68,9 +68,9 @@ class BenchSession:
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
         """Measure while the anchor is steady; returns the attempt with the least drift, and that drift."""
         assert self._anchor is not None
-        seen = len(self._anchor.times)
         result = self._anchor.steady(measure)
-        if self._anchor.artifact is not None:
-            for value in self._anchor.times[seen:]:
-                self.store.add_anchor(self.number, self._anchor.artifact.kernels[0].key, value)
+        for key, values in self._anchor.times.items():
+            for value in values:
+                self.store.add_anchor(self.number, key, value)
+        self._anchor.times.clear()
         return result

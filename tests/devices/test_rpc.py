@@ -124,6 +124,7 @@ def rows(path: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_a_table_survives_a_board_that_is_killed_and_one_that_hangs(tmp_path: Path) -> None:
     """Struck in the middle of a measurement: the networks under way are measured elsewhere, once."""
     with farm(tmp_path, 4) as boards:
@@ -150,6 +151,7 @@ def test_a_table_survives_a_board_that_is_killed_and_one_that_hangs(tmp_path: Pa
     assert all(digest.endswith(" sensor") for digest in digests)
 
 
+@pytest.mark.slow
 def test_a_board_that_lies_is_left_out_and_its_rows_are_dropped(tmp_path: Path) -> None:
     boards = Farm(tmp_path)
     try:
