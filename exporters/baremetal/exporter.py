@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.names import identifier
@@ -110,7 +110,11 @@ class BareMetalExporter:
         Raises:
             DeviceError: always.
         """
-        _refuse(artifact)
+        triple = artifact.target.spec.get("mtriple", "this machine")
+        raise DeviceError(
+            f"{artifact.path}: C for {triple}, which cannot be loaded into this process",
+            "run it through its device: kind qemu-system or linux-cross",
+        )
 
     def _name(self, directory: Path) -> str:
         return identifier(self._prefix or directory.name)
@@ -125,15 +129,13 @@ class BareMetalExporter:
         fallback: dict[str, int],
     ) -> Artifact:
         """Write everything beside `directory`, then put it in place."""
-        from dataclasses import replace
-
         from splitkit.exporters.baremetal.files import write_network
         from splitkit.exporters.baremetal.staging import staged
         from splitkit.exporters.tvm.build import memory_plan
 
         with staged(directory) as work:
             memory = write_network(network, machine, target, work, stages)
-            plan = replace(memory_plan(network.build, network.inputs, network.outputs), arena_bytes=network.arena_bytes)
+            plan = memory_plan(network.build, network.inputs, network.outputs)
             report = {
                 **stages.report(),
                 "kernels": len(network.layers),
@@ -157,11 +159,3 @@ def _machine(target: CompileTarget) -> "Machine":
             f"threads: {target.threads}, but code without a runtime runs on one thread", "set threads = 1"
         )
     return machine_of(target)
-
-
-def _refuse(artifact: Artifact) -> NoReturn:
-    triple = artifact.target.spec.get("mtriple", "this machine")
-    raise DeviceError(
-        f"{artifact.path}: C for {triple}, which cannot be loaded into this process",
-        "run it through its device: kind qemu-system or linux-cross",
-    )

@@ -13,6 +13,7 @@ from splitkit.exporters.baremetal.symbols import check_symbols
 from splitkit.exporters.baremetal.toolchain import compiler_flags, measure_driver
 from splitkit.exporters.baremetal.weights import assembly, checksum
 from splitkit.exporters.protocol import CompileTarget
+from splitkit.exporters.room import make_room
 from splitkit.exporters.tvm.machine import Machine
 from splitkit.exporters.tvm.module import build_plain_module, generate
 from splitkit.exporters.tvm.stages import Stages
@@ -32,6 +33,7 @@ def write_network(
         module = build_plain_module(network.build.kernels, symbols, machine)
     compiled_file = directory / f"{name}_kernels.o"
     with stages("codegen"):
+        make_room(compiled_file.parent)
         generate(module, machine).write_to_file(str(compiled_file), "o")
     compiled = read_object(compiled_file)
     check_symbols(network, compiled)

@@ -57,7 +57,7 @@ class Network:
     @property
     def arena_bytes(self) -> int:
         """Size of the arena, a multiple of the alignment; 0 if there is none."""
-        return -(-self.build.arena_bytes // self.alignment) * self.alignment
+        return self.build.arena_bytes
 
 
 def arena_alignment(machine: Machine) -> int:

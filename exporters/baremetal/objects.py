@@ -1,8 +1,8 @@
 """What an object file holds: sizes of its sections, stack frames of its functions, and whom they call.
 
 Stack frames come from the call frame information (DWARF 5, section 6.4): the canonical frame address is the stack
-pointer at the call, so its largest offset from the stack pointer is what the function takes (but for the 128 bytes below
-it that x86 lets a function use besides).
+pointer at the call, so its largest offset from the stack pointer is what the function takes (but for the 128
+bytes below it that x86 lets a function use besides).
 """
 
 from collections.abc import Iterator

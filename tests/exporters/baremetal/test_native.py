@@ -27,17 +27,19 @@ SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("shift", [0, 1])
-def test_a_network_computes_what_onnx_runtime_computes(name: str, shift: int, tmp_path: Path) -> None:
+def test_a_network_computes_what_onnx_runtime_computes(name: str, tmp_path: Path) -> None:
+    """Also where inputs and results are aligned to nothing but their type."""
     model = GRAPHS[name]()
     inputs = random_inputs(model)
     reference = OnnxRuntimeExporter()
     expected = reference.load(reference.compile(model, HOST, tmp_path / "reference")).run(inputs)
-    found = Native(BareMetalExporter().compile(model, HOST, tmp_path / "net")).run(inputs, shift)
-    for tensor, value in expected.items():
-        scale = np.abs(value.astype(np.float64)).max()
-        assert scale > 0
-        assert np.abs(found[tensor].astype(np.float64) - value).max() <= 1e-4 * scale, tensor
+    native = Native(BareMetalExporter().compile(model, HOST, tmp_path / "net"))
+    for shift in (0, 1):
+        found = native.run(inputs, shift)
+        for tensor, value in expected.items():
+            scale = np.abs(value.astype(np.float64)).max()
+            assert scale > 0
+            assert np.abs(found[tensor].astype(np.float64) - value).max() <= 1e-4 * scale, (tensor, shift)
 
 
 @cache
