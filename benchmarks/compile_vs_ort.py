@@ -192,6 +192,8 @@ def main() -> None:
         for part in ("whole", "sensor", "aggregator"):
             subset = np.array([row[f"ratio_{threads}t"] for row in rows if row["part"] == part])
             figures[f"geomean_{threads}t_{part}"] = float(np.exp(np.log(subset).mean()))
+    if {1, 2} <= set(args.threads):
+        figures["worst_2t_over_1t"] = max(row["tvm_us_2t"] / row["tvm_us_1t"] for row in rows)
     figures |= {f"turns_over_alone_{k}": float(np.exp(np.log(v).mean())) for k, v in turns.items()}
     figures |= {f"compile_s_{space}": float(np.max(times)) for space, times in compile_s.items() if times}
     figures["import_s"] = import_s
