@@ -175,7 +175,7 @@ def test_a_board_that_lies_is_left_out_and_its_rows_are_dropped(tmp_path: Path) 
         boards.stop()
     theirs, ours = ({k: r.value for k, r in s.times(1).items()} for s in (store, honest))
     ratios = [theirs[key] / ours[key] for key in theirs.keys() & ours.keys()]
-    assert len(ratios) > 30
+    assert len(ratios) > 10
     assert np.median(ratios) == pytest.approx(1.0, abs=0.3)
     assert np.quantile(ratios, 0.9) < 2
 
