@@ -12,8 +12,8 @@ Stopped and started again with the same `--work` it goes on where it was.
 
     python benchmarks/cifar10.py --data CIFAR10 [--work cifar10-work] [--json] [--deploy]
 
-CIFAR10 is CIFAR-10 as an image folder: `train/<class>/*` and `val/<class>/*`. `--data digits --space tiny` makes the same
-comparison in minutes.
+CIFAR10 is CIFAR-10 as an image folder: `train/<class>/*` and `val/<class>/*`. `--data digits --space tiny` makes the
+same comparison in minutes.
 """
 
 import argparse
