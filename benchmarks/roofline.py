@@ -27,9 +27,13 @@ from splitkit.exporters.tvm.spec import Activation, ConvSpec, Epilogue, LayoutSp
 BURST_US = 1500.0
 PRODUCTS = 1 << 14
 """Multiply-adds per accumulator in one call of the peak's kernel."""
-LEVELS_BYTES = {"l2": 384 << 10, "l3": 6 << 20, "memory": 192 << 20}
-"""How much is read to measure the bandwidth of each level of memory, and what counts as lying in it."""
 UNROLL = 8
+
+
+def levels(machine: Machine) -> dict[str, int]:
+    """Bytes read to measure the bandwidth of each level of memory; no more than that counts as lying in it."""
+    l2 = machine.l2_bytes * 3 // 4 // 4096 * 4096
+    return {"l2": l2, "l3": max(6 << 20, 2 * machine.l2_bytes), "memory": 192 << 20}
 
 
 def peak_kernel(machine: Machine) -> Any:
@@ -137,12 +141,13 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     machine = Machine.from_target(CompileTarget({"kind": "host"}))
-    probes = compiled([peak_kernel(machine), *(read_kernel(machine, b) for b in LEVELS_BYTES.values())], machine)
+    sizes = levels(machine)
+    probes = compiled([peak_kernel(machine), *(read_kernel(machine, b) for b in sizes.values())], machine)
     constants = aligned(3 * machine.lanes)
     constants[:] = 0.5
     sums = aligned(machine.lanes)
     calls: dict[str, Callable[[int], float]] = {"peak": partial(timed, probes, 0, [constants])}
-    for i, (level, size) in enumerate(LEVELS_BYTES.items()):
+    for i, (level, size) in enumerate(sizes.items()):
         data = aligned(size // 4)
         data[:] = 1.0
         calls[level] = partial(timed, probes, i + 1, [data, sums])
@@ -154,8 +159,8 @@ def main() -> None:
 
     best = fastest_us(calls, args.rounds)
     peak = 2 * PRODUCTS * independent(machine) * machine.lanes / best["peak"] / 1e3
-    bandwidth = {level: size / best[level] / 1e3 for level, size in LEVELS_BYTES.items()}
-    rows = [row(spec, arrays[i], best[spec.label()], peak, bandwidth) for i, spec in enumerate(specs)]
+    bandwidth = {level: size / best[level] / 1e3 for level, size in sizes.items()}
+    rows = [row(spec, arrays[i], best[spec.label()], peak, bandwidth, sizes) for i, spec in enumerate(specs)]
     figures = {"fma_peak_gflops": peak} | {f"read_gb_per_s_{level}": value for level, value in bandwidth.items()}
     for family in dict.fromkeys(spec.family for spec in specs):
         shares = [r["of_roof"] for r in rows if r["family"] == family]
@@ -166,11 +171,16 @@ def main() -> None:
 
 
 def row(
-    spec: Spec, arrays: list[NDArray[np.float32]], us: float, peak: float, bandwidth: dict[str, float]
+    spec: Spec,
+    arrays: list[NDArray[np.float32]],
+    us: float,
+    peak: float,
+    bandwidth: dict[str, float],
+    sizes: dict[str, int],
 ) -> dict[str, Any]:
     """One kernel's line. `arrays` are its operands, output included."""
     traffic = sum(array.nbytes for array in arrays)
-    level = next((level for level, size in LEVELS_BYTES.items() if traffic <= size), "memory")
+    level = next((level for level, size in sizes.items() if traffic <= size), "memory")
     flops_us, bytes_us = 2 * spec.macs / peak / 1e3, traffic / bandwidth[level] / 1e3
     return {
         "family": spec.family,

@@ -435,8 +435,8 @@ def _pads(value: tuple[int, int, int, int]) -> str:
 def from_payload(text: str) -> AnySpec:
     """The specification a payload was made from."""
     body: dict[str, Any] = json.loads(text)
-    classes = (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec, MatmulSpec, RowSpec, ResizeSpec)
-    classes += (FallbackSpec,)
+    plain = (ConvSpec, LinearSpec, PoolSpec, LayoutSpec, ElementwiseSpec)
+    classes = (*plain, MatmulSpec, RowSpec, ResizeSpec, FallbackSpec)
     kinds: dict[str, type[AnySpec]] = {cls.kind: cls for cls in classes}
     cls = kinds[body.pop("kind")]
     return cls(**{name: _value(cls, name, value) for name, value in body.items()})
