@@ -1,6 +1,7 @@
 """The generated C, compiled for this machine, computes what ONNX Runtime computes."""
 
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -22,8 +23,15 @@ from tests.exporters.baremetal.native import Native
 from tests.exporters.tvm.graphs import GRAPHS, Net, random_inputs
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
 
+pytestmark = pytest.mark.toolchain
+
 HOST = CompileTarget()
 SIDES: tuple[Side, Side] = ("sensor", "aggregator")
+
+
+@pytest.fixture(autouse=True)
+def compiler(needs: Callable[..., None]) -> None:
+    needs("cc")
 
 
 @pytest.mark.parametrize("name", GRAPHS)

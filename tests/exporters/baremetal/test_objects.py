@@ -1,11 +1,14 @@
 """What is read off an object file: here of C whose frames and calls are known."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from splitkit.exporters.baremetal.objects import ObjectFile, read_object
+
+pytestmark = pytest.mark.toolchain
 
 SOURCE = """
 extern float sinf(float);
@@ -22,13 +25,13 @@ int recursive(int n) { return n ? recursive(n - 1) * n + look_up(n) : 1; }
 """
 
 
-@pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> ObjectFile:
-    directory = tmp_path_factory.mktemp("object")
-    (directory / "a.c").write_text(SOURCE)
+@pytest.fixture
+def read(tmp_path: Path, needs: Callable[..., None]) -> ObjectFile:
+    needs("cc")
+    (tmp_path / "a.c").write_text(SOURCE)
     flags = ["-O1", "-g", "-fno-asynchronous-unwind-tables", "-fno-optimize-sibling-calls", "-fno-inline", "-c"]
-    subprocess.run(["cc", *flags, "a.c", "-o", "a.o"], cwd=directory, check=True)
-    return read_object(Path(directory) / "a.o")
+    subprocess.run(["cc", *flags, "a.c", "-o", "a.o"], cwd=tmp_path, check=True)
+    return read_object(tmp_path / "a.o")
 
 
 def test_frames_add_up_along_calls(read: ObjectFile) -> None:
