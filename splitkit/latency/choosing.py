@@ -1,7 +1,7 @@
 """Which sub-network to measure next, so that the table predicts likely candidates best for the least measuring.
 
-Out of many drawn uniformly, greedily the one whose units not measured yet carry the most expected error per unit to
-compile. A unit's expected error is how often it was drawn times how far its estimated time may be off: the
+Out of many drawn uniformly, greedily the one whose units not measured yet carry the most expected error for what
+the network costs. A unit's expected error is how often it was drawn times how far its estimated time may be off: the
 regression's own standard deviation of the logarithm (uncertainty sampling: Settles, "Active Learning Literature
 Survey", 2009, section 3.1), re-ranked as measurements arrive. As long as nothing is measured, its estimated cost.
 """
@@ -26,6 +26,9 @@ CANDIDATES = 3000
 
 MACS_PER_BYTE = 8.0
 """Rough price of moving a byte, in multiply-accumulates: only ranks units by cost."""
+
+NETWORK_COST = 10
+"""What compiling and measuring a network costs beyond its units, in units: halves of two units are rarely worth it."""
 
 MOST_SIGMA = 1.0
 """Standard deviation of a log time beyond which an estimate says nothing; also that of units nobody lowered yet."""
@@ -172,7 +175,7 @@ class Chooser:
         used = self.present >= 0
         worth = self.frequency * self.error
         gain = np.where(used & wanted[self.present], worth[self.present], 0.0).sum(axis=1)
-        gain = np.where(left, gain / np.maximum(used.sum(axis=1), 1), 0.0)
+        gain = np.where(left, gain / (NETWORK_COST + used.sum(axis=1)), 0.0)
         i = int(gain.argmax())
         return i if gain[i] > 0 else None
 
