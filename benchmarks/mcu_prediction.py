@@ -76,7 +76,7 @@ def judge(
 ) -> dict[str, Any]:
     """One board's row."""
     profile = load_device(name).unscaled()
-    system = System(name=name, sensor=profile, link=load_link("spi"), aggregator=load_device("host"))
+    system = System(name=name, sensor=profile, link=load_link("spi"), aggregator=load_device("ar-soc"))
     device = QemuSystemDevice(profile)
     with LutStore(lut) as store:
         report = build_from_space(
