@@ -109,6 +109,7 @@ class TvmExporter:
         stages: Stages,
         fallback: dict[str, int],
     ) -> Artifact:
+        from splitkit.exporters.room import make_room
         from splitkit.exporters.tvm.build import memory_plan
         from splitkit.exporters.tvm.link import has_shared_libraries, link_shared
         from splitkit.exporters.tvm.module import ARENA, build_module, entries, generate
@@ -118,6 +119,7 @@ class TvmExporter:
             module = build_module(build.kernels, build.labels, build.calls, [*inputs, *outputs], build.sizes, machine)
         with stages("codegen"):
             library = generate(module, machine)
+            make_room(directory)
             library.write_to_file(str(directory / OBJECT_FILE), "o")
         triple = target.spec.get("mtriple")
         name = OBJECT_FILE

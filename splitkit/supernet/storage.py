@@ -12,7 +12,11 @@ SCHEMA_VERSION = 1
 
 
 def write_checkpoint(path: Path, kind: str, body: dict[str, Any]) -> None:
-    """Save tensors and plain values so that `path` always holds a complete file, whatever interrupts the writing."""
+    """Save tensors and plain values so that `path` always holds a complete file, whatever interrupts the writing.
+
+    Raises:
+        CheckpointError: there is no room for it, or no permission; what `path` held before is kept.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -21,6 +25,12 @@ def write_checkpoint(path: Path, kind: str, body: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's writer makes a RuntimeError of a full disk
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        hint = "an older one is kept" if path.exists() else "free the disk and run it again"
+        raise CheckpointError(f"{path}: cannot be written: {cause.strerror or cause}", hint) from error
     finally:
         temporary.unlink(missing_ok=True)
     # The rename itself lasts only once the directory is on disk.

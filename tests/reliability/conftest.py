@@ -24,8 +24,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path: Path, undisturbed: Path) -> Callable[..., Path]:
     """A fresh project with only the files of the undisturbed one that are named."""
 
-    def make(*files: str) -> Path:
-        directory = write_project(tmp_path / f"p{len(list(tmp_path.iterdir()))}" / "p")
+    def make(*files: str, system: str = "hmd") -> Path:
+        directory = write_project(tmp_path / f"p{len(list(tmp_path.iterdir()))}" / "p", system)
         for name in files:
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(undisturbed / name, directory / name)

@@ -76,7 +76,7 @@ def test_bench(tmp_path: Path) -> None:
 
     def complete() -> None:
         kernels, measured = check_table(table)
-        assert kernels > 20
+        assert kernels > 10
         graphs.add(measured)
         again = finish(directory, "bench", "--target", "sensor", "--json")
         assert '"measured": 0' in again.text, "a finished table has nothing left to measure"

