@@ -173,7 +173,9 @@ class System(_Profile):
 
     def with_exporters(self, exporters: Mapping[Side, str]) -> "System":
         """The same hardware, its sides compiled by other exporters."""
-        changed = {side: self.device(side).model_copy(update={"exporter": name}) for side, name in exporters.items()}
+        changed: dict[str, Any] = {}
+        for side, name in exporters.items():
+            changed[side] = self.device(side).model_copy(update={"exporter": name})
         return self.model_copy(update=changed)
 
     def unsourced(self) -> list[str]:

@@ -2,12 +2,13 @@
 
 import json
 import math
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
+
+_adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
 def parse_json(text: str) -> Any:
@@ -29,16 +30,14 @@ def typed(kind: type[T], body: Any) -> T:
         ValueError: one line that names the first field that is not, and what would be right.
     """
     try:
-        return _adapter(kind).validate_python(body)
+        if kind not in _adapters:
+            _adapters[kind] = TypeAdapter(kind)
+        found: T = _adapters[kind].validate_python(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where}: {first['msg']}") from error
-
-
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
+    return found
 
 
 def _finite(text: str) -> float:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -25,7 +26,7 @@ def recompile(bundle: Bundle, runtimes: Mapping[Side, str], directory: Path) -> 
     """
     shutil.copytree(bundle.path, directory)
     system = bundle.manifest.system.with_exporters(runtimes)
-    halves = {side: _recompiled(bundle, side, system, directory) for side in runtimes if bundle.half(side)}
+    halves: dict[str, Any] = {s: _recompiled(bundle, s, system, directory) for s in runtimes if bundle.half(s)}
     lost = {f"{stage}_us" for stage in ("total", *runtimes)}
     manifest = bundle.manifest.model_copy(
         update={

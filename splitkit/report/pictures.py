@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MARKERS = {"sensor": "^", "aggregator": "s", "split": "o"}
 COLOURS = {"sensor": LIGHT.sensor, "link": LIGHT.link, "aggregator": LIGHT.aggregator, "split": LIGHT.split}
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.dpi": 160,
     "figure.facecolor": LIGHT.paper,
     "font.size": 9,
@@ -131,11 +131,11 @@ def _prediction(figure: "Figure", content: Content) -> None:
     axes.fill_between(ends, [0.9 * v for v in ends], [1.1 * v for v in ends], color=LIGHT.line, alpha=0.6, lw=0)
     axes.plot(ends, ends, color=LIGHT.soft, lw=1, ls="--")
     for c in compared:
-        style = {"marker": MARKERS[c.placement], "color": COLOURS[c.placement], "ls": ""}
+        style: dict[str, Any] = {"marker": MARKERS[c.placement], "color": COLOURS[c.placement], "ls": ""}
         if c.table_us is not None:
-            axes.plot([c.measured.total_us] * 2, [c.corrected_us, c.table_us], color=LIGHT.ink, lw=0.7)
+            axes.vlines(c.measured.total_us, c.table_us, c.corrected_us or 0.0, color=LIGHT.ink, lw=0.7)
             axes.plot(c.measured.total_us, c.table_us, mfc="none", **style)
-        axes.plot(c.measured.total_us, c.corrected_us, **style)
+        axes.plot(c.measured.total_us, c.corrected_us or 0.0, **style)
     _time_axis(axes, axis, "x")
     _time_axis(axes, axis, "y")
     axes.set_xlabel("timed by the model" if content.modelled else "measured")

@@ -75,7 +75,7 @@ def test_a_directory_that_cannot_be_written_to(shared_folder: Path, undisturbed:
     for path in (directory, *before):
         path.chmod(0o555 if path.is_dir() else 0o444)
     message = one_line(
-        (victim := start(directory, *COMMANDS[command], conditions=Conditions(nobody=True))), victim.wait()
+        (victim := start(directory, *COMMANDS[command], conditions=Conditions(unprivileged=True))), victim.wait()
     )
     assert "ermission denied" in message or "unable to open" in message or "readonly" in message
     assert sorted(directory.rglob("*")) == before

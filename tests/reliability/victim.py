@@ -4,6 +4,7 @@ Children are forked from a server that has imported everything, so that what is 
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -33,12 +34,12 @@ class Conditions:
 
     Attributes:
         file_bytes: no file may grow beyond this (RLIMIT_FSIZE): to a program the same as a full disk.
-        nobody: run without the superuser's right to write anywhere.
+        unprivileged: run without the superuser's right to write anywhere.
         clock_s: `time.time` falls by a second at every look, beginning here.
     """
 
     file_bytes: int | None = None
-    nobody: bool = False
+    unprivileged: bool = False
     clock_s: float | None = None
 
 
@@ -120,9 +121,8 @@ def _run(directory: Path, arguments: tuple[str, ...], conditions: Conditions, ou
     if conditions.clock_s is not None:
         _set_clock(conditions.clock_s)
     ready.set()
-    if conditions.nobody:
-        os.setgid(65534)
-        os.setuid(65534)
+    if conditions.unprivileged:
+        _drop_capabilities()
     if conditions.file_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (conditions.file_bytes, conditions.file_bytes))
@@ -137,6 +137,14 @@ def _checkpoint_often() -> None:
     original: Callable[..., training.TrainConfig] = training.default_train_config
     often = {"checkpoint_every_s": 0.02}
     training.default_train_config = lambda space: original(space).model_copy(update=often)  # type: ignore[assignment]
+
+
+def _drop_capabilities() -> None:
+    """A superuser without capabilities is bound by permissions like anybody (capset, version 3)."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(header, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _set_clock(start_s: float) -> None:
