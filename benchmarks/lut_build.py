@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lut_accuracy import draw, status
 from numpy.typing import NDArray
 
+from lut_accuracy import draw, status
 from report import emit
 from splitkit.devices import Device, get_device
 from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
