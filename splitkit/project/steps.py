@@ -157,7 +157,6 @@ def search_step(
     if not replay and not (run.unfinished.exists() and run.snapshot.exists()):
         with LutStore(run.lut) as store:
             store.backup(run.snapshot)
-        run.unfinished.touch()
     rounds = project.search.feedback_rounds if feedback_rounds is None else feedback_rounds
     with LutStore(run.snapshot) as store:
         predictor = SystemPredictor(space, system, store)
@@ -170,6 +169,10 @@ def search_step(
         def measure(architecture: "Architecture") -> Measurement:
             say(f"measuring {architecture}")
             return measure_architecture(space, system, architecture)
+
+        def progressed(state: "SearchProgress") -> None:
+            run.unfinished.touch()  # only now: a search that failed at once must not keep its table for the next one
+            on_progress(state)
 
         result = search(
             space,
@@ -188,7 +191,7 @@ def search_step(
             ),
             admissible=partial(refusal, space, system),
             journal=journal,
-            on_progress=on_progress,
+            on_progress=progressed,
         )
     save_result(result, run.pareto)
     run.unfinished.unlink(missing_ok=True)

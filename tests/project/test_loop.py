@@ -40,6 +40,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text = text.replace(old, new)
         file.write_text(text)
         run("train")
+        too_early = CliRunner().invoke(main, ["search"])  # must not be in the way of the search below
+        assert too_early.exit_code == 1, too_early.output
+        assert "splitkit bench" in too_early.output
         run("bench", "--target", "sensor", "--budget", "4s")
         run("search")
     finally:
