@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-WIDE = 8.0
-"""Ranges wider than this ratio are drawn on a logarithmic axis."""
+MOST_DECADES = 12
+"""Decades written at one axis; of more, every second or third is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Axis:
     def _logarithmic_ticks(self) -> list[float]:
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         few = math.log10(self.high / self.low) < 2.5
-        values = [m * 10.0**d for d in decades for m in ((1, 2, 5) if few else (1,))]
+        apart = math.ceil(len(decades) / MOST_DECADES)
+        values = [m * 10.0**d for d in decades[::apart] for m in ((1, 2, 5) if few else (1,))]
         return [value for value in values if self.holds(value)]
 
 
