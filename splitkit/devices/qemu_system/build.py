@@ -71,6 +71,7 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
             f"{artifact.path}: exporter {artifact.exporter} wrote no C sources",
             'the profile needs exporter = "baremetal"',
         )
+    sources = artifact.path.resolve()  # the compiler runs in the firmware's directory
     spec = artifact.target.spec
     command = [find_compiler(spec), *compiler_flags(spec), "-std=gnu11", "-Os", "-Wall", "-Werror"]
     command += _libraries(command[0])
@@ -81,8 +82,8 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
             (directory / source.name).write_bytes(source.read_bytes())
     (directory / "network.c").write_text(_network(artifact, name))
     (directory / "firmware.ld").write_text(linker_script(board, len(artifact.kernels)))
-    command += ["-I", str(directory), "-I", str(artifact.path), *_counter(board)]
-    driver = str(artifact.path / f"{name}.c")
+    command += ["-I", str(directory), "-I", str(sources), *_counter(board)]
+    driver = str(sources / f"{name}.c")
     profiled = [f"-D{name}_run={name}_run_profiled", f"-D{name}_init={name}_init_profiled", "-include", "stamp.h"]
     _run([*command, *profiled, "-c", driver, "-o", "profiled.o"], directory)
     start = "start_riscv.c" if "riscv" in str(spec.get("mtriple")) else "start_arm.c"
@@ -93,10 +94,10 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
         "network.c",
         driver,
         "profiled.o",
-        str(artifact.path / f"{name}_kernels.o"),
+        str(sources / f"{name}_kernels.o"),
     ]
     if artifact.memory.weight_bytes:
-        parts.append(str(artifact.path / f"{name}_weights.S"))
+        parts.append(str(sources / f"{name}_weights.S"))
     link = ["-nostartfiles", "-Wl,--gc-sections,--no-warn-rwx-segments", "-T", "firmware.ld"]
     _run([*command, *link, *parts, "-lm", "-o", firmware.elf.name], directory)
     return firmware
