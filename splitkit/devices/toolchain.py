@@ -6,6 +6,9 @@ from functools import cache
 
 from splitkit.errors import ToolchainError
 
+RISCV_FLOAT16 = "riscv_float16.c"
+"""Beside this file: what every link of generated kernels for RISC-V needs before them; empty for other cores."""
+
 DEBIAN_PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 COMMAND = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
+PATIENCE_S = 20.0
+
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -69,13 +72,19 @@ class Page:
             more = text if kind == "keyDown" else {}
             self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key], **more)
 
-    def hover(self, selector: str) -> None:
-        """Move the mouse onto the first element that matches."""
+    def hover(self, selector: str, until: str) -> None:
+        """Move the mouse onto the first element that matches, until an expression holds: pages may still be moving."""
         find = f"document.querySelector({json.dumps(selector)})"
-        self.run(f"{find}.scrollIntoView({{block: 'center'}})")
-        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
-        box = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({find}.getBoundingClientRect())")
-        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            self.run(f"{find}.scrollIntoView({{block: 'center'}})")
+            self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+            box = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({find}.getBoundingClientRect())")
+            for x in (0, box[0]):
+                self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=box[1])
+            if self.run(until):
+                return
+            assert time.monotonic() < deadline, f"the mouse over {selector}: {until} never held"
 
     def screenshot(self, file: Path, *, whole: bool = True) -> None:
         """A PNG of the whole page, or of the window."""

@@ -64,7 +64,7 @@ def test_enter_chooses_the_point_whose_network_is_shown(page: Page, pages: dict[
 
 def test_the_mouse_shows_a_point_s_figures(page: Page, pages: dict[str, Path]) -> None:
     page.open(pages["three-systems"], width=375, height=812, phone=True)
-    page.hover("a.point:last-of-type .halo")
+    page.hover("a.point:last-of-type .halo", until="!document.getElementById('tip').hidden")
     assert "accuracy" in page.run("document.getElementById('tip').textContent")
     box = page.run(
         "(() => { const b = document.getElementById('tip').getBoundingClientRect(); return [b.left, b.right]; })()"

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from splitkit.devices.linux_cross.architecture import Compiler
+from splitkit.devices.toolchain import RISCV_FLOAT16
 from splitkit.errors import ToolchainError
 from splitkit.exporters.protocol import Artifact
 
@@ -59,7 +60,10 @@ def _runner_objects(compiler: Compiler) -> tuple[Path, ...]:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with resources.as_file(resources.files("splitkit.devices.linux_cross") / "runner") as runner:
         sources = sorted(path for path in runner.glob("*.cpp") if path.name != BINDING)
-        return tuple(_compile((*compiler.cpp, *CPP_FLAGS), source, folder / f"{source.stem}.o") for source in sources)
+        objects = [_compile((*compiler.cpp, *CPP_FLAGS), source, folder / f"{source.stem}.o") for source in sources]
+    with resources.as_file(resources.files("splitkit.devices") / RISCV_FLOAT16) as source:
+        objects.append(_compile((*compiler.c, *C_FLAGS), source, folder / f"{source.stem}.o"))
+    return tuple(objects)
 
 
 def _compile(command: tuple[str, ...], source: Path, target: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from splitkit.devices.qemu_system.board import Board
 from splitkit.devices.qemu_system.linker_script import linker_script
+from splitkit.devices.toolchain import RISCV_FLOAT16
 from splitkit.errors import DeviceError, ToolchainError
 from splitkit.exporters.baremetal.names import distinct_identifiers
 from splitkit.exporters.baremetal.toolchain import compiler_flags, find_compiler
@@ -86,9 +87,11 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
     driver = str(sources / f"{name}.c")
     profiled = [f"-D{name}_run={name}_run_profiled", f"-D{name}_init={name}_init_profiled", "-include", "stamp.h"]
     _run([*command, *profiled, "-c", driver, "-o", "profiled.o"], directory)
+    (directory / RISCV_FLOAT16).write_bytes((resources.files("splitkit.devices") / RISCV_FLOAT16).read_bytes())
     start = "start_riscv.c" if "riscv" in str(spec.get("mtriple")) else "start_arm.c"
     parts = [
         start,
+        RISCV_FLOAT16,
         "semihosting.c",
         "main.c",
         "network.c",

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from splitkit.devices.qemu_system import QemuSystemDevice
+from splitkit.latency import LutStore, build_from_space
+from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.measure import compile_for
-from splitkit.profiles import load_device
+from splitkit.profiles import load_device, load_system
 from splitkit.space import describe
 from tests.networks import random_architectures, space_of, with_link
 
@@ -46,3 +48,17 @@ def _copied(source: Path, target: Path) -> Path:
         (target / file.name).write_bytes(file.read_bytes())
     (target / "net.h").write_text((target / "net.h").read_text() + f"/* {target.name} */\n")
     return target
+
+
+@pytest.mark.slow
+def test_two_tables_of_one_board_hold_the_same_rows(needs: Callable[..., None], tmp_path: Path) -> None:
+    needs("arm-none-eabi-gcc", "qemu-system-arm")
+    system = load_system("m7-host")
+    rows = []
+    for name in ("first.db", "second.db"):
+        with LutStore(tmp_path / name) as store:
+            build_from_space(store, space_of("tiny"), system, "sensor", networks=2)
+            device = QemuSystemDevice(system.sensor.unscaled())
+            rows.append(store.values(store.condition(conditions_of(device, system.sensor.exporter))))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 10
