@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from report import emit
 from splitkit.devices import get_device
 from splitkit.latency import Corrections, LutStore, Measurement, SystemPredictor, build_from_space, measure_architecture
-from splitkit.latency.kernel_times import conditions_of
+from splitkit.latency.kernel_times import network_conditions
 from splitkit.profiles import System, load_device, load_link
 from splitkit.search import Feedback, SearchConfig, SearchResult, search
 from splitkit.search.front import hypervolume
@@ -70,11 +70,12 @@ def corrupted(store: LutStore, system: System, family: str, scale: float, path: 
     """A copy of the table with one family's rows scaled."""
     store.backup(path)
     wrong = LutStore(path)
-    condition = wrong.condition(conditions_of(get_device(system.aggregator), "tvm"))
-    rows = wrong.times(condition)
-    kernels = wrong.kernels("tvm", rows)
-    scaled = [replace(row, value=row.value * scale) for key, row in rows.items() if kernels[key].family == family]
-    wrong.replace_times(condition, wrong.start_session(condition), scaled)
+    for conditions in network_conditions(get_device(system.aggregator), "tvm"):
+        condition = wrong.condition(conditions)
+        rows = wrong.times(condition)
+        kernels = wrong.kernels("tvm", rows)
+        scaled = [replace(row, value=row.value * scale) for key, row in rows.items() if kernels[key].family == family]
+        wrong.replace_times(condition, wrong.start_session(condition), scaled)
     return wrong
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from report import emit
 from splitkit.devices import Device, get_device
 from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
-from splitkit.latency.kernel_times import conditions_of
+from splitkit.latency.kernel_times import network_conditions
 from splitkit.latency.measure import compile_for
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import System
@@ -78,18 +78,17 @@ def kendall_tau(a: FloatArray, b: FloatArray) -> float:
 
 
 def thinned(store: LutStore, system: System, share: float, path: Path) -> LutStore:
-    """A table with a random share of the rows."""
-    device = get_device(system.aggregator)
-    part = LutStore(path)
-    old = store.condition(conditions_of(device, "tvm"))
-    new = part.condition(conditions_of(device, "tvm"))
-    rows = store.times(old)
-    keys = sorted(rows)
+    """A table with a random share of the kernels."""
+    device, part = get_device(system.aggregator), LutStore(path)
+    both = network_conditions(device, "tvm")
+    keys = sorted({key for conditions in both for key in store.values(store.condition(conditions))})
     keep = [keys[i] for i in np.random.default_rng(0).permutation(len(keys))[: round(share * len(keys))]]
     part.add_kernels("tvm", store.kernels("tvm", keep).values())
-    part.add_times(new, part.start_session(new), [rows[key] for key in keep])
-    for graph in store.graphs(old):
-        part.add_graph(new, graph)
+    for conditions in both:
+        old, new = store.condition(conditions), part.condition(conditions)
+        part.add_times(new, part.start_session(new), store.times(old, keep).values())
+        for graph in store.graphs(old):
+            part.add_graph(new, graph)
     return part
 
 

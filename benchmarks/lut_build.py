@@ -28,7 +28,7 @@ from report import emit
 from splitkit.devices import Device, get_device
 from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
 from splitkit.latency.choosing import Chooser
-from splitkit.latency.kernel_times import conditions_of
+from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.measure import compile_for
 from splitkit.latency.regression import KernelRegression
@@ -119,7 +119,7 @@ def build(args: argparse.Namespace) -> None:
         measured = time_graphs(space, device, networks)
         predictor = SystemPredictor(space, system, store)
         by_sort = errors(predictor, networks, measured)
-        rows = len(store.times(store.condition(conditions_of(device, "tvm"))))
+        rows = KernelTimes(store, device.profile).rows
         store.close()
     everything = np.concatenate(list(by_sort.values()))
     figures |= {
@@ -150,7 +150,9 @@ def compare(args: argparse.Namespace) -> None:
     store = LutStore(args.lut)
     chooser = Chooser.draw(space, ("sensor", "aggregator"), (), args.seed)
     chooser.lowered(Lowering(store, "tvm", device.target()).recall(chooser.heaviest_unlowered(len(chooser.table))))
-    times = {key: row.value for key, row in store.times(store.condition(conditions_of(device, "tvm"))).items()}
+    times: dict[str, float] = {}
+    for conditions in network_conditions(device, "tvm"):
+        times |= store.values(store.condition(conditions))
     known = [i for i in range(len(chooser.architectures)) if all(k.key in times for k in kernels_of(chooser, i))]
     order = np.random.default_rng(args.seed).permutation(known)
     held_out, pool = order[:HELD_OUT_COMPARED].tolist(), np.zeros(len(chooser.architectures), dtype=np.bool_)

@@ -5,12 +5,11 @@ kernels too. The cache sizes of this machine come from the operating system; els
 """
 
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 from splitkit.errors import ModelError
+from splitkit.exporters.host_caches import host_caches
 from splitkit.exporters.protocol import CompileTarget
 
 BLOCKS = (16, 8, 4)
@@ -66,7 +65,7 @@ class Machine:
             raise ModelError(f"target {spec}: {reason}", "use a TVM target dict of kind llvm") from error
         features = frozenset(str(name) for name in codegen.llvm_get_cpu_features(resolved))
         lanes, registers, fused = _vectors(str(spec.get("mtriple", codegen.llvm_get_system_triple())), features)
-        l1, l2 = _host_caches() if host else _typical_caches(features)
+        l1, l2 = host_caches() if host else _typical_caches(features)
         return cls(lanes, registers, fused, l1, l2, target.threads, resolved)
 
 
@@ -96,21 +95,6 @@ def _typical_caches(features: frozenset[str]) -> tuple[int, int]:
     if microcontroller:
         return 16 * 1024, 0
     return 32 * 1024, (1024 if "avx512f" in features else 512) * 1024
-
-
-@cache
-def _host_caches() -> tuple[int, int]:
-    """L1 data and L2 sizes of CPU 0 as Linux states them, else typical ones."""
-    sizes = {1: 32 * 1024, 2: 512 * 1024}
-    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            if (index / "type").read_text().strip() == "Instruction":
-                continue
-            level, text = int((index / "level").read_text()), (index / "size").read_text().strip()
-            sizes[level] = int(text.rstrip("KM")) * (1024 if text.endswith("K") else 1024 * 1024)
-        except (OSError, ValueError):
-            continue
-    return sizes[1], sizes[2]
 
 
 def block_for(channels: int, machine: Machine) -> int:

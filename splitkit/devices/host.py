@@ -11,6 +11,7 @@ from splitkit.devices.pinning import choose_cpus, pinned
 from splitkit.devices.protocol import Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import DeviceError
+from splitkit.exporters.host_caches import host_caches
 from splitkit.exporters.protocol import Artifact, CompileTarget, Exporter, KernelExporter, Session
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import DeviceProfile
@@ -38,6 +39,11 @@ class HostDevice:
     def real_time(self) -> bool:
         """It is this machine."""
         return True
+
+    @property
+    def cache_bytes(self) -> int:
+        """Second-level caches of the cores that are used."""
+        return self.profile.threads * host_caches()[1]
 
     @property
     def emulated(self) -> bool:

@@ -13,6 +13,7 @@ from splitkit.latency.choosing import Chooser
 from splitkit.latency.jobs import Compiled, CompileJob, Measured, MeasureJob, Ranked, RankJob
 from splitkit.latency.ledger import Ledger
 from splitkit.latency.lowering import Lowering
+from splitkit.latency.residency import cache_of
 from splitkit.latency.store import Conditions, LutStore
 from splitkit.profiles.schema import Side
 from splitkit.space import Architecture, SearchSpace, describe
@@ -58,10 +59,11 @@ class Building:
         self._space, self._sides, self._workdir, self.chooser = space, tuple(sides), workdir, chooser
         self._coverage, self._limit, self._budget_s, self._progress = coverage, limit, budget_s, progress
         self._start = time.monotonic()
-        self.ledger = Ledger(store, conditions, device.agreement if isinstance(device, BoardPool) else None)
+        tolerance = device.agreement if isinstance(device, BoardPool) else None
+        self.ledger = Ledger(store, conditions, tolerance, cache_of(device))
         self._lowering = Lowering(store, conditions.exporter, device.target())
         chooser.lowered(self._lowering.recall(chooser.heaviest_unlowered(len(chooser.table))))
-        chooser.measured(self.ledger.base)
+        chooser.measured(self.ledger.known())
         self._architectures: dict[str, Architecture] = {}
         self._directories = count()
         self._under_way = 0
@@ -79,7 +81,7 @@ class Building:
         rows = self.ledger.known()
         if len(rows) > max(RANKED_FROM, RANKED_AGAIN * self._ranked_rows):
             self._ranked_rows = len(rows)
-            return RankJob(self.chooser.all_kernels(), {key: row.value for key, row in rows.items()})
+            return RankJob(self.chooser.all_kernels(), rows)
         architecture = self.chooser.next()
         return None if architecture is None else self._compile(architecture)
 

@@ -64,7 +64,7 @@ class Uncorrected(Protocol):
     """What corrections are relative to: a predictor without any."""
 
     def kernel_us(self, side: Side, kernels: Sequence[Kernel]) -> FloatArray:
-        """Times of kernels as the table has them."""
+        """Times of a whole graph's kernels as the table has them."""
         ...
 
     def graph_overhead_us(self, side: Side, kernels: int) -> float:
@@ -132,18 +132,19 @@ def _kernel_ratios(
     predictor: Uncorrected, side: Side, measured: Sequence[SideMeasurement]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
     """Log of measured over predicted per kernel, precision-weighted over its occurrences; its variance; its family."""
-    kernels = {kernel.key: kernel for m in measured for kernel in m.kernels}
-    predicted = dict(zip(kernels, predictor.kernel_us(side, list(kernels.values())), strict=True))
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    families = {kernel.key: kernel.family for m in measured for kernel in m.kernels}
     for m in measured:
-        for kernel, us, variance in zip(m.kernels, m.kernel_us, m.kernel_variance_us2, strict=True):
-            if us > 0 and predicted[kernel.key] > 0:
-                seen[kernel.key].append((float(np.log(us / predicted[kernel.key])), variance / us**2 + NOISE_LOG**2))
+        predicted = predictor.kernel_us(side, m.kernels)
+        rows = zip(m.kernels, predicted, m.kernel_us, m.kernel_variance_us2, strict=True)
+        for kernel, expected, us, variance in rows:
+            if us > 0 and expected > 0:
+                seen[kernel.key].append((float(np.log(us / expected)), variance / us**2 + NOISE_LOG**2))
     ratios, variances = {}, {}
     for key, pairs in seen.items():
         y, precision = np.array([p[0] for p in pairs]), 1 / np.array([p[1] for p in pairs])
         ratios[key], variances[key] = float((y * precision).sum() / precision.sum()), float(1 / precision.sum())
-    return ratios, variances, {key: kernels[key].family for key in ratios}
+    return ratios, variances, {key: families[key] for key in ratios}
 
 
 def _between(y: FloatArray, v: FloatArray) -> float:

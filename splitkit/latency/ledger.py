@@ -1,8 +1,8 @@
 """What each board said, written to the table at once, and taken back if the board turns out to be wrong."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,19 @@ from splitkit.exporters.protocol import Kernel
 from splitkit.latency.agreement import Agreement
 from splitkit.latency.jobs import Measured
 from splitkit.latency.measurement import SideMeasurement
-from splitkit.latency.store import Conditions, GraphTime, KernelTime, LutStore
+from splitkit.latency.residency import mode_of
+from splitkit.latency.store import CacheMode, Conditions, GraphTime, KernelTime, LutStore
+
+MODES: tuple[CacheMode, ...] = ("resident", "in_situ")
+
+
+@dataclass(frozen=True)
+class GraphRecord:
+    """One graph, the rows of its kernels, and the state of the cache they belong to."""
+
+    mode: CacheMode
+    times: list[KernelTime]
+    graph: GraphTime
 
 
 @dataclass(frozen=True)
@@ -19,32 +31,38 @@ class Record:
 
     board: str
     network: str
-    times: list[KernelTime]
-    graphs: list[GraphTime]
+    graphs: list[GraphRecord]
+
+    def kernels(self) -> set[str]:
+        """Keys of every row."""
+        return {row.kernel for graph in self.graphs for row in graph.times}
 
 
 class Ledger:
-    """The rows of one building session under one set of conditions.
+    """The rows of one building session on one kind of device.
 
     Attributes:
-        base: rows there were before, by kernel key.
+        base: rows there were before, by state of the cache and kernel key.
         boards: how many networks of each board are in the table.
         anchor: the conditions' anchor kernel, if there was a session before.
         history: every time the anchor took, oldest first.
         flagged: measurements kept although the anchor had drifted.
     """
 
-    def __init__(self, store: LutStore, conditions: Conditions, tolerance: float | None) -> None:
+    def __init__(
+        self, store: LutStore, conditions: Conditions, tolerance: float | None = None, cache_bytes: int = 0
+    ) -> None:
         """`tolerance` is how far boards may disagree; None if there is only one."""
-        self.store, self.condition, self._exporter = store, store.condition(conditions), conditions.exporter
-        self.base = store.times(self.condition)
+        self.store, self._exporter, self._cache_bytes = store, conditions.exporter, cache_bytes
+        self._conditions = {mode: store.condition(replace(conditions, cache_mode=mode)) for mode in MODES}
+        self.base = self._times()
         self.boards: Counter[str] = Counter()
         self.flagged = 0
         self._records: list[Record] = []
-        self._sessions: dict[str, int] = {}
-        table = {key: row.value for key, row in self.base.items()}
+        self._sessions: dict[tuple[str, CacheMode], int] = {}
+        table = {_voice(row.kernel, mode): row.value for mode, rows in self.base.items() for row in rows.values()}
         self._agreement = None if tolerance is None else Agreement(tolerance, table)
-        known = store.anchors(self.condition)
+        known = store.anchors(self._conditions["in_situ"])
         self.anchor: Kernel | None = store.kernels(self._exporter, [known[0]])[known[0]] if known else None
         self.history = known[1] if known else []
 
@@ -53,9 +71,14 @@ class Ledger:
         """Networks in the table."""
         return sum(self.boards.values())
 
-    def known(self) -> dict[str, KernelTime]:
-        """All rows there are, by kernel key."""
-        return self.store.times(self.condition)
+    def known(self) -> dict[str, float]:
+        """The times there are, by kernel key: that in a network too large for the cache, if there are two."""
+        return {key: row.value for rows in self._times().values() for key, row in rows.items()}
+
+    @property
+    def reused(self) -> int:
+        """Kernels that were known before."""
+        return len({key for rows in self.base.values() for key in rows})
 
     def watch(self, kernels: Sequence[Kernel]) -> None:
         """Use these to watch the boards, the first as anchor."""
@@ -64,15 +87,14 @@ class Ledger:
 
     def add(self, network: str, measured: Measured) -> None:
         """Commit one network's kernels and graphs, and what the anchor took meanwhile, or nothing of it."""
-        record = _record(network, measured)
+        record = _record(network, measured, self._cache_bytes)
         with self.store.transaction():
-            session = self._session(record.board)
             kernels = (kernel for timed, _ in measured.graphs.values() for kernel in timed.kernels)
             self.store.add_kernels(self._exporter, kernels)
-            self._write(session, record.times, record.graphs)
+            self._write(record)
             anchor_times = measured.anchor_times.get(self.anchor.key, ()) if self.anchor else ()
             for value in anchor_times:
-                self.store.add_anchor(session, self.anchor.key, value)  # type: ignore[union-attr]
+                self.store.add_anchor(self._session(record.board), self.anchor.key, value)  # type: ignore[union-attr]
         self.history += anchor_times
         self.flagged += measured.flagged
         self.boards[record.board] += 1
@@ -101,41 +123,47 @@ class Ledger:
         """Take out every row that a board had a part in, and put back what the others say of it."""
         bad = [record for record in self._records if record.board == board]
         self._records = [record for record in self._records if record.board != board]
-        kernels = {row.kernel for record in bad for row in record.times}
+        kernels = {key for record in bad for key in record.kernels()}
         with self.store.transaction():
-            self.store.forget(self.condition, kernels, [graph.digest for record in bad for graph in record.graphs])
+            for mode, condition in self._conditions.items():
+                digests = [graph.graph.digest for record in bad for graph in record.graphs if graph.mode == mode]
+                self.store.forget(condition, kernels, digests)
+                old = [row for key, row in self.base[mode].items() if key in kernels]
+                if old:
+                    self.store.replace_times(condition, self._session("before", mode), old)
             self.store.forget_anchors(self._session(board))
-            old = [self.base[key] for key in kernels if key in self.base]
-            if old:
-                self.store.replace_times(self.condition, self._session("before"), old)
             for record in self._records:
-                times = [row for row in record.times if row.kernel in kernels]
-                self._write(self._session(record.board), times, record.graphs)
+                self._write(record, kernels)
         self.boards.pop(board, None)
-        known = self.store.anchors(self.condition)
+        known = self.store.anchors(self._conditions["in_situ"])
         self.history = known[1] if known else []
         return [record.network for record in bad]
 
-    def _session(self, board: str) -> int:
+    def _times(self) -> dict[CacheMode, dict[str, KernelTime]]:
+        return {mode: self.store.times(condition) for mode, condition in self._conditions.items()}
+
+    def _session(self, board: str, mode: CacheMode = "in_situ") -> int:
         """Every board's rows are a session of their own."""
-        if board not in self._sessions:
-            self._sessions[board] = self.store.start_session(self.condition)
-        return self._sessions[board]
+        if (board, mode) not in self._sessions:
+            self._sessions[board, mode] = self.store.start_session(self._conditions[mode])
+        return self._sessions[board, mode]
 
-    def _write(self, session: int, times: Sequence[KernelTime], graphs: Sequence[GraphTime]) -> None:
-        self.store.add_times(self.condition, session, times)
-        for graph in graphs:
-            self.store.add_graph(self.condition, graph)
+    def _write(self, record: Record, kernels: Iterable[str] | None = None) -> None:
+        """Store a record's graphs and rows: all of these, or those of `kernels`."""
+        wanted = record.kernels() if kernels is None else set(kernels)
+        for part in record.graphs:
+            condition, session = self._conditions[part.mode], self._session(record.board, part.mode)
+            self.store.add_times(condition, session, [row for row in part.times if row.kernel in wanted])
+            self.store.add_graph(condition, part.graph)
 
 
-def _record(network: str, measured: Measured) -> Record:
-    times: list[KernelTime] = []
-    graphs: list[GraphTime] = []
+def _record(network: str, measured: Measured, cache_bytes: int) -> Record:
+    graphs = []
     for digest, (timed, drift) in measured.graphs.items():
-        times += _rows(timed, drift)
         count, variance = len(timed.kernels), timed.graph_variance_us2
-        graphs.append(GraphTime(digest, count, timed.kernel_sum_us, timed.graph_us, variance))
-    return Record(measured.board, network, times, graphs)
+        graph = GraphTime(digest, count, timed.kernel_sum_us, timed.graph_us, variance)
+        graphs.append(GraphRecord(mode_of(timed.kernels, cache_bytes), _rows(timed, drift), graph))
+    return Record(measured.board, network, graphs)
 
 
 def _rows(timed: SideMeasurement, drift: float) -> list[KernelTime]:
@@ -147,5 +175,10 @@ def _rows(timed: SideMeasurement, drift: float) -> list[KernelTime]:
 
 def _seen(record: Record, watched: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """By what boards are compared: kernels in place, and those all of them time in rotation."""
-    in_place = {row.kernel: row.value for row in record.times}
-    return in_place | {f"{key} in rotation": float(np.median(values)) for key, values in watched.items()}
+    in_place = {_voice(row.kernel, graph.mode): row.value for graph in record.graphs for row in graph.times}
+    return in_place | {_voice(key, "rotation"): float(np.median(values)) for key, values in watched.items()}
+
+
+def _voice(key: str, mode: CacheMode) -> str:
+    """What boards speak of: a kernel in one state of the cache."""
+    return f"{key} {mode}"

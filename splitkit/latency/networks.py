@@ -77,8 +77,8 @@ def build_from_space(
     known, wanted = chooser.progress()
     ledger = building.ledger
     return BuildReport(
-        measured=len(ledger.known()) - len(ledger.base),
-        reused=len(ledger.base),
+        measured=len(ledger.known()) - ledger.reused,
+        reused=ledger.reused,
         missing=wanted - known,
         flagged=ledger.flagged,
         seconds=time.monotonic() - start,

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from splitkit.exporters.protocol import Kernel
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.dispatch import Dispatch
-from splitkit.latency.kernel_times import KernelTimes, conditions_of
+from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering, Progress
+from splitkit.latency.residency import footprint_bytes, resident_share
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, SearchSpace
@@ -123,8 +124,10 @@ class SystemPredictor:
         return self.predict(self.encoding.encode(architecture)[None])
 
     def kernel_us(self, side: Side, kernels: Sequence[Kernel]) -> FloatArray:
-        """Times of kernels on one side as the table (or the regression) has them, without corrections."""
-        return self._sources[side].kernel_us(kernels)
+        """Times of a whole graph's kernels as the table (or the regression) has them, without corrections."""
+        source = self._sources[side]
+        share = resident_share(footprint_bytes(kernels), source.cache_bytes)
+        return np.asarray(source.kernel_us(kernels) - share * source.saved_us(kernels))
 
     def graph_overhead_us(self, side: Side, kernels: int) -> float:
         """Cost of a graph of so many kernels beyond the kernels, without corrections."""
@@ -218,23 +221,35 @@ class _SideSource:
         self.times = KernelTimes(store, profile)
         self.lowering = Lowering(store, profile.exporter, self.times.device.target())
         self.allow_missing = allow_missing
-        condition = store.condition(conditions_of(self.times.device, profile.exporter))
-        self.dispatch = Dispatch.fit(store.graphs(condition))
+        self.cache_bytes = self.times.cache_bytes
+        conditions = map(store.condition, network_conditions(self.times.device, profile.exporter))
+        self.dispatch = Dispatch.fit([graph for condition in conditions for graph in store.graphs(condition)])
         self._scale = profile.us_per_unit()
         self._us: dict[str, float] = {}
+        self._saved_us: dict[str, float] = {}
         self._known: dict[str, bool] = {}
 
     def learn(self, kernels: Sequence[Kernel]) -> None:
         """Look up kernels not met before."""
         new = list({kernel.key: kernel for kernel in kernels if kernel.key not in self._us}.values())
         if new:
+            keys = [kernel.key for kernel in new]
             times = self.times(new, allow_missing=self.allow_missing)
-            self._us |= {kernel.key: float(us) for kernel, us in zip(new, times.us, strict=True)}
-            self._known |= {kernel.key: bool(known) for kernel, known in zip(new, times.known, strict=True)}
+            self._us |= dict(zip(keys, times.us.tolist(), strict=True))
+            self._known |= dict(zip(keys, times.known.tolist(), strict=True))
+            if self.cache_bytes:
+                saved = times.us - self.times(new, resident=True).us
+                self._saved_us |= dict(zip(keys, saved.tolist(), strict=True))
 
     def kernel_us(self, kernels: Sequence[Kernel]) -> FloatArray:
+        """Times in a network that does not stay in the cache."""
         self.learn(kernels)
         return np.array([self._us[kernel.key] for kernel in kernels], dtype=np.float64)
+
+    def saved_us(self, kernels: Sequence[Kernel]) -> FloatArray:
+        """How much less each takes in a network that does."""
+        self.learn(kernels)
+        return np.array([self._saved_us.get(kernel.key, 0.0) for kernel in kernels], dtype=np.float64)
 
     def known(self, kernels: Sequence[Kernel]) -> NDArray[np.bool_]:
         self.learn(kernels)
@@ -257,7 +272,7 @@ class _SideSource:
 
 @dataclass(frozen=True)
 class _SideTotal:
-    """Sums over one side, shape (n,) each: the graph's time, its kernels', and the known part of those."""
+    """Sums over one side, shape (n,) each: the graph's time; its kernels' in a large network, and the known part."""
 
     total_us: FloatArray
     kernels_us: FloatArray
@@ -276,6 +291,9 @@ class _SideValues:
         self._us = np.zeros(len(table))
         self._known_us = np.zeros(len(table))
         self._overhead_us = np.zeros(len(table))
+        self._saved_us = np.zeros(len(table))
+        self._weight_bytes = np.zeros(len(table))
+        self._moved_bytes = np.zeros(len(table))  # the most that one of its kernels reads and writes
 
     def total(self, rows: UnitRows, counts: NDArray[np.int64]) -> _SideTotal:
         self._filled.ensure(rows.ids, lambda: counts > 0, self._fill)
@@ -283,8 +301,16 @@ class _SideValues:
             np.einsum("nc,nc->n", values[rows.ids], counts) for values in (self._us, self._known_us, self._overhead_us)
         )
         overhead += self._source.per_graph_us
-        total = np.where(kernels > 0, (kernels + overhead) * self._correction.residual_factor, 0.0)
+        saved = self._saved(rows.ids, counts) if self._source.cache_bytes else 0.0
+        total = np.where(kernels > 0, (kernels - saved + overhead) * self._correction.residual_factor, 0.0)
         return _SideTotal(np.maximum(total, 0.0), kernels, known)
+
+    def _saved(self, ids: IntArray, counts: NDArray[np.int64]) -> FloatArray:
+        """What networks save that stay in the cache, shape (n,)."""
+        weights = np.einsum("nc,nc->n", self._weight_bytes[ids], counts)
+        moved = (self._moved_bytes[ids] * (counts > 0)).max(axis=1)
+        share = resident_share(weights + moved, self._source.cache_bytes)
+        return share * np.einsum("nc,nc->n", self._saved_us[ids], counts)
 
     def _fill(self, missing: IntArray) -> None:
         units = {int(i): self._table.unit(int(i)) for i in missing}
@@ -292,7 +318,11 @@ class _SideValues:
         self._source.learn([kernel for kernels in lowered.values() for kernel in kernels])
         for i, unit in units.items():
             kernels = lowered[unit]
-            us = self._source.kernel_us(kernels) * self._correction.factors(kernels)
+            factors = self._correction.factors(kernels)
+            us = self._source.kernel_us(kernels) * factors
             self._us[i] = us.sum()
+            self._saved_us[i] = (self._source.saved_us(kernels) * factors).sum()
+            self._weight_bytes[i] = sum(kernel.weight_bytes for kernel in kernels)
+            self._moved_bytes[i] = max((kernel.read_bytes + kernel.write_bytes for kernel in kernels), default=0)
             self._known_us[i] = us[self._source.known(kernels)].sum()
             self._overhead_us[i] = self._source.per_kernel_us * len(kernels)

@@ -25,8 +25,9 @@ VARIABLES_PER_QUERY = 500
 BETWEEN_NOISE = 0.02
 """Relative standard deviation between two measurements of one kernel, taken in different places."""
 
-CacheMode = Literal["rotation", "in_situ"]
-"""How a kernel met the caches: in a library run in rotation, or where it stands in a network."""
+CacheMode = Literal["rotation", "in_situ", "resident"]
+"""How a kernel met the caches: in a library run in rotation; where it stands in a network; where it stands in one that
+stays in the core's own cache from run to run."""
 
 _SCHEMA = """
 CREATE TABLE conditions (

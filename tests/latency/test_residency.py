@@ -1,0 +1,162 @@
+"""A kernel has two times: in networks that stay in the core's own cache, and in those that do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from splitkit.devices import get_device
+from splitkit.devices.host import HostDevice
+from splitkit.exporters.onnx.render import render
+from splitkit.exporters.protocol import Kernel
+from splitkit.exporters.tvm import TvmExporter
+from splitkit.latency.corrections import Corrections
+from splitkit.latency.jobs import Measured
+from splitkit.latency.kernel_times import KernelTimes, conditions_of, network_conditions
+from splitkit.latency.ledger import Ledger
+from splitkit.latency.predictor import SystemPredictor
+from splitkit.latency.residency import cache_of, footprint_bytes, mode_of, resident_share
+from splitkit.latency.store import KernelTime, LutStore
+from splitkit.profiles import load_device, load_system
+from splitkit.space import describe, load_space
+from tests.latency.systems import host_system, measurement, side_measurement
+
+CACHE = 1_000_000
+KB = 1000
+KERNELS = [Kernel(f"k{i}", "", "pointwise", i, 100, 100, (i + 1) * 20 * KB, "{}") for i in range(12)]
+
+
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HostDevice, "cache_bytes", CACHE)
+
+
+def table(path: Path, **rows: dict[str, float]) -> LutStore:
+    """A table of the host's, rows given by state of the cache."""
+    store, device = LutStore(path), get_device(load_device("host"))
+    store.add_kernels("tvm", KERNELS)
+    for mode, values in rows.items():
+        condition = store.condition(conditions_of(device, "tvm", mode))  # type: ignore[arg-type]
+        times = [KernelTime(key, value, 0.0, 1) for key, value in values.items()]
+        store.add_times(condition, store.start_session(condition), times)
+    return store
+
+
+def test_the_footprint_is_all_weights_and_the_largest_kernels_activations() -> None:
+    assert footprint_bytes(KERNELS[:2]) == 60 * KB + 200
+    assert footprint_bytes([]) == 0
+    assert mode_of(KERNELS[:2], 60 * KB + 200) == "resident"
+    assert mode_of(KERNELS[:2], 60 * KB + 199) == "in_situ"
+    np.testing.assert_allclose(resident_share([0, 0.9, 0.95, 1.0, 1.1, 9], 1), [1, 1, 0.75, 0.5, 0, 0])
+
+
+def test_only_devices_with_caches_of_their_own_make_a_difference(cached: None) -> None:
+    assert cache_of(get_device(load_device("host"))) == CACHE
+    assert cache_of(get_device(load_system("hmd").aggregator)) == 0
+    assert cache_of(get_device(load_system("m7-host").sensor)) == 0
+
+
+def test_the_host_knows_its_cache() -> None:
+    cache = cache_of(get_device(load_device("host")))
+    assert 64 * 1024 <= cache <= 64 * 1024 * 1024
+
+
+def test_rows_of_the_other_state_are_converted_by_what_weights_cost_to_fetch(cached: None, tmp_path: Path) -> None:
+    us_per_kb = 0.02
+    streaming = {k.key: 50.0 + us_per_kb * k.weight_bytes / KB for k in KERNELS[:9]}
+    resident = {k.key: 50.0 for k in KERNELS[:6]} | {KERNELS[11].key: 40.0}
+    times = KernelTimes(table(tmp_path / "lut.db", in_situ=streaming, resident=resident), load_device("host"))
+    assert times.rows == 10
+    known = [*KERNELS[:9], KERNELS[11]]
+    large, small = times(known), times(known, resident=True)
+    assert large.known.all()
+    assert small.known.all()
+    np.testing.assert_allclose(large.us, [*streaming.values(), 40.0 + us_per_kb * 240])
+    np.testing.assert_allclose(small.us, [*[50.0] * 9, 40.0])
+
+    estimated = (times(KERNELS[9:11], resident=resident) for resident in (False, True))
+    large, small = estimated
+    assert not large.known.any()
+    weights = np.array([k.weight_bytes for k in KERNELS[9:11]])
+    np.testing.assert_allclose(large.us - small.us, us_per_kb * weights / KB)
+
+
+def test_without_both_states_there_is_no_difference(cached: None, tmp_path: Path) -> None:
+    rows = {k.key: 10.0 + i for i, k in enumerate(KERNELS)}
+    for name in ("in_situ", "resident"):
+        times = KernelTimes(table(tmp_path / f"{name}.db", **{name: rows}), load_device("host"))
+        np.testing.assert_array_equal(times(KERNELS).us, times(KERNELS, resident=True).us)
+
+
+def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space, system = load_space("tiny"), host_system()
+    store, device = LutStore(tmp_path / "lut.db"), get_device(system.aggregator)
+    kernels = TvmExporter().lower(render(describe(space, space.largest(0)).operators("aggregator")), device.target())
+    distinct = {kernel.key for kernel in kernels}
+    store.add_kernels("tvm", kernels)
+    for us, conditions in zip((2.0, 3.0), network_conditions(device, "tvm"), strict=True):
+        condition = store.condition(conditions)
+        store.add_times(condition, store.start_session(condition), [KernelTime(key, us, 0.0, 1) for key in distinct])
+
+    def predicted(cache: float) -> tuple[float, np.ndarray]:
+        monkeypatch.setattr(HostDevice, "cache_bytes", round(cache))
+        predictor = SystemPredictor(space, system, store, allow_missing=False)
+        prediction = predictor.predict_one(space.largest(0))
+        assert prediction.measured_fraction[0] == 1.0
+        return float(prediction.aggregator_us[0]), predictor.kernel_us("aggregator", kernels)
+
+    size = footprint_bytes(kernels)
+    for cache, us in ((2 * size, 2.0), (size, 2.5), (size / 2, 3.0), (0, 3.0)):
+        total, each = predicted(cache)
+        assert total == pytest.approx(us * len(kernels), rel=1e-4)
+        np.testing.assert_allclose(each, us, rtol=1e-4)
+
+
+def test_the_ledger_keeps_the_states_apart_and_takes_both_back(cached: None, tmp_path: Path) -> None:
+    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host"))
+    ledger = Ledger(store, conditions_of(device, "tvm"), cache_bytes=CACHE)
+    small, large = side_measurement(KERNELS[:3], [1.0, 2.0, 3.0]), side_measurement(KERNELS, [5.0] * len(KERNELS))
+    ledger.add("network", Measured("host", {"small": (small, 1.0), "large": (large, 1.0)}, {}, 0))
+    resident, in_situ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
+    assert store.values(resident) == {"k0": 1.0, "k1": 2.0, "k2": 3.0}
+    assert store.values(in_situ) == {kernel.key: 5.0 for kernel in KERNELS}
+    assert [graph.digest for graph in store.graphs(resident)] == ["small"]
+    assert ledger.known() == store.values(in_situ)
+    assert Ledger(store, conditions_of(device, "tvm"), cache_bytes=CACHE).reused == len(KERNELS)
+
+
+def test_boards_are_compared_in_the_same_state(tmp_path: Path) -> None:
+    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host"))
+    ledger = Ledger(store, conditions_of(device, "tvm"), tolerance=0.1, cache_bytes=CACHE)
+    small, large = KERNELS[:6], KERNELS
+    for board, factor in (("a", 1.0), ("b", 1.0), ("wrong", 1.5)):
+        graphs = {
+            f"{board} small": (side_measurement(small, [factor * 10.0] * len(small)), 1.0),
+            f"{board} large": (side_measurement(large, [factor * 14.0] * len(large)), 1.0),
+        }
+        ledger.add(f"network {board}", Measured(board, graphs, {}, 0))
+    reasons, networks = ledger.take_back(3)
+    assert list(reasons) == ["wrong"]
+    assert networks == ["network wrong"]
+    resident, in_situ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
+    assert set(store.values(resident).values()) == {10.0}
+    assert set(store.values(in_situ).values()) == {14.0}
+    assert {graph.digest for graph in store.graphs(in_situ)} == {"a large", "b large"}
+
+
+def test_a_small_network_as_predicted_teaches_no_correction(cached: None, tmp_path: Path) -> None:
+    space, system = load_space("tiny"), host_system()
+    architecture = space.largest(0)
+    operators = describe(space, architecture).operators("aggregator")
+    kernels = list(TvmExporter().lower(render(operators), get_device(system.aggregator).target()))
+    store = LutStore(tmp_path / "lut.db")
+    store.add_kernels("tvm", kernels)
+    for us, conditions in zip((2.0, 3.0), network_conditions(get_device(system.aggregator), "tvm"), strict=True):
+        condition = store.condition(conditions)
+        rows = [KernelTime(kernel.key, us, 0.0, 1) for kernel in {k.key: k for k in kernels}.values()]
+        store.add_times(condition, store.start_session(condition), rows)
+    assert footprint_bytes(kernels) < 0.9 * CACHE
+    found = measurement(architecture, side_measurement(kernels, [2.0] * len(kernels)))
+    fitted = Corrections.fit(SystemPredictor(space, system, store), [found]).aggregator
+    np.testing.assert_allclose(fitted.factors(kernels), 1.0)
+    assert fitted.residual == pytest.approx(0.0)
