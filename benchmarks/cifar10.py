@@ -60,7 +60,7 @@ WAYS = ("search", "search with accuracy model", "random draws")
 
 
 class Clock:
-    """Seconds of the clock, and of the processors in this process, that each step took over all runs; kept in a file."""
+    """Seconds of the clock, and of the processors here, that each step took over all runs; kept in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
