@@ -26,6 +26,10 @@ COMPUTE_DTYPE = "float32"
 class AnalyticalDevice:
     """Times nothing: it adds up a roofline of the artifact's kernels. Every sample of a timing is equal."""
 
+    unit: Unit = "us"
+    real_time = False  # the model alone knows how long it takes
+    emulated = True
+
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         if profile.bandwidth_bytes_per_s is None or profile.kernel_overhead_us is None:
@@ -33,21 +37,6 @@ class AnalyticalDevice:
         self._macs_per_us = profile.macs_per_s[COMPUTE_DTYPE] / 1e6
         self._bytes_per_us = profile.bandwidth_bytes_per_s / 1e6
         self._overhead_us = profile.kernel_overhead_us
-
-    @property
-    def unit(self) -> Unit:
-        """Microseconds of the model."""
-        return "us"
-
-    @property
-    def real_time(self) -> bool:
-        """Never: the model alone knows how long it takes."""
-        return False
-
-    @property
-    def emulated(self) -> bool:
-        """Always: nothing is measured."""
-        return True
 
     def label(self) -> str:
         """`analytical`, with the scale if there is one."""

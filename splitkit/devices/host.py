@@ -26,19 +26,12 @@ class HostDevice:
     With `time_scale` other than 1 it emulates a slower core: real runs on this machine, every time multiplied.
     """
 
+    unit: Unit = "us"
+    real_time = True
+
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         self._cpus = choose_cpus(profile.threads, profile.cpus, profile.name)
-
-    @property
-    def unit(self) -> Unit:
-        """Microseconds of this machine."""
-        return "us"
-
-    @property
-    def real_time(self) -> bool:
-        """It is this machine."""
-        return True
 
     @property
     def cache_bytes(self) -> int:

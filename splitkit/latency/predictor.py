@@ -309,8 +309,8 @@ class _SideValues:
         """What networks save that stay in the cache, shape (n,)."""
         weights = np.einsum("nc,nc->n", self._weight_bytes[ids], counts)
         moved = (self._moved_bytes[ids] * (counts > 0)).max(axis=1)
-        share = resident_share(weights + moved, self._source.cache_bytes)
-        return share * np.einsum("nc,nc->n", self._saved_us[ids], counts)
+        saved: FloatArray = np.einsum("nc,nc->n", self._saved_us[ids], counts)
+        return resident_share(weights + moved, self._source.cache_bytes) * saved
 
     def _fill(self, missing: IntArray) -> None:
         units = {int(i): self._table.unit(int(i)) for i in missing}

@@ -101,6 +101,10 @@ class Runner:
 class ModelledLinuxDevice:
     """Times come from the profile's roofline, values from the executable."""
 
+    unit: Unit = "us"
+    real_time = False  # the model alone knows how long it takes
+    emulated = True
+
     def __init__(self, profile: DeviceProfile, runner: Runner) -> None:
         self.profile = profile
         self._runner = runner
@@ -112,21 +116,6 @@ class ModelledLinuxDevice:
         self.time_kernels = self._model.time_kernels
         self.target = self._model.target
 
-    @property
-    def unit(self) -> Unit:
-        """Microseconds of the model."""
-        return "us"
-
-    @property
-    def real_time(self) -> bool:
-        """Never: the model alone knows how long it takes."""
-        return False
-
-    @property
-    def emulated(self) -> bool:
-        """Always: nothing is measured."""
-        return True
-
     def open(self, artifact: Artifact) -> Session:
         """As `Device.open`, under QEMU's user mode where this machine is another processor."""
         return self._runner.open(artifact)
@@ -135,20 +124,13 @@ class ModelledLinuxDevice:
 class EmulatedLinuxDevice:
     """Times come from where the executable runs: QEMU's user mode, or this machine if it is of that architecture."""
 
+    unit: Unit = "us"
+    real_time = False  # a pipe and another process lie between: only the executable's own clock counts
+
     def __init__(self, profile: DeviceProfile, runner: Runner) -> None:
         self.profile = profile
         self._runner = runner
         self._native = runner.architecture.native
-
-    @property
-    def unit(self) -> Unit:
-        """Microseconds of this machine."""
-        return "us"
-
-    @property
-    def real_time(self) -> bool:
-        """A pipe and another process lie between: only the executable's own clock counts."""
-        return False
 
     @property
     def emulated(self) -> bool:

@@ -36,6 +36,10 @@ class QemuSystemDevice:
         ConfigError: the profile has no clock, or its options do not describe a board.
     """
 
+    unit: Unit = "instructions"
+    real_time = False  # emulation takes as long as it takes
+    emulated = True
+
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         self.board = read_options(profile, Board)
@@ -46,21 +50,6 @@ class QemuSystemDevice:
             )
         self._counts: dict[str, Counts] = {}
         self._firmwares: OrderedDict[str, Firmware] = OrderedDict()
-
-    @property
-    def unit(self) -> Unit:
-        """Counted instructions."""
-        return "instructions"
-
-    @property
-    def real_time(self) -> bool:
-        """Never: emulation takes as long as it takes."""
-        return False
-
-    @property
-    def emulated(self) -> bool:
-        """Always."""
-        return True
 
     def label(self) -> str:
         """`instructions (QEMU -icount)` where nothing makes a time of them, else how the time was estimated."""
