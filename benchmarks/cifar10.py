@@ -24,7 +24,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ from scipy.stats import t as student
 
 from report import emit
 from splitkit.data import Dataset
-from splitkit.latency import LutStore, Measurement, SystemPredictor, measure_architecture
+from splitkit.latency import LutStore, Measurement, SystemPredictor, TableClock, measure_architecture
 from splitkit.profiles import System
 from splitkit.project import Project, Run
 from splitkit.project.config import DataSection, TrainSection
@@ -96,6 +98,11 @@ class Setting:
     data: Dataset
     journal: Journal
     tests: Journal
+    clock: TableClock
+
+    def measure(self, architecture: Architecture) -> dict[str, Any]:
+        """Both sides of a network, timed at the table's clock, as JSON."""
+        return measure_architecture(self.space, self.system, architecture, clock=self.clock).to_json()
 
 
 @dataclass(frozen=True)
@@ -167,12 +174,7 @@ def examine(setting: Setting, way: str, config: SearchConfig, points: int) -> Fr
     candidates = sorted(candidates, key=lambda c: c.total_us)
     chosen = [candidates[i] for i in spread(np.array([c.total_us for c in candidates]), points)]
     architectures = tuple(c.architecture for c in chosen)
-    measured = [
-        Measurement.from_json(
-            setting.tests.measurement(a, lambda: measure_architecture(setting.space, setting.system, a).to_json())  # noqa: B023
-        )
-        for a in architectures
-    ]
+    measured = [Measurement.from_json(setting.tests.measurement(a, partial(setting.measure, a))) for a in architectures]
     return Front(
         way,
         config.seed,
@@ -248,7 +250,7 @@ def deploy(project: Project, setting: Setting, config: SearchConfig) -> list[dic
         measured = Measurement.from_json(
             setting.tests.measurement(
                 point.architecture,
-                lambda: measure_architecture(setting.space, setting.system, point.architecture).to_json(),  # noqa: B023
+                partial(setting.measure, point.architecture),
             )
         )
         rows.append(
@@ -293,10 +295,11 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
         "system": arguments.system,
     }
     fronts = []
-    with LutStore(run_.lut) as store:
+    with LutStore(run_.lut) as store, TemporaryDirectory() as scratch:
         setting = Setting(
             space, system, SystemPredictor(space, system, store), trained_evaluator(project, supernet, data), supernet,
             data, Journal(work / "scores.jsonl", conditions), Journal(work / "tests.jsonl", conditions),
+            TableClock(store, Path(scratch)),
         )  # fmt: skip
         worst_us = slowest_us(setting)
         for seed in range(arguments.seeds):

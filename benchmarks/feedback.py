@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from report import emit
 from splitkit.devices import get_device
-from splitkit.latency import Corrections, LutStore, Measurement, SystemPredictor, build_from_space, measure_architecture
+from splitkit.latency import (
+    Corrections,
+    LutStore,
+    Measurement,
+    SystemPredictor,
+    TableClock,
+    build_from_space,
+    measure_architecture,
+)
 from splitkit.latency.kernel_times import network_conditions
 from splitkit.profiles import System, load_device, load_link
 from splitkit.search import Feedback, SearchConfig, SearchResult, search
@@ -150,7 +158,7 @@ def main() -> None:
 
     def measure(architecture: Architecture) -> Measurement:
         if architecture not in measured:
-            measured[architecture] = measure_architecture(space, system, architecture)
+            measured[architecture] = measure_architecture(space, system, architecture, clock=clock)
             status(f"measured {len(measured)} candidates")
         return measured[architecture]
 
@@ -160,6 +168,7 @@ def main() -> None:
             store, space, system, "aggregator", budget_s=args.budget,
             progress=lambda p: status(f"building: {p.known} of {p.wanted} units covered, {p.seconds:.0f} s"),
         )  # fmt: skip
+        clock = TableClock(store, Path(scratch))
         truth = SystemPredictor(space, system, store)
         judge = Judge(truth)
         evaluator = SyntheticAccuracy(space)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from lut_accuracy import draw, status
 from report import emit
 from splitkit.devices import Device, get_device
-from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
+from splitkit.latency import BuildProgress, LutStore, SystemPredictor, TableClock, build_from_space
 from splitkit.latency.choosing import Chooser
 from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering
@@ -64,9 +64,15 @@ def unique_kernels(store: LutStore, space: SearchSpace, device: Device) -> tuple
     return len(units), len({kernel.key for kernels in found.values() for kernel in kernels})
 
 
-def time_graphs(space: SearchSpace, device: Device, networks: Sequence[Architecture]) -> dict[tuple[int, str], float]:
-    """End-to-end us of every graph of the networks, by network and side: medians over interleaved rounds."""
+def time_graphs(
+    space: SearchSpace, device: Device, networks: Sequence[Architecture], store: LutStore
+) -> dict[tuple[int, str], float]:
+    """End-to-end us of every graph of the networks, by network and side: medians over interleaved rounds.
+
+    At the clock of the table.
+    """
     with tempfile.TemporaryDirectory() as scratch:
+        anchor = TableClock(store, Path(scratch)).anchor(device.profile)
         artifacts = {}
         for i, network in enumerate(networks):
             for side in ("sensor", "aggregator"):
@@ -77,7 +83,8 @@ def time_graphs(space: SearchSpace, device: Device, networks: Sequence[Architect
         rounds: dict[tuple[int, str], list[float]] = {key: [] for key in artifacts}
         for n in range(ROUNDS):
             for key, artifact in artifacts.items():
-                rounds[key].append(device.time_graph(artifact, repeats=RUNS).median_us)
+                us, drift = anchor.steady(lambda: device.time_graph(artifact, repeats=RUNS).median_us)  # noqa: B023
+                rounds[key].append(us / drift)
             status(f"round {n + 1} of {ROUNDS}")
     return {key: float(np.median(times)) for key, times in rounds.items()}
 
@@ -116,7 +123,7 @@ def build(args: argparse.Namespace) -> None:
         report = build_from_space(
             store, space, system, "aggregator", budget_s=args.budget, exclude=networks, progress=show
         )  # fmt: skip
-        measured = time_graphs(space, device, networks)
+        measured = time_graphs(space, device, networks, store)
         predictor = SystemPredictor(space, system, store)
         by_sort = errors(predictor, networks, measured)
         rows = KernelTimes(store, device.profile).rows

@@ -4,6 +4,7 @@ Predicting imports neither torch nor tvm; measuring does when it starts.
 """
 
 from splitkit.latency.builder import BuildProgress, BuildReport, build_lut
+from splitkit.latency.clock import TableClock
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.measure import measure_architecture
 from splitkit.latency.measurement import Measurement, SideMeasurement
@@ -20,6 +21,7 @@ __all__ = [
     "Prediction",
     "SideMeasurement",
     "SystemPredictor",
+    "TableClock",
     "build_from_space",
     "build_lut",
     "measure_architecture",

@@ -1,8 +1,10 @@
-"""A fixed kernel, timed around every measurement: was the machine as it always is?
+"""A fixed kernel, timed around every measurement: how fast does the core run now, and does it stay so?
 
-Where the anchor deviates from what it took in all sessions so far, the machine was disturbed (another process, a lower
-clock): the measurement is taken again, and flagged if that does not help. Devices that count instructions have nothing
-that could drift, and no anchor.
+Processors change their clock with load, heat and, on shared machines, neighbours, by a tenth and more, for seconds or
+for hours. The anchor fits into the first cache and waits for nothing but the core: what it takes now over what it took
+when it was first timed says how slow the clock is. A measurement counts if the clock did not change meanwhile, and is
+stated at the clock of that first time; so rows of one table, and what is compared with them, belong together.
+Devices that count instructions have no clock to watch, and no anchor.
 """
 
 from collections import defaultdict
@@ -17,10 +19,13 @@ from splitkit.exporters.protocol import Artifact, Kernel
 
 T = TypeVar("T")
 
-DRIFT_TOLERANCE = 0.1
-"""Relative deviation of the anchor beyond which a measurement is repeated."""
+STEADY = 0.015
+"""The anchor's relative change beyond which a measurement is repeated: half a step of 100 MHz at 3.3 GHz."""
 
-ATTEMPTS = 3
+DISTURBED = 0.3
+"""Relative deviation from its first time that no clock explains: something else runs on the core."""
+
+ATTEMPTS = 4
 ANCHOR_RUNS = 60
 
 
@@ -43,9 +48,10 @@ class Anchor:
     Attributes:
         artifact: a library whose first kernel is the anchor; None where nothing drifts. Others are timed along with
             it, so that boards can be compared.
-        history: every time the anchor took so far in all sessions, oldest first; new ones are added.
+        history: every time the anchor took so far in all sessions, oldest first; new ones are added. The first is what
+            all others are relative to.
         times: of each kernel of the library, by key, the new ones.
-        flagged: measurements kept although the anchor had drifted.
+        flagged: measurements kept although the clock was not steady, or the core not its own.
     """
 
     device: Device
@@ -55,30 +61,45 @@ class Anchor:
     flagged: int = 0
 
     def drift(self) -> float:
-        """Time the anchor: how much slower than its median over all sessions it runs now (1: as ever)."""
+        """Time the anchor: how many times as long it takes as the first time."""
         if self.artifact is None:
             return 1.0
+        if not self.history:
+            self._first()
+        return self._time() / self.history[0]
+
+    def _first(self) -> None:
+        """The time that all others will be relative to: one that the next confirms."""
+        found = [self._time()]
+        while len(found) < 2 * ATTEMPTS and (len(found) < 2 or abs(found[-1] / found[-2] - 1) > STEADY):
+            found.append(self._time())
+        self.history[:] = [found[-1]]
+        assert self.artifact is not None
+        self.times[self.artifact.kernels[0].key] = [found[-1]]
+
+    def _time(self) -> float:
+        assert self.artifact is not None
         samples = self.device.time_kernels(self.artifact, ANCHOR_RUNS)
         medians = [Timing.from_samples(column).median_us for column in samples.T]
         for kernel, value in zip(self.artifact.kernels, medians, strict=True):
             self.times[kernel.key].append(value)
         self.history.append(medians[0])
-        return medians[0] / float(np.median(self.history))
+        return medians[0]
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
-        """Measure while the anchor is steady; returns the attempt with the least drift, and that drift."""
-        best: tuple[T, float] | None = None
+        """Measure while the clock is steady; returns the attempt during which it changed least, and the drift then."""
+        best: tuple[float, T, float] | None = None
         before = self.drift()
         for _ in range(ATTEMPTS):
             result = measure()
             after = self.drift()
-            drift = max(before, after, key=lambda d: abs(d - 1))
-            if best is None or abs(drift - 1) < abs(best[1] - 1):
-                best = (result, drift)
-            if abs(drift - 1) <= DRIFT_TOLERANCE:
+            change = max(abs(after / before - 1), abs(after - 1) - DISTURBED)
+            if best is None or change < best[0]:
+                best = (change, result, (before * after) ** 0.5)
+            if change <= STEADY:
                 break
             before = after
         else:
             self.flagged += 1
         assert best is not None
-        return best
+        return best[1:]

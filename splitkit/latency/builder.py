@@ -101,7 +101,7 @@ def _measure(session: BenchSession, kernels: Sequence[Kernel], directory: Path) 
     session.watch(kernels)
     artifact = session.exporter.build_kernels(kernels, session.device.target(), directory)
     samples, drift = session.steady(lambda: session.device.time_kernels(artifact, KERNEL_RUNS))
-    us, variance = summarise(samples)
+    us, variance = summarise(samples / drift)
     times = [
         KernelTime(kernel.key, float(u), float(v), len(samples), drift)
         for kernel, u, v in zip(kernels, us, variance, strict=True)

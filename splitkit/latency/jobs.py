@@ -83,7 +83,10 @@ class Leased:
 
 @dataclass(frozen=True)
 class Measured:
-    """By digest what was measured and how far the anchor had drifted; by key the times of the kernels watched."""
+    """By digest what was measured, and how far the anchor had drifted; by key the times of the kernels watched.
+
+    What one machine measured is stated at its anchor's clock, what boards of a pool did as they took it.
+    """
 
     board: str
     graphs: Mapping[str, tuple[SideMeasurement, float]]
@@ -140,7 +143,9 @@ class Bench:
             anchor = Anchor(device, job.anchor, list(job.anchor_history))
             graphs = {}
             for digest, artifact in job.artifacts.items():
-                graphs[digest] = anchor.steady(lambda: time_artifact(artifact, device))  # noqa: B023
+                timed, drift = anchor.steady(lambda: time_artifact(artifact, device))  # noqa: B023
+                # Boards of a pool each have a clock of their own, and are compared by what they really took.
+                graphs[digest] = (timed if isinstance(device, BoardPool) else timed.at_anchors_clock(drift), drift)
             return Measured(board, graphs, dict(anchor.times), anchor.flagged)
         finally:
             if isinstance(device, BoardPool):

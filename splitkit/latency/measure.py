@@ -13,9 +13,10 @@ from splitkit.devices import Device, get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, KernelExporter, MemoryPlan
 from splitkit.exporters.registry import get_exporter
+from splitkit.latency.clock import TableClock
 from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
-from splitkit.profiles.schema import System
+from splitkit.profiles.schema import DeviceProfile, Side, System
 from splitkit.space import Architecture, SearchSpace, describe
 from splitkit.space.operators import Operator
 
@@ -27,11 +28,17 @@ SECONDS_PER_TIMING = 0.15
 
 
 def measure_architecture(
-    space: SearchSpace, system: System, architecture: Architecture, workdir: Path | None = None
+    space: SearchSpace,
+    system: System,
+    architecture: Architecture,
+    workdir: Path | None = None,
+    *,
+    clock: TableClock | None = None,
 ) -> Measurement:
     """Compile and time both sides of a canonical architecture on the devices of `system`.
 
-    Compiled graphs are left in `workdir` under `sensor` and `aggregator`, or thrown away.
+    Compiled graphs are left in `workdir` under `sensor` and `aggregator`, or thrown away. Given the `clock` of a table,
+    times are stated at that.
 
     Raises:
         ModelError, ToolchainError: from the exporter.
@@ -39,24 +46,27 @@ def measure_architecture(
     """
     if workdir is None:
         with TemporaryDirectory(prefix="splitkit-") as made:
-            return measure_architecture(space, system, architecture, Path(made))
+            return measure_architecture(space, system, architecture, Path(made), clock=clock)
     network = describe(space, architecture)
-    profiles = {"sensor": system.sensor, "aggregator": system.aggregator}
+    sides: tuple[Side, Side] = ("sensor", "aggregator")
     sensor, aggregator = (
-        measure_graph(network.operators(side), get_device(profile), profile.exporter, workdir / side)
-        for side, profile in profiles.items()
+        _measure_graph(network.operators(side), system.device(side), workdir / side, clock) for side in sides
     )
     link_us = float(system.link.latency_us(float(network.payload_bytes), network.views))
     return Measurement(architecture, sensor, aggregator, link_us, network.payload_bytes)
 
 
-def measure_graph(
-    operators: Sequence[Operator], device: Device, exporter: str, directory: Path
+def _measure_graph(
+    operators: Sequence[Operator], profile: DeviceProfile, directory: Path, clock: TableClock | None
 ) -> SideMeasurement | None:
-    """Compile the graph of `operators` into `directory` and time it; None if there is nothing to run."""
     if not operators:
         return None
-    return time_artifact(compile_for(device, exporter, operators, directory), device)
+    device = get_device(profile)
+    artifact = compile_for(device, profile.exporter, operators, directory)
+    if clock is None:
+        return time_artifact(artifact, device)
+    timed, drift = clock.anchor(profile).steady(lambda: time_artifact(artifact, device))
+    return timed.at_anchors_clock(drift)
 
 
 def compile_for(device: Device, exporter_name: str, operators: Sequence[Operator], directory: Path) -> Artifact:

@@ -1,7 +1,7 @@
 """What the bench found out about one architecture on one system."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -30,6 +30,16 @@ class SideMeasurement:
     kernel_us: tuple[float, ...]
     kernel_variance_us2: tuple[float, ...]
     label: str
+
+    def at_anchors_clock(self, drift: float) -> "SideMeasurement":
+        """The same as it would have been at the clock of the anchor's first time."""
+        return replace(
+            self,
+            graph_us=self.graph_us / drift,
+            graph_variance_us2=self.graph_variance_us2 / drift**2,
+            kernel_us=tuple(us / drift for us in self.kernel_us),
+            kernel_variance_us2=tuple(variance / drift**2 for variance in self.kernel_variance_us2),
+        )
 
     @property
     def kernel_sum_us(self) -> float:

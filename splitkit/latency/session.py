@@ -66,7 +66,7 @@ class BenchSession:
         self._anchor = Anchor(self.device, artifact, history)
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
-        """Measure while the anchor is steady; returns the attempt with the least drift, and that drift."""
+        """As `Anchor.steady`; what the anchor took is stored."""
         assert self._anchor is not None
         result = self._anchor.steady(measure)
         for key, values in self._anchor.times.items():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from splitkit.errors import ConfigError
@@ -143,6 +144,7 @@ def search_step(
         ConfigError: the run's journal was made under other conditions, or lacks an answer in a replay.
         DeviceError: the latency table is empty.
     """
+    from splitkit.latency.clock import TableClock
     from splitkit.latency.corrections import Corrections
     from splitkit.latency.measure import measure_architecture
     from splitkit.latency.measurement import Measurement
@@ -158,8 +160,8 @@ def search_step(
         with LutStore(run.lut) as store:
             store.backup(run.snapshot)
     rounds = project.search.feedback_rounds if feedback_rounds is None else feedback_rounds
-    with LutStore(run.snapshot) as store:
-        predictor = SystemPredictor(space, system, store)
+    with LutStore(run.snapshot) as store, TemporaryDirectory(prefix="splitkit-") as workdir:
+        predictor, clock = SystemPredictor(space, system, store), TableClock(store, Path(workdir))
 
         def refit(measurements: Sequence[Measurement]) -> "Predictor":
             corrections = Corrections.fit(predictor, measurements)
@@ -168,7 +170,7 @@ def search_step(
 
         def measure(architecture: "Architecture") -> Measurement:
             say(f"measuring {architecture}")
-            return measure_architecture(space, system, architecture)
+            return measure_architecture(space, system, architecture, clock=clock)
 
         def progressed(state: "SearchProgress") -> None:
             run.unfinished.touch()  # only now: a search that failed at once must not keep its table for the next one

@@ -107,7 +107,7 @@ def test_a_drifting_anchor_makes_a_measurement_repeat(tmp_path: Path, monkeypatc
     kernels = some_kernels(store, 1)
     session = BenchSession(store, device, "tvm", "rotation", tmp_path)
     session.watch(kernels)
-    times = iter([10.0, 15.0, 10.1, 10.0, *[30.0] * 4])
+    times = iter([14.0, 10.1, 10.0, 10.0, 15.0, 11.1, 11.0, *[30.0] * 5])
     monkeypatch.setattr(device, "time_kernels", lambda *_: np.full((5, 1), next(times)))
     attempts: list[int] = []
 
@@ -116,8 +116,11 @@ def test_a_drifting_anchor_makes_a_measurement_repeat(tmp_path: Path, monkeypatc
         return attempts[-1]
 
     result, drift = session.steady(measure)
-    assert result == 2  # the attempt between two steady anchors
-    assert abs(drift - 1) < 0.1
+    assert result == 2  # the attempt between two equal anchors, at a lower clock than the first time
+    assert drift == pytest.approx(1.105, abs=0.001)
     assert session.flagged == 0
-    session.steady(measure)
+    session.steady(measure)  # three times as slow is no clock
     assert session.flagged == 1
+    anchors = store.anchors(session.condition)
+    assert anchors is not None
+    assert anchors[1][0] == 10.0  # the first time that the next confirmed
