@@ -1,7 +1,7 @@
 """A fixed kernel, timed around every measurement: how fast does the core run now, and does it stay so?
 
 Processors change their clock with load, heat and, on shared machines, neighbours, by a tenth and more, for seconds or
-for hours. The anchor fits into the first cache and waits for nothing but the core: what it takes now over what it took
+for hours. The anchor has its data near and waits for nothing but the core: what it takes now over what it took
 when it was first timed says how slow the clock is. A measurement counts if the clock did not change meanwhile, and is
 stated at the clock of that first time; so rows of one table, and what is compared with them, belong together.
 Devices that count instructions have no clock to watch, and no anchor.
@@ -16,6 +16,7 @@ import numpy as np
 
 from splitkit.devices import Device, Timing
 from splitkit.exporters.protocol import Artifact, Kernel
+from splitkit.latency.residency import footprint_bytes
 
 T = TypeVar("T")
 
@@ -25,20 +26,28 @@ STEADY = 0.015
 DISTURBED = 0.3
 """Relative deviation from its first time that no clock explains: something else runs on the core."""
 
+NEAR_BYTES = 192 * 1024
+"""What stays in any core's own caches."""
+
 ATTEMPTS = 4
 ANCHOR_RUNS = 60
 
 
 def choose_anchor(candidates: Sequence[Kernel]) -> Kernel:
-    """The kernel with the median work."""
-    return choose_sample(candidates, 1)[0]
+    """The kernel with the most work among those that wait for no memory, having all their data near."""
+    ordered = _by_work(candidates)
+    return [kernel for kernel in ordered if footprint_bytes([kernel]) <= NEAR_BYTES or kernel is ordered[0]][-1]
 
 
 def choose_sample(candidates: Sequence[Kernel], count: int) -> list[Kernel]:
-    """So many distinct kernels of all sizes, the one with the median work first."""
-    ordered = sorted({k.key: k for k in candidates}.values(), key=lambda kernel: (kernel.macs, kernel.key))
-    places = [len(ordered) // 2, *np.linspace(0, len(ordered) - 1, count).round().astype(int).tolist()]
-    return [ordered[place] for place in dict.fromkeys(places)][:count]
+    """So many distinct kernels, the anchor first, the others of all sizes."""
+    ordered = _by_work(candidates)
+    spread = [ordered[place] for place in np.linspace(0, len(ordered) - 1, count).round().astype(int)]
+    return list(dict.fromkeys([choose_anchor(candidates), *spread]))[:count]
+
+
+def _by_work(kernels: Sequence[Kernel]) -> list[Kernel]:
+    return sorted({kernel.key: kernel for kernel in kernels}.values(), key=lambda kernel: (kernel.macs, kernel.key))
 
 
 @dataclass
@@ -48,15 +57,14 @@ class Anchor:
     Attributes:
         artifact: a library whose first kernel is the anchor; None where nothing drifts. Others are timed along with
             it, so that boards can be compared.
-        history: every time the anchor took so far in all sessions, oldest first; new ones are added. The first is what
-            all others are relative to.
+        reference: the anchor's first time, in any session, which all others are relative to.
         times: of each kernel of the library, by key, the new ones.
         flagged: measurements kept although the clock was not steady, or the core not its own.
     """
 
     device: Device
-    artifact: Artifact | None
-    history: list[float]
+    artifact: Artifact | None = None
+    reference: float | None = None
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     flagged: int = 0
 
@@ -64,27 +72,20 @@ class Anchor:
         """Time the anchor: how many times as long it takes as the first time."""
         if self.artifact is None:
             return 1.0
-        if not self.history:
-            self._first()
-        return self._time() / self.history[0]
-
-    def _first(self) -> None:
-        """The time that all others will be relative to: one that the next confirms."""
-        found = [self._time()]
-        while len(found) < 2 * ATTEMPTS and (len(found) < 2 or abs(found[-1] / found[-2] - 1) > STEADY):
-            found.append(self._time())
-        self.history[:] = [found[-1]]
-        assert self.artifact is not None
-        self.times[self.artifact.kernels[0].key] = [found[-1]]
-
-    def _time(self) -> float:
-        assert self.artifact is not None
-        samples = self.device.time_kernels(self.artifact, ANCHOR_RUNS)
-        medians = [Timing.from_samples(column).median_us for column in samples.T]
-        for kernel, value in zip(self.artifact.kernels, medians, strict=True):
+        times = self._time(self.artifact)
+        if self.reference is None:  # one that the next confirms
+            for _ in range(2 * ATTEMPTS):
+                before, times = times, self._time(self.artifact)
+                if abs(times[0] / before[0] - 1) <= STEADY:
+                    break
+            self.reference = times[0]
+        for kernel, value in zip(self.artifact.kernels, times, strict=True):
             self.times[kernel.key].append(value)
-        self.history.append(medians[0])
-        return medians[0]
+        return times[0] / self.reference
+
+    def _time(self, artifact: Artifact) -> list[float]:
+        samples = self.device.time_kernels(artifact, ANCHOR_RUNS)
+        return [Timing.from_samples(column).median_us for column in samples.T]
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
         """Measure while the clock is steady; returns the attempt during which it changed least, and the drift then."""

@@ -111,8 +111,8 @@ class Building:
             self.ledger.watch(compiled.anchor.kernels)
 
     def measure_job(self, job: CompileJob, compiled: Compiled) -> MeasureJob:
-        """With what the anchor took so far."""
-        return MeasureJob(job.network, compiled.artifacts, self._anchor, tuple(self.ledger.history))
+        """With what the anchor's times are relative to."""
+        return MeasureJob(job.network, compiled.artifacts, self._anchor, self.ledger.reference)
 
     def ranked(self, ranked: Ranked) -> None:
         """Take in what the regression knows and does not know."""

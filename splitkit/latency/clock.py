@@ -26,13 +26,13 @@ class TableClock:
     def _make(self, profile: DeviceProfile, directory: Path) -> Anchor:
         device = get_device(profile.unscaled())
         if device.unit != "us" or isinstance(device, ModelledDevice | BoardPool):
-            return Anchor(device, None, [])
+            return Anchor(device)
         condition = self._store.condition(conditions_of(device, profile.exporter))
         known = self._store.anchors(condition)
         if known is None:
-            return Anchor(device, None, [])
-        key, history = known
+            return Anchor(device)
+        key, times = known
         kernels = [self._store.kernels(profile.exporter, [key])[key]]
         return Anchor(
-            device, kernel_exporter(profile.exporter).build_kernels(kernels, device.target(), directory), history
+            device, kernel_exporter(profile.exporter).build_kernels(kernels, device.target(), directory), times[0]
         )

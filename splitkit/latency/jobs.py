@@ -26,8 +26,8 @@ class CompileJob:
 
     Attributes:
         units: to be lowered as well.
-        watch: also build a library of so many kernels to watch the boards by: `anchor` (or the network's kernel with
-            the median work), then others of the network's.
+        watch: also build a library of so many kernels to watch the boards by: `anchor` (or one of the network's
+            kernels), then others of the network's.
     """
 
     network: str
@@ -70,7 +70,7 @@ class MeasureJob:
     network: str
     artifacts: Mapping[str, Artifact]
     anchor: Artifact | None
-    anchor_history: tuple[float, ...]
+    anchor_reference: float | None
     avoid: frozenset[str] = frozenset()
 
 
@@ -140,7 +140,7 @@ class Bench:
         board = device.lease(job.avoid) if isinstance(device, BoardPool) else device.profile.name
         try:
             say(Leased(board))
-            anchor = Anchor(device, job.anchor, list(job.anchor_history))
+            anchor = Anchor(device, job.anchor, job.anchor_reference)
             graphs = {}
             for digest, artifact in job.artifacts.items():
                 timed, drift = anchor.steady(lambda: time_artifact(artifact, device))  # noqa: B023

@@ -45,7 +45,6 @@ class Ledger:
         base: rows there were before, by state of the cache and kernel key.
         boards: how many networks of each board are in the table.
         anchor: the conditions' anchor kernel, if there was a session before.
-        history: every time the anchor took, oldest first.
         flagged: measurements kept although the anchor had drifted.
     """
 
@@ -64,7 +63,12 @@ class Ledger:
         self._agreement = None if tolerance is None else Agreement(tolerance, table)
         known = store.anchors(self._conditions["in_situ"])
         self.anchor: Kernel | None = store.kernels(self._exporter, [known[0]])[known[0]] if known else None
-        self.history = known[1] if known else []
+
+    @property
+    def reference(self) -> float | None:
+        """The anchor's first time, whoever took it."""
+        known = self.store.anchors(self._conditions["in_situ"])
+        return known[1][0] if known else None
 
     @property
     def networks(self) -> int:
@@ -95,7 +99,6 @@ class Ledger:
             anchor_times = measured.anchor_times.get(self.anchor.key, ()) if self.anchor else ()
             for value in anchor_times:
                 self.store.add_anchor(self._session(record.board), self.anchor.key, value)  # type: ignore[union-attr]
-        self.history += anchor_times
         self.flagged += measured.flagged
         self.boards[record.board] += 1
         if self._agreement is not None:
@@ -135,8 +138,6 @@ class Ledger:
             for record in self._records:
                 self._write(record, kernels)
         self.boards.pop(board, None)
-        known = self.store.anchors(self._conditions["in_situ"])
-        self.history = known[1] if known else []
         return [record.network for record in bad]
 
     def _times(self) -> dict[CacheMode, dict[str, KernelTime]]:

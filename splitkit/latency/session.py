@@ -54,16 +54,16 @@ class BenchSession:
         if self._anchor is not None:
             return
         if self.device.unit != "us":
-            self._anchor = Anchor(self.device, None, [])
+            self._anchor = Anchor(self.device)
             return
         known = self.store.anchors(self.condition)
         if known:
-            kernel, history = self.store.kernels(self.exporter.name, [known[0]])[known[0]], known[1]
+            kernel, reference = self.store.kernels(self.exporter.name, [known[0]])[known[0]], known[1][0]
         else:
-            kernel, history = choose_anchor(candidates), []
+            kernel, reference = choose_anchor(candidates), None
             self.store.add_kernels(self.exporter.name, [kernel])
         artifact = self.exporter.build_kernels([kernel], self.device.target(), self.workdir / "anchor")
-        self._anchor = Anchor(self.device, artifact, history)
+        self._anchor = Anchor(self.device, artifact, reference)
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
         """As `Anchor.steady`; what the anchor took is stored."""
