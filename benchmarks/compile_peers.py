@@ -1,14 +1,17 @@
 """splitkit's TVM kernels beside the other ways to run the same whole network: one thread, batch 1, interleaved.
 
 TVM's default pipeline always; OpenVINO (float32 asked for: it would silently use bf16 where it can), torch.compile and
-MetaSchedule (`--metaschedule 2` tunes the two smallest networks, 16 trials per task, 10 to 15 minutes each with nothing
-else running: what a builder has not built within 30 s is lost) where they and xgboost are installed. Figures are ratios
-of medians, splitkit / peer: below 1 splitkit is faster. Build times are those of one core, MetaSchedule's those of all.
+MetaSchedule (`--metaschedule 2` tunes the two smallest networks, 16 trials per task, minutes each) where they and
+xgboost are installed. Figures are ratios of medians, splitkit / peer: below 1 splitkit is faster. Build times are those
+of one core, MetaSchedule's those of all. `--peers` times only some, `--keep FILE` adds the rows of an earlier run for
+the others.
 
-    python benchmarks/compile_peers.py [--networks 6] [--metaschedule 2] [--limit-s 420] [--json]
+    python benchmarks/compile_peers.py [--networks 6] [--metaschedule 2] [--limit-s 900] [--json]
+    python benchmarks/compile_peers.py --networks 6 --metaschedule 2 --peers metaschedule --keep RESULTS --json
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +35,15 @@ Runner = Callable[[], Any]
 
 STOPPED = "stopped"
 """A file in MetaSchedule's database whose search did not end in the time there was."""
+FASTER_START = """
+import inspect
+
+_find = inspect.getmodule
+inspect.getmodule = lambda thing, filename=None: None if filename else _find(thing)
+"""
+"""For MetaSchedule's builders, which start anew for every task and give a kernel up after 30 s: importing TVM's tensor
+intrinsics looks up the module of every stack frame, for 25 s where torch is installed, and for 5 s without that."""
+
 BURST = 5
 SETTLE_S = 0.01
 """Pause before a burst: worker threads of whoever ran before come to rest."""
@@ -164,11 +176,13 @@ def metaschedule_runner(model: onnx.ModelProto, database: Path, trials: int, lim
     import xgboost  # noqa: F401
 
     database.mkdir(parents=True)
+    (database / "sitecustomize.py").write_text(FASTER_START)
     onnx.save(model, database / "model.onnx")
     tuning = subprocess.Popen(
         [sys.executable, __file__, "--tune-into", str(database), "--trials", str(trials)],
         stdout=subprocess.DEVNULL,
         stderr=(database / "log").open("w"),
+        env=os.environ | {"PYTHONPATH": str(database)},
         start_new_session=True,
     )
     try:
@@ -228,7 +242,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--metaschedule", type=int, default=0, metavar="N", help="tune the N smallest as well")
     parser.add_argument("--trials", type=int, default=16, help="of MetaSchedule, per task")
-    parser.add_argument("--limit-s", type=float, default=420, help="of MetaSchedule, per network")
+    parser.add_argument("--limit-s", type=float, default=900, help="of MetaSchedule, per network")
+    parser.add_argument("--peers", nargs="+", help="time only these beside splitkit")
+    parser.add_argument("--keep", type=Path, help="results whose other rows are kept")
     parser.add_argument("--tune-into", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -242,6 +258,8 @@ def main() -> None:
         models = {name: graphs(space, a)["whole"] for space, name, a in networks(args.networks, 0)}
         tuned = sorted(models, key=lambda name: models[name].ByteSize())[: args.metaschedule]
         for name, model in models.items():
+            if args.peers == ["metaschedule"] and name not in tuned:
+                continue
             work = Path(scratch) / name
             makers: dict[str, Callable[[], Runner]] = {
                 "splitkit": partial(splitkit_runner, "tvm", model, work / "tvm"),
@@ -254,6 +272,8 @@ def main() -> None:
                 makers["metaschedule"] = partial(
                     metaschedule_runner, model, work / "metaschedule", args.trials, args.limit_s
                 )
+            if args.peers:
+                makers = {peer: make for peer, make in makers.items() if peer in ("splitkit", *args.peers)}
             runners, built_s = {}, {}
             for peer, make in makers.items():
                 start = time.perf_counter()
@@ -273,6 +293,10 @@ def main() -> None:
                 | {"stopped": p == "metaschedule" and (work / p / STOPPED).exists()}
                 for p, us in times.items()
             ]
+    if args.keep:
+        made = {(row["network"], row["peer"]) for row in rows if row["peer"] != "splitkit"}
+        kept = [row for row in json.loads(args.keep.read_text())["rows"] if (row["network"], row["peer"]) not in made]
+        rows = kept + [row for row in rows if row["peer"] != "splitkit"]
     emit(
         "compile_peers", figures_of(rows), rows, as_json=args.json, notes="ratio = splitkit / peer, medians, one thread"
     )
