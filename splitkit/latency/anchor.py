@@ -23,8 +23,9 @@ T = TypeVar("T")
 STEADY = 0.015
 """The anchor's relative change beyond which a measurement is repeated: half a step of 100 MHz at 3.3 GHz."""
 
-DISTURBED = 0.3
-"""Relative deviation from its first time that no clock explains: something else runs on the core."""
+DISTURBED = 0.2
+"""How much longer than the first time no lower clock explains: somebody else is at work on the core, or on the other
+thread of it, and not every kernel suffers alike."""
 
 NEAR_BYTES = 192 * 1024
 """What stays in any core's own caches."""
@@ -94,7 +95,7 @@ class Anchor:
         for _ in range(ATTEMPTS):
             result = measure()
             after = self.drift()
-            change = max(abs(after / before - 1), abs(after - 1) - DISTURBED)
+            change = max(abs(after / before - 1), after - 1 - DISTURBED)
             if best is None or change < best[0]:
                 best = (change, result, (before * after) ** 0.5)
             if change <= STEADY:
