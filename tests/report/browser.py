@@ -72,8 +72,11 @@ class Page:
             more = text if kind == "keyDown" else {}
             self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key], **more)
 
-    def hover(self, selector: str, until: str) -> None:
-        """Move the mouse onto the first element that matches, until an expression holds: pages may still be moving."""
+    def hover(self, selector: str, until: str) -> Any:
+        """Move the mouse onto the first element that matches, until an expression has a value, and return that.
+
+        Pages may still be moving, and hide a moment later what the mouse made them show.
+        """
         find = f"document.querySelector({json.dumps(selector)})"
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -82,8 +85,8 @@ class Page:
             box = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({find}.getBoundingClientRect())")
             for x in (0, box[0]):
                 self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=box[1])
-            if self.run(until):
-                return
+            if found := self.run(until):
+                return found
             assert time.monotonic() < deadline, f"the mouse over {selector}: {until} never held"
 
     def screenshot(self, file: Path, *, whole: bool = True) -> None:

@@ -64,12 +64,10 @@ def test_enter_chooses_the_point_whose_network_is_shown(page: Page, pages: dict[
 
 def test_the_mouse_shows_a_point_s_figures(page: Page, pages: dict[str, Path]) -> None:
     page.open(pages["three-systems"], width=375, height=812, phone=True)
-    page.hover("a.point:last-of-type .halo", until="!document.getElementById('tip').hidden")
-    assert "accuracy" in page.run("document.getElementById('tip').textContent")
-    box = page.run(
-        "(() => { const b = document.getElementById('tip').getBoundingClientRect(); return [b.left, b.right]; })()"
-    )
-    assert 0 <= box[0] < box[1] <= 375
+    shown = "((t, b) => t.hidden ? null : [t.textContent, b.left, b.right])(tip, tip.getBoundingClientRect())"
+    text, left, right = page.hover("a.point:last-of-type .halo", until=shown)
+    assert "accuracy" in text
+    assert 0 <= left < right <= 375
     page.screenshot(ARTIFACTS / "hover-phone.png", whole=False)
 
 
