@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from loopback_boards import Farm, farm
-from lut_accuracy import status
+from held_out import status
 from report import emit
 from splitkit.latency import BuildProgress, LutStore, build_from_space
 from splitkit.latency.builder import BuildReport

@@ -9,45 +9,30 @@ small differences tell them apart. Coverage: the same held-out networks predicte
 """
 
 import argparse
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from held_out import FloatArray, draw, status, time_graphs
 from report import emit
-from splitkit.devices import Device, get_device
-from splitkit.latency import BuildProgress, LutStore, SystemPredictor, TableClock, build_from_space
+from splitkit.devices import get_device
+from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
 from splitkit.latency.kernel_times import network_conditions
-from splitkit.latency.measure import compile_for
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import System
-from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
-
-FloatArray = NDArray[np.float64]
+from splitkit.space import Architecture, SearchSpace, describe, load_space
 
 ISO_BAND = 0.15
 COVERAGES = (0.25, 0.5, 1.0)
-ROUNDS = 4
-RUNS = 30
+ROUNDS = 8
+RUNS = 60
 NOTES = (
     "End to end, all on the aggregator, one thread, both sides of every comparison at the clock of the table's anchor; "
     "`any_clock`: against times as they were, whatever the processor's clock was then."
 )
-
-
-def draw(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
-    """Distinct uniform architectures, all on the aggregator."""
-    sampler = Sampler(space.restricted("aggregator"), np.random.default_rng(seed))
-    found: dict[Architecture, None] = {}
-    while len(found) < count:
-        found[sampler.uniform()] = None
-    return list(found)
 
 
 def iso_latency(predictor: SystemPredictor, space: SearchSpace, count: int, seed: int) -> list[Architecture]:
@@ -56,29 +41,6 @@ def iso_latency(predictor: SystemPredictor, space: SearchSpace, count: int, seed
     us = predictor.predict(predictor.encoding.encode_all(pool)).aggregator_us
     near = np.flatnonzero(np.abs(us / np.median(us) - 1) <= ISO_BAND)
     return [pool[i] for i in near[:count]]
-
-
-def time_twice(
-    space: SearchSpace, device: Device, networks: Sequence[Architecture], store: LutStore
-) -> tuple[FloatArray, FloatArray]:
-    """End-to-end us of each network in two passes of interleaved rounds, shape (2, networks).
-
-    First at the clock of the table, then as the clock happened to be.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        anchor = TableClock(store, Path(scratch)).anchor(device.profile)
-        artifacts = []
-        for i, network in enumerate(networks):
-            operators = describe(space, network).operators("aggregator")
-            artifacts.append(compile_for(device, "tvm", operators, Path(scratch) / str(i)))
-            status(f"compiled {i + 1} of {len(networks)} held-out networks")
-        samples = np.empty((2, ROUNDS, len(artifacts), 2))
-        for n, done in product(range(2), range(ROUNDS)):
-            for i, artifact in enumerate(artifacts):
-                samples[n, done, i] = anchor.steady(lambda: device.time_graph(artifact, repeats=RUNS).median_us)  # noqa: B023
-            status(f"pass {n + 1} of 2, round {done + 1} of {ROUNDS}")
-    us, drift = samples[..., 0], samples[..., 1]
-    return np.median(us / drift, axis=1), np.median(us, axis=1)
 
 
 def kendall_tau(a: FloatArray, b: FloatArray) -> float:
@@ -100,11 +62,6 @@ def thinned(store: LutStore, system: System, share: float, path: Path) -> LutSto
         for graph in store.graphs(old):
             part.add_graph(new, graph)
     return part
-
-
-def status(text: str) -> None:
-    """One line that replaces the last, on stderr."""
-    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def show(progress: BuildProgress) -> None:
@@ -136,8 +93,11 @@ def main() -> None:
         iso = iso_latency(predictor, space, args.networks, args.seed + 1)
         iso = [network for network in iso if network not in set(random)]
         networks = random + iso
-        passes, as_timed = time_twice(space, device, networks, store)
+        graphs = {network: tuple(describe(space, network).operators("aggregator")) for network in networks}
+        timed = time_graphs(device, graphs, store, passes=2, rounds=ROUNDS, runs=RUNS)
+        passes = np.array([[once[network].us for network in networks] for once in timed])
         measured = passes.mean(axis=0)
+        as_timed = np.array([[once[network].us_any_clock for network in networks] for once in timed]).mean(axis=0)
         is_random = np.arange(len(networks)) < len(random)
 
         rows: list[dict[str, Any]] = []
@@ -159,7 +119,7 @@ def main() -> None:
                 }
                 rows.append(row)
                 if share == 1.0:
-                    raw = np.abs(prediction.aggregator_us / as_timed.mean(axis=0) - 1)
+                    raw = np.abs(prediction.aggregator_us / as_timed - 1)
                     figures[f"median_error_{sort}_any_clock"] = float(np.median(raw[chosen]))
                     figures |= {f"{key}_{sort}": row[key] for key in ("within_10pct", "kendall_tau", "median_error")}
             figures[f"median_error_random_lut_{share:.0%}".replace("%", "pct")] = rows[-2]["median_error"]

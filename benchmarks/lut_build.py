@@ -23,23 +23,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lut_accuracy import draw, status
+from held_out import FloatArray, draw, status, time_graphs
 from report import emit
 from splitkit.devices import Device, get_device
-from splitkit.latency import BuildProgress, LutStore, SystemPredictor, TableClock, build_from_space
+from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
 from splitkit.latency.choosing import Chooser
 from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering
-from splitkit.latency.measure import compile_for
 from splitkit.latency.regression import KernelRegression
 from splitkit.profiles import load_device, load_link
-from splitkit.profiles.schema import System
+from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
-
-FloatArray = NDArray[np.float64]
+from splitkit.space.operators import Operator
 
 SPACES = ("tiny", "cifar", "mobile")
-ROUNDS = 4
+SIDES: tuple[Side, Side] = ("sensor", "aggregator")
+ROUNDS = 8
 RUNS = 20
 NETWORKS_COMPARED = (2, 4, 8, 16, 24, 32)
 HELD_OUT_COMPARED = 60
@@ -64,29 +63,14 @@ def unique_kernels(store: LutStore, space: SearchSpace, device: Device) -> tuple
     return len(units), len({kernel.key for kernels in found.values() for kernel in kernels})
 
 
-def time_graphs(
-    space: SearchSpace, device: Device, networks: Sequence[Architecture], store: LutStore
-) -> dict[tuple[int, str], float]:
-    """End-to-end us of every graph of the networks, by network and side: medians over interleaved rounds.
-
-    At the clock of the table.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        anchor = TableClock(store, Path(scratch)).anchor(device.profile)
-        artifacts = {}
-        for i, network in enumerate(networks):
-            for side in ("sensor", "aggregator"):
-                operators = describe(space, network).operators(side)
-                if operators:
-                    artifacts[i, side] = compile_for(device, "tvm", operators, Path(scratch) / f"{i}-{side}")
-            status(f"compiled {i + 1} of {len(networks)} held-out networks")
-        rounds: dict[tuple[int, str], list[float]] = {key: [] for key in artifacts}
-        for n in range(ROUNDS):
-            for key, artifact in artifacts.items():
-                us, drift = anchor.steady(lambda: device.time_graph(artifact, repeats=RUNS).median_us)  # noqa: B023
-                rounds[key].append(us / drift)
-            status(f"round {n + 1} of {ROUNDS}")
-    return {key: float(np.median(times)) for key, times in rounds.items()}
+def graphs_of(space: SearchSpace, networks: Sequence[Architecture]) -> dict[tuple[int, str], tuple[Operator, ...]]:
+    """Every graph of the networks, by network and side."""
+    found = {
+        (i, side): tuple(describe(space, network).operators(side))
+        for i, network in enumerate(networks)
+        for side in SIDES
+    }
+    return {name: operators for name, operators in found.items() if operators}
 
 
 def errors(
@@ -123,7 +107,8 @@ def build(args: argparse.Namespace) -> None:
         report = build_from_space(
             store, space, system, "aggregator", budget_s=args.budget, exclude=networks, progress=show
         )  # fmt: skip
-        measured = time_graphs(space, device, networks, store)
+        [timed] = time_graphs(device, graphs_of(space, networks), store, passes=1, rounds=ROUNDS, runs=RUNS)
+        measured = {name: graph.us for name, graph in timed.items()}
         predictor = SystemPredictor(space, system, store)
         by_sort = errors(predictor, networks, measured)
         rows = KernelTimes(store, device.profile).rows

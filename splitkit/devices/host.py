@@ -67,7 +67,7 @@ class HostDevice:
             session = exporter.load(artifact)
             session.time_ns(WARM_UP_RUNS)
             times_ns = session.time_ns(repeats)
-        return Timing.from_samples(times_ns.astype(np.float64) * (self.profile.us_per_unit() / 1e3))
+        return Timing(times_ns.astype(np.float64) * (self.profile.us_per_unit() / 1e3))
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
         """As `Device.time_kernels`, after 10 runs of warm-up."""

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from splitkit.devices import Device, Timing
+from splitkit.devices import Device
 from splitkit.exporters.protocol import Artifact, Kernel
+from splitkit.latency.measurement import summarise
 from splitkit.latency.residency import footprint_bytes
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class Anchor:
 
     def _time(self, artifact: Artifact) -> list[float]:
         samples = self.device.time_kernels(artifact, ANCHOR_RUNS)
-        return [Timing.from_samples(column).median_us for column in samples.T]
+        return summarise(samples)[0].tolist()
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
         """Measure while the clock is steady; returns the attempt during which it changed least, and the drift then."""

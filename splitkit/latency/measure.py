@@ -20,11 +20,11 @@ from splitkit.profiles.schema import DeviceProfile, Side, System
 from splitkit.space import Architecture, SearchSpace, describe
 from splitkit.space.operators import Operator
 
-GRAPH_RUNS = (30, 400)
-KERNEL_RUNS = (20, 200)
+GRAPH_RUNS = (30, 2000)
+KERNEL_RUNS = (20, 2000)
 """Fewest and most timed runs; between them as many as fit `SECONDS_PER_TIMING`."""
 
-SECONDS_PER_TIMING = 0.15
+SECONDS_PER_TIMING = 0.4
 
 
 def measure_architecture(
@@ -91,12 +91,12 @@ def compile_for(device: Device, exporter_name: str, operators: Sequence[Operator
 def time_artifact(artifact: Artifact, device: Device) -> SideMeasurement:
     """Time a compiled graph whole and kernel by kernel."""
     probe = device.time_graph(artifact, repeats=5)
-    graph = device.time_graph(artifact, repeats=_runs(probe.median_us, device, GRAPH_RUNS))
-    runs = _runs(graph.median_us, device, KERNEL_RUNS)
+    graph = device.time_graph(artifact, repeats=_runs(probe.undisturbed_us, device, GRAPH_RUNS))
+    runs = _runs(graph.undisturbed_us, device, KERNEL_RUNS)
     kernel_us, variance = summarise(device.time_kernels(artifact, repeats=runs))
     return SideMeasurement(
-        graph_us=graph.median_us,
-        graph_variance_us2=graph.variance_of_median_us2,
+        graph_us=graph.undisturbed_us,
+        graph_variance_us2=graph.variance_us2,
         kernels=artifact.kernels,
         kernel_us=tuple(kernel_us.tolist()),
         kernel_variance_us2=tuple(variance.tolist()),

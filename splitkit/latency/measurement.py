@@ -18,9 +18,9 @@ class SideMeasurement:
     """One compiled graph on its device: end to end, and each kernel where it stands, in call order.
 
     Attributes:
-        graph_us, graph_variance_us2: median of whole runs and the variance of that median.
+        graph_us, graph_variance_us2: of whole runs, undisturbed (`Timing`), and the variance of that.
         kernels: in call order.
-        kernel_us, kernel_variance_us2: median of each, shape (kernels,).
+        kernel_us, kernel_variance_us2: the same of each kernel, shape (kernels,).
         label: how the figures must be labelled (`measured`, `analytical`...).
     """
 
@@ -108,12 +108,12 @@ class Measurement:
 
 
 def summarise(samples_us: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Medians and variances of those medians, per column of (repeats, kernels), outliers rejected."""
+    """Undisturbed times and their variances, per column of (repeats, kernels)."""
     from splitkit.devices import Timing
 
-    timings = [Timing.from_samples(column) for column in samples_us.T]
-    medians = np.array([timing.median_us for timing in timings])
-    return medians, np.array([timing.variance_of_median_us2 for timing in timings])
+    timings = [Timing(column) for column in samples_us.T]
+    us = np.array([timing.undisturbed_us for timing in timings])
+    return us, np.array([timing.variance_us2 for timing in timings])
 
 
 def relative_errors(predicted: Sequence[float], measured: Sequence[float]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from splitkit.devices.protocol import Unit
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Kernel
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 60.0
 VARIABLES_PER_QUERY = 500
 
@@ -66,10 +66,10 @@ CREATE TABLE anchors (          -- one fixed kernel, timed now and then: the clo
 CREATE TABLE measurements (
     condition INTEGER NOT NULL REFERENCES conditions (id),
     kernel TEXT NOT NULL,
-    value REAL NOT NULL,        -- median
-    variance REAL NOT NULL,     -- of that median
+    value REAL NOT NULL,        -- undisturbed (devices/timing.py)
+    variance REAL NOT NULL,     -- of the value
     samples INTEGER NOT NULL,
-    drift REAL NOT NULL,        -- anchor's time around the measurement / the median of the condition's anchors
+    drift REAL NOT NULL,        -- the anchor's time around the measurement / its first time
     session INTEGER NOT NULL REFERENCES sessions (id),
     PRIMARY KEY (condition, kernel)
 ) WITHOUT ROWID;
@@ -107,6 +107,7 @@ ALTER TABLE measurements RENAME COLUMN us TO value;
 ALTER TABLE graphs RENAME COLUMN kernel_us TO kernel_sum;
 ALTER TABLE graphs RENAME COLUMN total_us TO total;
 """,
+    2: "UPDATE conditions SET version = version || ', medians' WHERE unit = 'us'",  # not to be compared with new rows
 }
 """From each older schema version to the next."""
 
@@ -128,7 +129,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class KernelTime:
-    """One row of the table, in its condition's unit: the median, the variance of that median, and how it was got."""
+    """One row of the table, in its condition's unit: the undisturbed time, its variance, and how it was got."""
 
     kernel: str
     value: float

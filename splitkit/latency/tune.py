@@ -203,16 +203,16 @@ class _GraphSearch:
         return {key: float(np.median([ratios[key] for ratios in found])) for key in self.candidates}
 
     def _kernel_us(self, artifact: Artifact, runs: int) -> NDArray[np.float64]:
-        """Time of each call: the lower quartile, since whatever else runs here only makes it slower."""
-        return np.asarray(np.percentile(self.device.time_kernels(artifact, repeats=runs), 25, axis=0))
+        """Time of each call."""
+        return summarise(self.device.time_kernels(artifact, repeats=runs))[0]
 
     def _whole_ratio(self, rules: Artifact, tuned: Artifact) -> float:
         runs, turns = self._runs(rules), CONFIRMING_TURNS if self.device.real_time else 1
-        pairs = [[self.device.time_graph(a, repeats=runs).median_us for a in (tuned, rules)] for _ in range(turns)]
+        pairs = [[self.device.time_graph(a, repeats=runs).undisturbed_us for a in (tuned, rules)] for _ in range(turns)]
         return float(np.median([ours / base for ours, base in pairs]))
 
     def _runs(self, artifact: Artifact) -> int:
         if not self.device.real_time:
             return 1
-        us = self.device.time_graph(artifact, repeats=RUNS[0]).median_us
+        us = self.device.time_graph(artifact, repeats=RUNS[0]).undisturbed_us
         return int(np.clip(TURN_S * 1e6 / max(us, 1e-3), *RUNS))

@@ -43,8 +43,8 @@ def test_a_graph_is_the_sum_of_its_kernels_and_repeats_exactly() -> None:
     device = AnalyticalDevice(PROFILE)
     compiled = artifact(kernel(50_000, 0), kernel(0, 40_000))
     timing = device.time_graph(compiled, repeats=7)
-    assert (timing.n, timing.spread_us) == (7, 0.0)
-    assert timing.median_us == pytest.approx(device.time_kernels(compiled, repeats=3)[2].sum())
+    assert (len(timing.samples_us), timing.variance_us2) == (7, 0.0)
+    assert timing.undisturbed_us == pytest.approx(device.time_kernels(compiled, repeats=3)[2].sum())
 
 
 def test_time_scale_multiplies_every_time_and_shows_in_label_and_fingerprint() -> None:

@@ -192,8 +192,9 @@ def test_a_table_of_the_first_version_opens_with_its_rows_in_microseconds(tmp_pa
     database.close()
     for _ in range(2):  # migrated once, then opened as it is
         with LutStore(path) as store:
-            condition = store.condition(CONDITIONS)
-            assert store.all_conditions() == [(CONDITIONS, 1)]
+            medians = replace(CONDITIONS, version=f"{CONDITIONS.version}, medians")  # kept apart from rows of today
+            condition = store.condition(medians)
+            assert store.all_conditions() == [(medians, 1)]
             assert store.times(condition) == {"a": KernelTime("a", 5.0, 0.01, 20, 1.01)}
             assert store.graphs(condition) == [GraphTime("digest", 3, 10.0, 11.0, 0.1)]
             assert store.anchors(condition) == ("a", [2.0])

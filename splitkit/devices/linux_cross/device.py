@@ -155,7 +155,7 @@ class EmulatedLinuxDevice:
     def time_graph(self, artifact: Artifact, repeats: int = 50) -> Timing:
         """As `Device.time_graph`; the executable warms up by itself."""
         times_ns = self._runner.open(artifact).time_ns(repeats).astype(np.float64)
-        return Timing.from_samples(times_ns * (self.profile.us_per_unit() / 1e3))
+        return Timing(times_ns * (self.profile.us_per_unit() / 1e3))
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
         """As `Device.time_kernels`."""

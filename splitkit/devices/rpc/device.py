@@ -121,7 +121,7 @@ class RpcDevice:
         """As `Device.time_graph`, after 10 runs of warm-up."""
         with self._failing() as session:
             times_ns = session(artifact).time_ns(WARM_UP_RUNS + repeats)[WARM_UP_RUNS:]
-        return Timing.from_samples(times_ns.astype(np.float64) * (self.profile.time_scale / 1e3))
+        return Timing(times_ns.astype(np.float64) * (self.profile.time_scale / 1e3))
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
         """As `Device.time_kernels`, after 10 runs of warm-up."""
