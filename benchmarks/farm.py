@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from loopback_boards import Farm, farm
 from held_out import status
+from loopback_boards import Farm, farm
 from report import emit
 from splitkit.latency import BuildProgress, LutStore, build_from_space
 from splitkit.latency.builder import BuildReport

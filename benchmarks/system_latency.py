@@ -117,7 +117,7 @@ def predicted(space: SearchSpace, system: System, architecture: Architecture, ta
 
 
 def part_us(bundle: Bundle, system: System, side: Side) -> float:
-    """Median time of one half alone on its device, 0 where it does not exist; what is played is stated as medians too."""
+    """Median time of one half alone on its device, as of what is played; 0 where it does not exist."""
     artifact = bundle.artifact(side)
     if artifact is None:
         return 0.0

@@ -21,6 +21,7 @@ from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, TunableExporter
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.kernel_times import ModelledDevice
+from splitkit.latency.measurement import summarise
 from splitkit.latency.tuned import TunedKernel, TuningConditions, add_tuning, read_tuning
 from splitkit.profiles.schema import DeviceProfile
 from splitkit.space.operators import Operator
