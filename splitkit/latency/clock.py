@@ -28,11 +28,9 @@ class TableClock:
         if device.unit != "us" or isinstance(device, ModelledDevice | BoardPool):
             return Anchor(device)
         condition = self._store.condition(conditions_of(device, profile.exporter))
-        known = self._store.anchors(condition)
+        known = self._store.anchor(condition, profile.exporter)
         if known is None:
             return Anchor(device)
-        key, times = known
-        kernels = [self._store.kernels(profile.exporter, [key])[key]]
-        return Anchor(
-            device, kernel_exporter(profile.exporter).build_kernels(kernels, device.target(), directory), times[0]
-        )
+        kernel, reference = known
+        artifact = kernel_exporter(profile.exporter).build_kernels([kernel], device.target(), directory)
+        return Anchor(device, artifact, reference)

@@ -14,7 +14,7 @@ from splitkit.exporters.protocol import Kernel
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.regression import KernelRegression
 from splitkit.latency.residency import cache_of
-from splitkit.latency.store import CacheMode, Conditions, LutStore
+from splitkit.latency.store import NETWORK_MODES, CacheMode, Conditions, LutStore
 from splitkit.profiles.schema import DeviceProfile
 
 FloatArray = NDArray[np.float64]
@@ -54,8 +54,7 @@ def conditions_of(device: Device, exporter: str, cache_mode: CacheMode = "in_sit
 
 def network_conditions(device: Device, exporter: str) -> tuple[Conditions, ...]:
     """The conditions of kernels timed where they stand, one for each state of the cache."""
-    modes: tuple[CacheMode, ...] = ("resident", "in_situ")
-    return tuple(conditions_of(device, exporter, mode) for mode in modes)
+    return tuple(conditions_of(device, exporter, mode) for mode in NETWORK_MODES)
 
 
 class KernelTimes:

@@ -11,9 +11,7 @@ from splitkit.latency.agreement import Agreement
 from splitkit.latency.jobs import Measured
 from splitkit.latency.measurement import SideMeasurement
 from splitkit.latency.residency import mode_of
-from splitkit.latency.store import CacheMode, Conditions, GraphTime, KernelTime, LutStore
-
-MODES: tuple[CacheMode, ...] = ("resident", "in_situ")
+from splitkit.latency.store import NETWORK_MODES, CacheMode, Conditions, GraphTime, KernelTime, LutStore
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Ledger:
     ) -> None:
         """`tolerance` is how far boards may disagree; None if there is only one."""
         self.store, self._exporter, self._cache_bytes = store, conditions.exporter, cache_bytes
-        self._conditions = {mode: store.condition(replace(conditions, cache_mode=mode)) for mode in MODES}
+        self._conditions = {mode: store.condition(replace(conditions, cache_mode=mode)) for mode in NETWORK_MODES}
         self.base = self._times()
         self.boards: Counter[str] = Counter()
         self.flagged = 0
@@ -61,14 +59,14 @@ class Ledger:
         self._sessions: dict[tuple[str, CacheMode], int] = {}
         table = {_voice(row.kernel, mode): row.value for mode, rows in self.base.items() for row in rows.values()}
         self._agreement = None if tolerance is None else Agreement(tolerance, table)
-        known = store.anchors(self._conditions["in_situ"])
-        self.anchor: Kernel | None = store.kernels(self._exporter, [known[0]])[known[0]] if known else None
+        known = self._anchor()
+        self.anchor: Kernel | None = known[0] if known else None
 
     @property
     def reference(self) -> float | None:
         """The anchor's first time, whoever took it."""
-        known = self.store.anchors(self._conditions["in_situ"])
-        return known[1][0] if known else None
+        known = self._anchor()
+        return known[1] if known else None
 
     @property
     def networks(self) -> int:
@@ -139,6 +137,9 @@ class Ledger:
                 self._write(record, kernels)
         self.boards.pop(board, None)
         return [record.network for record in bad]
+
+    def _anchor(self) -> tuple[Kernel, float] | None:
+        return self.store.anchor(self._conditions["in_situ"], self._exporter)
 
     def _times(self) -> dict[CacheMode, dict[str, KernelTime]]:
         return {mode: self.store.times(condition) for mode, condition in self._conditions.items()}

@@ -56,12 +56,9 @@ class BenchSession:
         if self.device.unit != "us":
             self._anchor = Anchor(self.device)
             return
-        known = self.store.anchors(self.condition)
-        if known:
-            kernel, reference = self.store.kernels(self.exporter.name, [known[0]])[known[0]], known[1][0]
-        else:
-            kernel, reference = choose_anchor(candidates), None
-            self.store.add_kernels(self.exporter.name, [kernel])
+        known = self.store.anchor(self.condition, self.exporter.name)
+        kernel, reference = known or (choose_anchor(candidates), None)
+        self.store.add_kernels(self.exporter.name, [kernel])
         artifact = self.exporter.build_kernels([kernel], self.device.target(), self.workdir / "anchor")
         self._anchor = Anchor(self.device, artifact, reference)
 

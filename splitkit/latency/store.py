@@ -26,6 +26,9 @@ BETWEEN_NOISE = 0.02
 """Relative standard deviation between two measurements of one kernel, taken in different places."""
 
 CacheMode = Literal["rotation", "in_situ", "resident"]
+
+NETWORK_MODES: tuple[CacheMode, ...] = ("resident", "in_situ")
+"""Of kernels timed where they stand in a network: one that stays in the cache, one that does not."""
 """How a kernel met the caches: in a library run in rotation; where it stands in a network; where it stands in one that
 stays in the core's own cache from run to run."""
 
@@ -264,6 +267,11 @@ class LutStore:
             (condition,),
         ).fetchall()
         return (str(rows[0][0]), [float(row[1]) for row in rows if row[0] == rows[0][0]]) if rows else None
+
+    def anchor(self, condition: int, exporter: str) -> tuple[Kernel, float] | None:
+        """The condition's anchor kernel and the first time it took, whoever timed it."""
+        known = self.anchors(condition)
+        return (self.kernels(exporter, [known[0]])[known[0]], known[1][0]) if known else None
 
     def add_times(self, condition: int, session: int, times: Iterable[KernelTime]) -> None:
         """Store rows. A kernel measured again under the same condition keeps one row, the mean of all its times.
