@@ -87,7 +87,7 @@ class Anchor:
 
     def _time(self, artifact: Artifact) -> list[float]:
         samples = self.device.time_kernels(artifact, ANCHOR_RUNS)
-        return summarise(samples)[0].tolist()
+        return [float(us) for us in summarise(samples)[0]]
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
         """Measure while the clock is steady; returns the attempt during which it changed least, and the drift then."""
