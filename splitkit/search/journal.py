@@ -4,7 +4,7 @@ A search is deterministic given its seed, its predictor and these answers, so re
 the start with every expensive question answered from the journal; replaying one means doing so and asking nothing.
 
 The file is JSON lines: a header with the conditions under which the answers hold, then one line per batch of answers,
-flushed to disk before the search goes on. A kill can tear only the last line, which is then dropped.
+flushed to disk before the search goes on. A kill or a full disk can tear only the last line, which is then dropped.
 """
 
 import json
@@ -44,13 +44,15 @@ class Journal:
         self.accuracies: dict[str, float] = {}
         self.measurements: dict[str, dict[str, Any]] = {}
         self.admissions: dict[str, str | None] = {}
-        if path is not None and path.exists():
+        header = _line({"schema_version": SCHEMA_VERSION, "journal": "search", "conditions": self.conditions})
+        if path is not None and path.exists() and not _torn(path, header):
             self._read(path)
         elif replay:
             raise ConfigError(f"{path}: there is no journal to replay", "run the search without --replay first")
         elif path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._append({"schema_version": SCHEMA_VERSION, "journal": "search", "conditions": self.conditions})
+            path.unlink(missing_ok=True)
+            self._append(header)
 
     def accuracy(self, evaluator: Evaluator, architectures: Sequence[Architecture]) -> FloatArray:
         """Accuracies, shape (n,); only those not known yet are asked of `evaluator`, in one batch, and kept."""
@@ -61,7 +63,7 @@ class Journal:
             values = np.asarray(evaluator.accuracy(list(missing.values())), dtype=np.float64)
             new = {key: float(value) for key, value in zip(missing, values, strict=True)}
             self.accuracies |= new
-            self._append({"accuracy": new})
+            self._append(_line({"accuracy": new}))
         return np.array([self.accuracies[key] for key in keys])
 
     def measurement(self, architecture: Architecture, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class Journal:
         if key not in self.measurements:
             self._refuse_in_replay("measurement", architecture)
             self.measurements[key] = json.loads(json.dumps(measure()))
-            self._append({"measurement": {key: self.measurements[key]}})
+            self._append(_line({"measurement": {key: self.measurements[key]}}))
         return self.measurements[key]
 
     def admission(self, architecture: Architecture, check: Callable[[Architecture], str | None]) -> str | None:
@@ -79,7 +81,7 @@ class Journal:
         if key not in self.admissions:
             self._refuse_in_replay("compile check", architecture)
             self.admissions[key] = check(architecture)
-            self._append({"admission": {key: self.admissions[key]}})
+            self._append(_line({"admission": {key: self.admissions[key]}}))
         return self.admissions[key]
 
     def _refuse_in_replay(self, what: str, architecture: Architecture) -> None:
@@ -89,11 +91,11 @@ class Journal:
                 "the table, the settings or the code changed since; search without --replay",
             )
 
-    def _append(self, line: Mapping[str, Any]) -> None:
+    def _append(self, line: str) -> None:
         if self.path is None:
             return
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
@@ -124,3 +126,13 @@ class Journal:
                     f"{self.conditions.get(name)!r}",
                     "use another run name, or delete it to search afresh",
                 )
+
+
+def _torn(path: Path, header: str) -> bool:
+    """Whether all there is are the first letters of the header, or nothing."""
+    content = path.read_bytes()
+    return len(content) < len(header) and header.encode().startswith(content)
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry, separators=(",", ":")) + "\n"

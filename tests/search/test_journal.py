@@ -52,6 +52,17 @@ def test_a_torn_last_line_is_dropped_and_asked_again(tmp_path: Path, architectur
     assert len(Journal(path, CONDITIONS).accuracies) == 6
 
 
+@pytest.mark.parametrize("kept", [0, 1, 40])
+def test_a_torn_header_is_written_again(tmp_path: Path, architectures: list[Architecture], kept: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    Journal(path, CONDITIONS)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ConfigError, match="no journal to replay"):
+        Journal(path, CONDITIONS, replay=True)
+    Journal(path, CONDITIONS).accuracy(FormulaEvaluator(TINY), architectures)
+    assert len(Journal(path, CONDITIONS).accuracies) == 6
+
+
 def test_other_conditions_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     Journal(path, CONDITIONS)
