@@ -84,7 +84,7 @@ def test_a_replay_asks_nothing(tmp_path: Path, architectures: list[Architecture]
         replay.measurement(architectures[0], dict)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense\n", "[]\n", '{"schema_version": 9, "journal": "search"}\n'])
+@pytest.mark.parametrize("text", ["nonsense", "nonsense\n", "[]\n", '{"schema_version": 9, "journal": "search"}\n'])
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text(text)
