@@ -10,8 +10,8 @@ from splitkit.exporters.protocol import Kernel
 from splitkit.latency.agreement import Agreement
 from splitkit.latency.jobs import Measured
 from splitkit.latency.measurement import SideMeasurement
-from splitkit.latency.residency import mode_of
-from splitkit.latency.store import NETWORK_MODES, CacheMode, Conditions, GraphTime, KernelTime, LutStore
+from splitkit.latency.residency import STATES, mode_of
+from splitkit.latency.store import CacheMode, Conditions, GraphTime, KernelTime, LutStore
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Ledger:
     ) -> None:
         """`tolerance` is how far boards may disagree; None if there is only one."""
         self.store, self._exporter, self._cache_bytes = store, conditions.exporter, cache_bytes
-        self._conditions = {mode: store.condition(replace(conditions, cache_mode=mode)) for mode in NETWORK_MODES}
+        self._conditions = {mode: store.condition(replace(conditions, cache_mode=mode)) for mode in STATES}
         self.base = self._times()
         self.boards: Counter[str] = Counter()
         self.flagged = 0
@@ -74,7 +74,7 @@ class Ledger:
         return sum(self.boards.values())
 
     def known(self) -> dict[str, float]:
-        """The times there are, by kernel key: that in a network too large for the cache, if there are two."""
+        """The times there are, by kernel key: that in the largest networks, if there are several."""
         return {key: row.value for rows in self._times().values() for key, row in rows.items()}
 
     @property

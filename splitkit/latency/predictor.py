@@ -16,7 +16,7 @@ from splitkit.latency.corrections import Corrections
 from splitkit.latency.dispatch import Dispatch
 from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering, Progress
-from splitkit.latency.residency import footprint_bytes, resident_share
+from splitkit.latency.residency import IN_SITU, STATES, footprint_bytes, state_of
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, SearchSpace
@@ -126,8 +126,9 @@ class SystemPredictor:
     def kernel_us(self, side: Side, kernels: Sequence[Kernel]) -> FloatArray:
         """Times of a whole graph's kernels as the table (or the regression) has them, without corrections."""
         source = self._sources[side]
-        share = resident_share(footprint_bytes(kernels), source.cache_bytes)
-        return np.asarray(source.kernel_us(kernels) - share * source.saved_us(kernels))
+        nearer, share = _between(state_of(footprint_bytes(kernels), source.cache_bytes))
+        us = source.kernel_us(kernels)
+        return np.asarray((1 - share) * us[nearer] + share * us[nearer + 1])
 
     def graph_overhead_us(self, side: Side, kernels: int) -> float:
         """Cost of a graph of so many kernels beyond the kernels, without corrections."""
@@ -225,8 +226,7 @@ class _SideSource:
         conditions = map(store.condition, network_conditions(self.times.device, profile.exporter))
         self.dispatch = Dispatch.fit([graph for condition in conditions for graph in store.graphs(condition)])
         self._scale = profile.us_per_unit()
-        self._us: dict[str, float] = {}
-        self._saved_us: dict[str, float] = {}
+        self._us: dict[str, FloatArray] = {}
         self._known: dict[str, bool] = {}
 
     def learn(self, kernels: Sequence[Kernel]) -> None:
@@ -234,22 +234,14 @@ class _SideSource:
         new = list({kernel.key: kernel for kernel in kernels if kernel.key not in self._us}.values())
         if new:
             keys = [kernel.key for kernel in new]
-            times = self.times(new, allow_missing=self.allow_missing)
-            self._us |= dict(zip(keys, times.us.tolist(), strict=True))
-            self._known |= dict(zip(keys, times.known.tolist(), strict=True))
-            if self.cache_bytes:
-                saved = times.us - self.times(new, resident=True).us
-                self._saved_us |= dict(zip(keys, saved.tolist(), strict=True))
+            times = [self.times(new, state, allow_missing=self.allow_missing) for state in range(len(STATES))]
+            self._us |= dict(zip(keys, np.stack([each.us for each in times], axis=1), strict=True))
+            self._known |= dict(zip(keys, times[0].known.tolist(), strict=True))
 
     def kernel_us(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Times in a network that does not stay in the cache."""
+        """Times in networks in each state, shape (states, kernels)."""
         self.learn(kernels)
-        return np.array([self._us[kernel.key] for kernel in kernels], dtype=np.float64)
-
-    def saved_us(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """How much less each takes in a network that does."""
-        self.learn(kernels)
-        return np.array([self._saved_us.get(kernel.key, 0.0) for kernel in kernels], dtype=np.float64)
+        return np.array([self._us[kernel.key] for kernel in kernels], dtype=np.float64).reshape(-1, len(STATES)).T
 
     def known(self, kernels: Sequence[Kernel]) -> NDArray[np.bool_]:
         self.learn(kernels)
@@ -272,7 +264,7 @@ class _SideSource:
 
 @dataclass(frozen=True)
 class _SideTotal:
-    """Sums over one side, shape (n,) each: the graph's time; its kernels' in a large network, and the known part."""
+    """Sums over one side, shape (n,) each: the graph's time; its kernels' in situ, and the known part of that."""
 
     total_us: FloatArray
     kernels_us: FloatArray
@@ -288,29 +280,32 @@ class _SideValues:
         self._source, self._table, self._progress = source, table, progress
         self._correction = corrections.side(side)
         self._filled = _Filled(table)
-        self._us = np.zeros(len(table))
+        self._us = np.zeros((len(STATES), len(table)))
         self._known_us = np.zeros(len(table))
         self._overhead_us = np.zeros(len(table))
-        self._saved_us = np.zeros(len(table))
         self._weight_bytes = np.zeros(len(table))
         self._moved_bytes = np.zeros(len(table))  # the most that one of its kernels reads and writes
 
     def total(self, rows: UnitRows, counts: NDArray[np.int64]) -> _SideTotal:
         self._filled.ensure(rows.ids, lambda: counts > 0, self._fill)
-        kernels, known, overhead = (
-            np.einsum("nc,nc->n", values[rows.ids], counts) for values in (self._us, self._known_us, self._overhead_us)
+        known, overhead = (
+            np.einsum("nc,nc->n", values[rows.ids], counts) for values in (self._known_us, self._overhead_us)
         )
-        overhead += self._source.per_graph_us
-        saved = self._saved(rows.ids, counts) if self._source.cache_bytes else 0.0
-        total = np.where(kernels > 0, (kernels - saved + overhead) * self._correction.residual_factor, 0.0)
-        return _SideTotal(np.maximum(total, 0.0), kernels, known)
+        kernels, in_situ = self._kernels(rows.ids, counts)
+        total = (kernels + overhead + self._source.per_graph_us) * self._correction.residual_factor
+        return _SideTotal(np.where(kernels > 0, np.maximum(total, 0.0), 0.0), in_situ, known)
 
-    def _saved(self, ids: IntArray, counts: NDArray[np.int64]) -> FloatArray:
-        """What networks save that stay in the cache, shape (n,)."""
+    def _kernels(self, ids: IntArray, counts: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Sums of the kernels' times in the networks' own states, and in situ, shape (n,) each."""
+        if not self._source.cache_bytes:
+            in_situ: FloatArray = np.einsum("nc,nc->n", self._us[IN_SITU][ids], counts)
+            return in_situ, in_situ
         weights = np.einsum("nc,nc->n", self._weight_bytes[ids], counts)
         moved = (self._moved_bytes[ids] * (counts > 0)).max(axis=1)
-        saved: FloatArray = np.einsum("nc,nc->n", self._saved_us[ids], counts)
-        return resident_share(weights + moved, self._source.cache_bytes) * saved
+        nearer, share = _between(state_of(weights + moved, self._source.cache_bytes))
+        each = np.stack([np.einsum("nc,nc->n", us[ids], counts) for us in self._us])
+        n = np.arange(len(ids))
+        return (1 - share) * each[nearer, n] + share * each[nearer + 1, n], each[IN_SITU]
 
     def _fill(self, missing: IntArray) -> None:
         units = {int(i): self._table.unit(int(i)) for i in missing}
@@ -320,9 +315,14 @@ class _SideValues:
             kernels = lowered[unit]
             factors = self._correction.factors(kernels)
             us = self._source.kernel_us(kernels) * factors
-            self._us[i] = us.sum()
-            self._saved_us[i] = (self._source.saved_us(kernels) * factors).sum()
+            self._us[:, i] = us.sum(axis=1)
             self._weight_bytes[i] = sum(kernel.weight_bytes for kernel in kernels)
             self._moved_bytes[i] = max((kernel.read_bytes + kernel.write_bytes for kernel in kernels), default=0)
-            self._known_us[i] = us[self._source.known(kernels)].sum()
+            self._known_us[i] = us[IN_SITU, self._source.known(kernels)].sum()
             self._overhead_us[i] = self._source.per_kernel_us * len(kernels)
+
+
+def _between(state: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    """The nearer of the two states that networks are between, and what share they have of the next."""
+    nearer = np.minimum(state.astype(np.int64), len(STATES) - 2)
+    return nearer, state - nearer

@@ -1,9 +1,11 @@
-"""Does a network stay in the core's own cache from one run to the next, or do its weights come from beyond, every time?
+"""Where do a network's weights come from, every time it runs: the core's own cache, the next one, or memory?
 
-One kernel takes up to half as long again in a network that is too large to stay (on a core with 2 MiB of second-level
-cache: 10 to 20 us for each MB of its weights), and the change is abrupt: reading in a circle through a little more than
-a cache holds misses nearly always. So a table knows a kernel in two states, and a prediction takes the one that the
-network as a whole is in.
+One kernel takes up to half as long again in a network that is too large to stay in the core's own cache (with 2 MiB
+of second level: 10 to 20 us for each MB of its weights), and the change is abrupt: reading in a circle through a little
+more than a cache holds misses nearly always. In larger networks the next cache gives way too, but by and by, since it
+is shared, and how much of it one gets nobody says: there a MB costs another 20 to 30 us, for networks of more than
+some 50 MB, half of that at 25. So a table knows a kernel in four states, and a prediction lies in or between them as
+the network's size does.
 """
 
 from collections.abc import Sequence
@@ -18,8 +20,16 @@ from splitkit.latency.store import CacheMode
 
 FloatArray = NDArray[np.float64]
 
+STATES: tuple[CacheMode, ...] = ("resident", "in_situ", "in_situ_8", "in_situ_32")
+"""In the cache; up to 2, about 8, and from 32 times as large as it."""
+
+IN_SITU = STATES.index("in_situ")
+"""The state of every network where no cache is known."""
+
 EDGE = 0.1
-"""Between so much less and so much more than the cache holds a network is partly in either state."""
+"""Between so much less and so much more than the cache holds a network is partly in the first two states."""
+
+_FILLS, _PLACES = np.log([1 / (1 + EDGE), 1 + EDGE, 2, 8, 32]), [0.0, 1.0, 1.0, 2.0, 3.0]
 
 
 @runtime_checkable
@@ -43,12 +53,14 @@ def footprint_bytes(kernels: Sequence[Kernel]) -> int:
     return weights + max((kernel.read_bytes + kernel.write_bytes for kernel in kernels), default=0)
 
 
-def resident_share(footprint: ArrayLike, cache_bytes: int) -> FloatArray:
-    """1 for networks that stay in the cache, 0 for those that do not, in between at the edge."""
-    filled = np.asarray(footprint, dtype=np.float64) / max(cache_bytes, 1)
-    return np.clip((1 + EDGE - filled) / (2 * EDGE), 0.0, 1.0)
+def state_of(footprint: ArrayLike, cache_bytes: int) -> FloatArray:
+    """Where in `STATES` networks are, a number of the same shape: 1.25 is three parts the second, one the third."""
+    if not cache_bytes:
+        return np.full(np.shape(footprint), float(IN_SITU))
+    filled = np.asarray(footprint, dtype=np.float64) / cache_bytes
+    return np.asarray(np.interp(np.log(np.maximum(filled, 1e-9)), _FILLS, _PLACES))
 
 
 def mode_of(kernels: Sequence[Kernel], cache_bytes: int) -> CacheMode:
-    """The state in which a whole network's kernels were timed where they stand."""
-    return "resident" if footprint_bytes(kernels) <= cache_bytes else "in_situ"
+    """The state nearest to a whole network's, in which its kernels count as timed."""
+    return STATES[round(float(state_of(footprint_bytes(kernels), cache_bytes)))]

@@ -25,10 +25,8 @@ VARIABLES_PER_QUERY = 500
 BETWEEN_NOISE = 0.02
 """Relative standard deviation between two measurements of one kernel, taken in different places."""
 
-CacheMode = Literal["rotation", "in_situ", "resident"]
-
-NETWORK_MODES: tuple[CacheMode, ...] = ("resident", "in_situ")
-"""Of kernels timed where they stand in a network: one that stays in the cache, one that does not."""
+CacheMode = Literal["rotation", "resident", "in_situ", "in_situ_8", "in_situ_32"]
+"""Kernels timed alone, one after the other, or where they stand in networks of different sizes (`residency`)."""
 """How a kernel met the caches: in a library run in rotation; where it stands in a network; where it stands in one that
 stays in the core's own cache from run to run."""
 

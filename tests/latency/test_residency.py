@@ -1,4 +1,4 @@
-"""A kernel has two times: in networks that stay in the core's own cache, and in those that do not."""
+"""A kernel has a time for each state of the caches that the network it is in leaves them in."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from splitkit.latency.jobs import Measured
 from splitkit.latency.kernel_times import KernelTimes, conditions_of, network_conditions
 from splitkit.latency.ledger import Ledger
 from splitkit.latency.predictor import SystemPredictor
-from splitkit.latency.residency import cache_of, footprint_bytes, mode_of, resident_share
+from splitkit.latency.residency import STATES, cache_of, footprint_bytes, mode_of, state_of
 from splitkit.latency.store import KernelTime, LutStore
 from splitkit.profiles import load_device, load_system
 from splitkit.space import describe, load_space
@@ -47,7 +47,15 @@ def test_the_footprint_is_all_weights_and_the_largest_kernels_activations() -> N
     assert footprint_bytes([]) == 0
     assert mode_of(KERNELS[:2], 60 * KB + 200) == "resident"
     assert mode_of(KERNELS[:2], 60 * KB + 199) == "in_situ"
-    np.testing.assert_allclose(resident_share([0, 0.9, 0.95, 1.0, 1.1, 9], 1), [1, 1, 0.75, 0.5, 0, 0])
+    assert [mode_of([Kernel("k", "", "pointwise", 1, 0, 0, fill * CACHE, "{}")], CACHE) for fill in (3, 5, 15, 17)] == [
+        "in_situ", "in_situ_8", "in_situ_8", "in_situ_32",
+    ]  # fmt: skip
+
+
+def test_between_states_networks_are_where_their_size_puts_them() -> None:
+    fills = [0, 0.9, 1, 1.1, 2, 4, 8, 16, 32, 1e6]
+    np.testing.assert_allclose(state_of(fills, 1), [0, 0, 0.5, 1, 1, 1.5, 2, 2.5, 3, 3])
+    np.testing.assert_array_equal(state_of(fills, 0), 1)
 
 
 def test_only_devices_with_caches_of_their_own_make_a_difference(cached: None) -> None:
@@ -68,24 +76,34 @@ def test_rows_of_the_other_state_are_converted_by_what_weights_cost_to_fetch(cac
     times = KernelTimes(table(tmp_path / "lut.db", in_situ=streaming, resident=resident), load_device("host"))
     assert times.rows == 10
     known = [*KERNELS[:9], KERNELS[11]]
-    large, small = times(known), times(known, resident=True)
+    small, large, _, larger = (times(known, state) for state in range(len(STATES)))
     assert large.known.all()
     assert small.known.all()
     np.testing.assert_allclose(large.us, [*streaming.values(), 40.0 + us_per_kb * 240])
     np.testing.assert_allclose(small.us, [*[50.0] * 9, 40.0])
+    np.testing.assert_array_equal(larger.us, large.us)
 
-    estimated = (times(KERNELS[9:11], resident=resident) for resident in (False, True))
-    large, small = estimated
+    small, large = (times(KERNELS[9:11], state) for state in (0, 1))
     assert not large.known.any()
     weights = np.array([k.weight_bytes for k in KERNELS[9:11]])
     np.testing.assert_allclose(large.us - small.us, us_per_kb * weights / KB)
+
+
+def test_what_fetching_costs_adds_up_from_state_to_state(cached: None, tmp_path: Path) -> None:
+    per_kb = {"resident": 0.0, "in_situ": 0.02, "in_situ_8": 0.05}
+    rows = {mode: {k.key: 50.0 + cost * k.weight_bytes / KB for k in KERNELS[:6]} for mode, cost in per_kb.items()}
+    rows["resident"]["k9"] = rows["in_situ_8"]["k11"] = 70.0
+    times = KernelTimes(table(tmp_path / "lut.db", **rows), load_device("host"))
+    states = np.array([times([KERNELS[9], KERNELS[11]], state).us for state in range(len(STATES))])
+    np.testing.assert_allclose(states[:, 0], [70, 70 + 0.02 * 200, 70 + 0.05 * 200, 70 + 0.05 * 200])
+    np.testing.assert_allclose(states[:, 1], [70 - 0.05 * 240, 70 - 0.03 * 240, 70, 70])
 
 
 def test_without_both_states_there_is_no_difference(cached: None, tmp_path: Path) -> None:
     rows = {k.key: 10.0 + i for i, k in enumerate(KERNELS)}
     for name in ("in_situ", "resident"):
         times = KernelTimes(table(tmp_path / f"{name}.db", **{name: rows}), load_device("host"))
-        np.testing.assert_array_equal(times(KERNELS).us, times(KERNELS, resident=True).us)
+        np.testing.assert_array_equal(times(KERNELS).us, times(KERNELS, 0).us)
 
 
 def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +112,7 @@ def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatc
     kernels = TvmExporter().lower(render(describe(space, space.largest(0)).operators("aggregator")), device.target())
     distinct = {kernel.key for kernel in kernels}
     store.add_kernels("tvm", kernels)
-    for us, conditions in zip((2.0, 3.0), network_conditions(device, "tvm"), strict=True):
+    for us, conditions in zip((2.0, 3.0, 5.0, 9.0), network_conditions(device, "tvm"), strict=True):
         condition = store.condition(conditions)
         store.add_times(condition, store.start_session(condition), [KernelTime(key, us, 0.0, 1) for key in distinct])
 
@@ -106,8 +124,8 @@ def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatc
         return float(prediction.aggregator_us[0]), predictor.kernel_us("aggregator", kernels)
 
     size = footprint_bytes(kernels)
-    for cache, us in ((2 * size, 2.0), (size, 2.5), (size / 2, 3.0), (0, 3.0)):
-        total, each = predicted(cache)
+    for cache, us in ((2, 2.0), (1, 2.5), (1 / 2, 3.0), (1 / 4, 4.0), (1 / 16, 7.0), (1 / 64, 9.0), (0, 3.0)):
+        total, each = predicted(cache * size)
         assert total == pytest.approx(us * len(kernels), rel=1e-4)
         np.testing.assert_allclose(each, us, rtol=1e-4)
 
@@ -117,7 +135,7 @@ def test_the_ledger_keeps_the_states_apart_and_takes_both_back(cached: None, tmp
     ledger = Ledger(store, conditions_of(device, "tvm"), cache_bytes=CACHE)
     small, large = side_measurement(KERNELS[:3], [1.0, 2.0, 3.0]), side_measurement(KERNELS, [5.0] * len(KERNELS))
     ledger.add("network", Measured("host", {"small": (small, 1.0), "large": (large, 1.0)}, {}, 0))
-    resident, in_situ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
+    resident, in_situ, *_ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
     assert store.values(resident) == {"k0": 1.0, "k1": 2.0, "k2": 3.0}
     assert store.values(in_situ) == {kernel.key: 5.0 for kernel in KERNELS}
     assert [graph.digest for graph in store.graphs(resident)] == ["small"]
@@ -138,7 +156,7 @@ def test_boards_are_compared_in_the_same_state(tmp_path: Path) -> None:
     reasons, networks = ledger.take_back(3)
     assert list(reasons) == ["wrong"]
     assert networks == ["network wrong"]
-    resident, in_situ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
+    resident, in_situ, *_ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
     assert set(store.values(resident).values()) == {10.0}
     assert set(store.values(in_situ).values()) == {14.0}
     assert {graph.digest for graph in store.graphs(in_situ)} == {"a large", "b large"}
@@ -151,7 +169,7 @@ def test_a_small_network_as_predicted_teaches_no_correction(cached: None, tmp_pa
     kernels = list(TvmExporter().lower(render(operators), get_device(system.aggregator).target()))
     store = LutStore(tmp_path / "lut.db")
     store.add_kernels("tvm", kernels)
-    for us, conditions in zip((2.0, 3.0), network_conditions(get_device(system.aggregator), "tvm"), strict=True):
+    for us, conditions in zip((2.0, 3.0), network_conditions(get_device(system.aggregator), "tvm"), strict=False):
         condition = store.condition(conditions)
         rows = [KernelTime(kernel.key, us, 0.0, 1) for kernel in {k.key: k for k in kernels}.values()]
         store.add_times(condition, store.start_session(condition), rows)
