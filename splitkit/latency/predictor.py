@@ -323,6 +323,6 @@ class _SideValues:
 
 
 def _between(state: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-    """The nearer of the two states that networks are between, and what share they have of the next."""
+    """Of the two states that networks are between the one nearer to the core, and what share they have of the other."""
     nearer = np.minimum(state.astype(np.int64), len(STATES) - 2)
     return nearer, state - nearer
