@@ -41,7 +41,8 @@ class ModelledDevice(Protocol):
 
 @dataclass(frozen=True)
 class Times:
-    """Times of n kernels in us, and whether each rests on a measurement (or the device's own model), shape (n,)."""
+    """Times of n kernels in us in every state of the caches, shape (states, n), and whether they rest on a measurement
+    (or the device's own model), shape (n,)."""
 
     us: FloatArray
     known: NDArray[np.bool_]
@@ -91,17 +92,18 @@ class KernelTimes:
         """How many kernels of this device were measured."""
         return len(self._keys)
 
-    def __call__(self, kernels: Sequence[Kernel], state: int = IN_SITU, *, allow_missing: bool = True) -> Times:
-        """Times of `kernels` in networks in one of `residency.STATES`.
+    def __call__(self, kernels: Sequence[Kernel], *, allow_missing: bool = True) -> Times:
+        """Times of `kernels` in networks in each of `residency.STATES`.
 
         Raises:
             DeviceError: a kernel was not measured and either `allow_missing` is false or nothing was measured at all.
         """
         us_per_unit = np.array([self.profile.us_per_unit(kernel.family) for kernel in kernels])
         if isinstance(self.device, ModelledDevice):
-            return Times(self.device.kernel_times_us(kernels) * us_per_unit, np.ones(len(kernels), dtype=np.bool_))
-        rows = self._converted(kernels, state)
-        known = ~np.isnan(rows)
+            us = self.device.kernel_times_us(kernels) * us_per_unit
+            return Times(np.tile(us, (len(STATES), 1)), np.ones(len(kernels), dtype=np.bool_))
+        rows = self._converted(kernels)
+        known = ~np.isnan(rows[IN_SITU])
         missing = np.flatnonzero(~known).tolist()
         if len(missing):
             if not allow_missing or not self.rows:
@@ -111,20 +113,24 @@ class KernelTimes:
                     f"measure them with `splitkit bench --target {self.profile.name}`",
                 )
             unknown = [kernels[i] for i in missing]
-            rows[missing] = self._moved(self._regression.predict(unknown).us, unknown, IN_SITU, state)
+            estimate = self._regression.predict(unknown).us
+            rows[:, missing] = [self._moved(estimate, unknown, IN_SITU, state) for state in range(len(STATES))]
         return Times(rows * us_per_unit, known)
 
-    @property
+    @cached_property
     def _keys(self) -> set[str]:
         return {key for rows in self._rows for key in rows}
 
-    def _converted(self, kernels: Sequence[Kernel], state: int) -> FloatArray:
-        """Rows in one state, others converted from the state nearest to it, not a number where there are none."""
-        found = np.full(len(kernels), np.nan)
-        for other in sorted(range(len(STATES)), key=lambda other: (abs(other - state), -other)):
-            rows = np.array([self._rows[other].get(kernel.key, np.nan) for kernel in kernels], dtype=np.float64)
-            found = np.where(np.isnan(found), self._moved(rows, kernels, other, state), found)
-        return found
+    def _converted(self, kernels: Sequence[Kernel]) -> FloatArray:
+        """Times in every state, from the rows of the state nearest to it, not a number where there are none."""
+        keys, states = [kernel.key for kernel in kernels], range(len(STATES))
+        measured = [np.array([rows.get(key, np.nan) for key in keys], dtype=np.float64) for rows in self._rows]
+        converted = np.full((len(STATES), len(kernels)), np.nan)
+        for state in states:
+            for other in sorted(states, key=lambda other: (abs(other - state), -other)):
+                us = self._moved(measured[other], kernels, other, state)
+                converted[state] = np.where(np.isnan(converted[state]), us, converted[state])
+        return converted
 
     def _moved(self, us: FloatArray, kernels: Sequence[Kernel], state: int, to: int) -> FloatArray:
         """Times in one state, moved to another."""
@@ -155,4 +161,4 @@ class KernelTimes:
         """Of times in situ."""
         known = self._store.kernels(self.profile.exporter, self._keys)
         kernels = [known[key] for key in sorted(known)]
-        return KernelRegression(kernels, self._converted(kernels, IN_SITU))
+        return KernelRegression(kernels, self._converted(kernels)[IN_SITU])

@@ -234,9 +234,9 @@ class _SideSource:
         new = list({kernel.key: kernel for kernel in kernels if kernel.key not in self._us}.values())
         if new:
             keys = [kernel.key for kernel in new]
-            times = [self.times(new, state, allow_missing=self.allow_missing) for state in range(len(STATES))]
-            self._us |= dict(zip(keys, np.stack([each.us for each in times], axis=1), strict=True))
-            self._known |= dict(zip(keys, times[0].known.tolist(), strict=True))
+            times = self.times(new, allow_missing=self.allow_missing)
+            self._us |= dict(zip(keys, times.us.T, strict=True))
+            self._known |= dict(zip(keys, times.known.tolist(), strict=True))
 
     def kernel_us(self, kernels: Sequence[Kernel]) -> FloatArray:
         """Times in networks in each state, shape (states, kernels)."""

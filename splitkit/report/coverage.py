@@ -8,6 +8,7 @@ from splitkit.devices import get_device
 from splitkit.exporters.protocol import Kernel
 from splitkit.latency.kernel_times import KernelTimes
 from splitkit.latency.lowering import Lowering
+from splitkit.latency.residency import IN_SITU
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, SearchSpace, describe
@@ -59,7 +60,7 @@ def _by_family(side: Side, times: KernelTimes, calls: list[Kernel]) -> Iterable[
         return
     distinct = list({kernel.key: kernel for kernel in calls}.values())
     answer = times(distinct)
-    us = dict(zip((k.key for k in distinct), answer.us.tolist(), strict=True))
+    us = dict(zip((k.key for k in distinct), answer.us[IN_SITU].tolist(), strict=True))
     known = dict(zip((k.key for k in distinct), answer.known.tolist(), strict=True))
     families: dict[str, list[Kernel]] = defaultdict(list)
     for kernel in calls:

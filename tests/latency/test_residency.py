@@ -76,17 +76,17 @@ def test_rows_of_the_other_state_are_converted_by_what_weights_cost_to_fetch(cac
     times = KernelTimes(table(tmp_path / "lut.db", in_situ=streaming, resident=resident), load_device("host"))
     assert times.rows == 10
     known = [*KERNELS[:9], KERNELS[11]]
-    small, large, _, larger = (times(known, state) for state in range(len(STATES)))
-    assert large.known.all()
-    assert small.known.all()
-    np.testing.assert_allclose(large.us, [*streaming.values(), 40.0 + us_per_kb * 240])
-    np.testing.assert_allclose(small.us, [*[50.0] * 9, 40.0])
-    np.testing.assert_array_equal(larger.us, large.us)
+    found = times(known)
+    small, large, _, larger = found.us
+    assert found.known.all()
+    np.testing.assert_allclose(large, [*streaming.values(), 40.0 + us_per_kb * 240])
+    np.testing.assert_allclose(small, [*[50.0] * 9, 40.0])
+    np.testing.assert_array_equal(larger, large)
 
-    small, large = (times(KERNELS[9:11], state) for state in (0, 1))
-    assert not large.known.any()
+    estimated = times(KERNELS[9:11])
+    assert not estimated.known.any()
     weights = np.array([k.weight_bytes for k in KERNELS[9:11]])
-    np.testing.assert_allclose(large.us - small.us, us_per_kb * weights / KB)
+    np.testing.assert_allclose(estimated.us[1] - estimated.us[0], us_per_kb * weights / KB)
 
 
 def test_what_fetching_costs_adds_up_from_state_to_state(cached: None, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_fetching_costs_adds_up_from_state_to_state(cached: None, tmp_path:
     rows = {mode: {k.key: 50.0 + cost * k.weight_bytes / KB for k in KERNELS[:6]} for mode, cost in per_kb.items()}
     rows["resident"]["k9"] = rows["in_situ_8"]["k11"] = 70.0
     times = KernelTimes(table(tmp_path / "lut.db", **rows), load_device("host"))
-    states = np.array([times([KERNELS[9], KERNELS[11]], state).us for state in range(len(STATES))])
+    states = times([KERNELS[9], KERNELS[11]]).us
     np.testing.assert_allclose(states[:, 0], [70, 70 + 0.02 * 200, 70 + 0.05 * 200, 70 + 0.05 * 200])
     np.testing.assert_allclose(states[:, 1], [70 - 0.05 * 240, 70 - 0.03 * 240, 70, 70])
 
@@ -103,7 +103,8 @@ def test_without_both_states_there_is_no_difference(cached: None, tmp_path: Path
     rows = {k.key: 10.0 + i for i, k in enumerate(KERNELS)}
     for name in ("in_situ", "resident"):
         times = KernelTimes(table(tmp_path / f"{name}.db", **{name: rows}), load_device("host"))
-        np.testing.assert_array_equal(times(KERNELS).us, times(KERNELS, 0).us)
+        us = times(KERNELS).us
+        np.testing.assert_array_equal(us, np.tile(us[0], (len(STATES), 1)))
 
 
 def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
