@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
 from splitkit.profiles.schema import Side
+from splitkit.project.run import Run
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.space import SearchSpace, load_space
 
@@ -115,7 +116,6 @@ class Project(_Section):
             ConfigError: there is no such system, or its file or that of the tuned kernels is malformed.
         """
         from splitkit.latency.tuned import tuned_system
-        from splitkit.project.run import Run
 
         return tuned_system(self._system(), Run.of(self).tuning)
 

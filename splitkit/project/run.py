@@ -2,8 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from splitkit.project.config import Project
+
+class NamesRun(Protocol):
+    """A project: the directory it is in, and the name of its run."""
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def run(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -13,7 +22,7 @@ class Run:
     directory: Path
 
     @classmethod
-    def of(cls, project: Project) -> "Run":
+    def of(cls, project: NamesRun) -> "Run":
         """The run a project names."""
         return cls(project.root / "runs" / project.run)
 

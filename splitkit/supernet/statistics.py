@@ -5,16 +5,13 @@ one of three sources: the batch itself (training), the batch while taking notes 
 (`Calibration`), which belong to one architecture (Yu & Huang, ICCV 2019, section 3.2; Cai et al., ICLR 2020).
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from splitkit.supernet.link import Quantisation
-
-if TYPE_CHECKING:
-    from splitkit.supernet.elastic import ElasticConv
 
 EPSILON = 1e-5
 
@@ -22,7 +19,7 @@ EPSILON = 1e-5
 class Statistics(Protocol):
     """A source of batch-norm statistics and of the link's range."""
 
-    def normalise(self, layer: "ElasticConv", x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         """Batch norm of `x` (batch, c, h, w) with `gain` and `shift` (c,)."""
         ...
 
@@ -34,7 +31,7 @@ class Statistics(Protocol):
 class BatchStatistics:
     """Mean, variance and range of the batch at hand."""
 
-    def normalise(self, layer: "ElasticConv", x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         return F.batch_norm(x, None, None, gain, shift, training=True, eps=EPSILON)
 
     def quantisation(self, x: Tensor) -> Quantisation:
@@ -46,10 +43,10 @@ class Recorder:
     """Normalises by the batch and keeps what it saw, over any number of equally large batches."""
 
     def __init__(self) -> None:
-        self._moments: dict[ElasticConv, list[tuple[Tensor, Tensor]]] = {}
+        self._moments: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
         self._ranges: list[tuple[Tensor, Tensor]] = []
 
-    def normalise(self, layer: "ElasticConv", x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         mean, variance = torch.zeros_like(gain), torch.zeros_like(gain)
         self._moments.setdefault(layer, []).append((mean, variance))
         # Momentum 1 makes batch_norm leave this batch's own moments behind.
@@ -79,11 +76,11 @@ class Calibration:
         link: scale and zero point when its link is uint8, else None.
     """
 
-    def __init__(self, moments: dict["ElasticConv", tuple[Tensor, Tensor]], link: Quantisation | None) -> None:
+    def __init__(self, moments: dict[nn.Module, tuple[Tensor, Tensor]], link: Quantisation | None) -> None:
         self.moments = moments
         self.link = link
 
-    def normalise(self, layer: "ElasticConv", x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         mean, variance = self.moments[layer]
         return F.batch_norm(x, mean, variance, gain, shift, training=False, eps=EPSILON)
 
