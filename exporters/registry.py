@@ -1,6 +1,7 @@
 """Find exporters by name through entry points; importing this module loads none of them."""
 
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Exporter
@@ -10,7 +11,7 @@ GROUP = "splitkit.exporters"
 
 def exporter_names() -> list[str]:
     """Names of every installed exporter, sorted."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return sorted({entry.name for entry in _installed()})
 
 
 def get_exporter(name: str) -> Exporter:
@@ -19,8 +20,14 @@ def get_exporter(name: str) -> Exporter:
     Raises:
         ConfigError: no installed package registers that name.
     """
-    for entry in entry_points(group=GROUP):
+    for entry in _installed():
         if entry.name == name:
             exporter: Exporter = entry.load()()
             return exporter
     raise ConfigError(f"no exporter is called {name!r}", f"installed: {', '.join(exporter_names())}")
+
+
+@cache
+def _installed() -> EntryPoints:
+    """Read once: every look goes through the metadata of all installed packages."""
+    return entry_points(group=GROUP)

@@ -1,6 +1,7 @@
 """Find device kinds by name through entry points; importing this module loads none of them."""
 
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 
 from splitkit.devices.protocol import Device
 from splitkit.errors import ConfigError
@@ -11,7 +12,7 @@ GROUP = "splitkit.devices"
 
 def device_kinds() -> list[str]:
     """Names of every installed device kind, sorted."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return sorted({entry.name for entry in _installed()})
 
 
 def get_device(profile: DeviceProfile) -> Device:
@@ -21,7 +22,7 @@ def get_device(profile: DeviceProfile) -> Device:
         ConfigError: no installed package registers the profile's kind.
         DeviceError: this machine cannot be used as the profile says.
     """
-    for entry in entry_points(group=GROUP):
+    for entry in _installed():
         if entry.name == profile.kind:
             device: Device = entry.load()(profile)
             return device
@@ -29,3 +30,9 @@ def get_device(profile: DeviceProfile) -> Device:
         f"device {profile.name}: kind: no device kind is called {profile.kind!r}",
         f"installed: {', '.join(device_kinds())}",
     )
+
+
+@cache
+def _installed() -> EntryPoints:
+    """Read once: every look goes through the metadata of all installed packages."""
+    return entry_points(group=GROUP)
