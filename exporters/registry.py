@@ -1,5 +1,6 @@
 """Find exporters by name through entry points; importing this module loads none of them."""
 
+import sys
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 
@@ -11,7 +12,7 @@ GROUP = "splitkit.exporters"
 
 def exporter_names() -> list[str]:
     """Names of every installed exporter, sorted."""
-    return sorted({entry.name for entry in _installed()})
+    return sorted({entry.name for entry in _installed(tuple(sys.path))})
 
 
 def get_exporter(name: str) -> Exporter:
@@ -20,7 +21,7 @@ def get_exporter(name: str) -> Exporter:
     Raises:
         ConfigError: no installed package registers that name.
     """
-    for entry in _installed():
+    for entry in _installed(tuple(sys.path)):
         if entry.name == name:
             exporter: Exporter = entry.load()()
             return exporter
@@ -28,6 +29,6 @@ def get_exporter(name: str) -> Exporter:
 
 
 @cache
-def _installed() -> EntryPoints:
-    """Read once: every look goes through the metadata of all installed packages."""
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """What is registered on `sys.path`, read once: a look goes through the metadata of all installed packages."""
     return entry_points(group=GROUP)

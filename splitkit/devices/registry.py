@@ -1,5 +1,6 @@
 """Find device kinds by name through entry points; importing this module loads none of them."""
 
+import sys
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 
@@ -12,7 +13,7 @@ GROUP = "splitkit.devices"
 
 def device_kinds() -> list[str]:
     """Names of every installed device kind, sorted."""
-    return sorted({entry.name for entry in _installed()})
+    return sorted({entry.name for entry in _installed(tuple(sys.path))})
 
 
 def get_device(profile: DeviceProfile) -> Device:
@@ -22,7 +23,7 @@ def get_device(profile: DeviceProfile) -> Device:
         ConfigError: no installed package registers the profile's kind.
         DeviceError: this machine cannot be used as the profile says.
     """
-    for entry in _installed():
+    for entry in _installed(tuple(sys.path)):
         if entry.name == profile.kind:
             device: Device = entry.load()(profile)
             return device
@@ -33,6 +34,6 @@ def get_device(profile: DeviceProfile) -> Device:
 
 
 @cache
-def _installed() -> EntryPoints:
-    """Read once: every look goes through the metadata of all installed packages."""
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """What is registered on `sys.path`, read once: a look goes through the metadata of all installed packages."""
     return entry_points(group=GROUP)
