@@ -1,6 +1,6 @@
 """Is a search worth more than random draws, on CIFAR-10? From untrained weights to measured networks, in one command.
 
-Trains the supernet of `cifar`, measures kernels, then for every seed spends the same number of supernet evaluations
+Trains the supernet of `cifar`, measures kernels, then for every seed spends at most so many supernet evaluations
 three ways: the evolutionary search, the same search with the model of accuracy in front (`oversample`), and random
 draws, an equal share for each of all-on-sensor, all-on-aggregator and split. Evenly spread points of each front are
 then compiled and timed on the system's devices, and scored with its shared weights on the test set, which is opened for
