@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from held_out import status
 from loopback_boards import Farm, farm
-from report import emit
+from report import emit, status
 from splitkit.latency import BuildProgress, LutStore, build_from_space
 from splitkit.latency.builder import BuildReport
 from splitkit.profiles import load_device, load_link

@@ -1,6 +1,5 @@
 """Networks that a table was not built from: drawn at random, compiled, and timed whole, again and again."""
 
-import sys
 import tempfile
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from report import status
 from splitkit.devices import Device, Timing
 from splitkit.exporters.protocol import Artifact
 from splitkit.latency import LutStore, TableClock
@@ -73,8 +73,3 @@ def _one_pass(
         )
         for name, found in samples.items()
     }
-
-
-def status(text: str) -> None:
-    """One line that replaces the last, on stderr."""
-    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from held_out import FloatArray, draw, status, time_graphs
-from report import emit
+from held_out import FloatArray, draw, time_graphs
+from report import emit, status
 from splitkit.devices import get_device
 from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
 from splitkit.latency.kernel_times import network_conditions

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from held_out import FloatArray, draw, status, time_graphs
-from report import emit
+from held_out import FloatArray, draw, time_graphs
+from report import emit, status
 from splitkit.devices import Device, get_device
 from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
 from splitkit.latency.choosing import Chooser

@@ -67,3 +67,8 @@ def emit(
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def status(text: str) -> None:
+    """One line that replaces the last, on stderr."""
+    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

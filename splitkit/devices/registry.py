@@ -1,11 +1,8 @@
 """Find device kinds by name through entry points; importing this module loads none of them."""
 
-import sys
-from functools import cache
-from importlib.metadata import EntryPoints, entry_points
-
 from splitkit.devices.protocol import Device
 from splitkit.errors import ConfigError
+from splitkit.plugins import registered
 from splitkit.profiles.schema import DeviceProfile
 
 GROUP = "splitkit.devices"
@@ -13,7 +10,7 @@ GROUP = "splitkit.devices"
 
 def device_kinds() -> list[str]:
     """Names of every installed device kind, sorted."""
-    return sorted({entry.name for entry in _installed(tuple(sys.path))})
+    return sorted({entry.name for entry in registered(GROUP)})
 
 
 def get_device(profile: DeviceProfile) -> Device:
@@ -23,7 +20,7 @@ def get_device(profile: DeviceProfile) -> Device:
         ConfigError: no installed package registers the profile's kind.
         DeviceError: this machine cannot be used as the profile says.
     """
-    for entry in _installed(tuple(sys.path)):
+    for entry in registered(GROUP):
         if entry.name == profile.kind:
             device: Device = entry.load()(profile)
             return device
@@ -31,9 +28,3 @@ def get_device(profile: DeviceProfile) -> Device:
         f"device {profile.name}: kind: no device kind is called {profile.kind!r}",
         f"installed: {', '.join(device_kinds())}",
     )
-
-
-@cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """What is registered on `sys.path`, read once: a look goes through the metadata of all installed packages."""
-    return entry_points(group=GROUP)

@@ -3,9 +3,9 @@
 One kernel takes up to half as long again in a network that is too large to stay in the core's own cache (with 2 MiB
 of second level: 10 to 20 us for each MB of its weights), and the change is abrupt: reading in a circle through a little
 more than a cache holds misses nearly always. In larger networks the next cache gives way too, but by and by, since it
-is shared, and how much of it one gets nobody says: there a MB costs another 20 to 30 us, for networks of more than
-some 50 MB, half of that at 25. So a table knows a kernel in four states, and a prediction lies in or between them as
-the network's size does.
+is shared, and how much of it one gets nobody says: there a MB costs another 35 us in networks about 8 times as large as
+the core's own cache, 53 us in those 32 times as large (medians of one table of `mobile`). So a table knows a kernel in
+four states, and a prediction lies in or between them as the network's size does.
 """
 
 from collections.abc import Sequence
