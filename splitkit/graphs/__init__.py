@@ -1,6 +1,4 @@
-"""ONNX graphs: exported from torch, rendered from operators, read, checked and cut. Importing this imports no torch."""
+"""ONNX graphs: exported from torch, rendered from operators, read, checked and cut.
 
-from splitkit.graphs.cut import Halves, cut
-from splitkit.graphs.model import load_model
-
-__all__ = ["Halves", "cut", "load_model"]
+Importing this imports neither onnx nor torch; the modules do as they need.
+"""

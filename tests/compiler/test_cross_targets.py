@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PROGRAMS = {
     "cortex-a72": ("qemu-system-aarch64", "aarch64-linux-gnu-gcc"),
     "cortex-m7": ("qemu-system-arm", "arm-none-eabi-gcc"),

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from splitkit.errors import ModelError
-from splitkit.graphs import cut, load_model
+from splitkit.graphs.cut import cut
+from splitkit.graphs.model import load_model
 from splitkit.graphs.render import render
 from splitkit.space import Sampler, describe, load_space
 

@@ -7,8 +7,7 @@ from torch import nn
 from splitkit.bundle.export import SIDES
 from splitkit.errors import ModelError
 from splitkit.exporters import CompileTarget, KernelExporter, get_exporter
-from splitkit.graphs import cut
-from splitkit.graphs.cut import tensor_dtype, tensor_shape
+from splitkit.graphs.cut import cut, tensor_dtype, tensor_shape
 from splitkit.graphs.export import export_half, export_module, export_whole
 from splitkit.graphs.render import render
 from splitkit.space import describe
