@@ -101,7 +101,10 @@ def sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def config_page() -> str:
-    parts = ["# splitkit.toml", "Written by `splitkit init`. Flags override what stands here; unknown keys are refused."]
+    parts = [
+        "# splitkit.toml",
+        "Written by `splitkit init`. Flags override what stands here; unknown keys are refused.",
+    ]
     nested = dict(sections(Project))
     parts.append(table(Project, frozenset(nested) | {"root", "runtimes"}))
     for name, model in nested.items():
@@ -135,7 +138,10 @@ def attributes(model: type[BaseModel]) -> str:
 
 
 def profiles_page() -> str:
-    parts = ["# Profiles", "TOML files that describe hardware. `splitkit profiles` lists those that come with splitkit."]
+    parts = [
+        "# Profiles",
+        "TOML files that describe hardware. `splitkit profiles` lists those that come with splitkit.",
+    ]
     for title, model in (("Devices", DeviceProfile), ("Links", LinkProfile), ("Systems", System)):
         parts += [f"## {title}", attributes(model), table(model)]
     shipped = ["## Shipped"]
@@ -147,11 +153,11 @@ def profiles_page() -> str:
 
 def commands_page() -> str:
     parts = ["# Commands", "Exit status: 0, 1 (failed) or 2 (usage). `--json` prints the result on stdout."]
-    for name in COMMANDS:
-        parts.append(
-            f"::: mkdocs-click\n    :module: splitkit.cli.{name}\n    :command: command\n"
-            f"    :prog_name: splitkit {name}\n    :depth: 1\n    :style: table"
-        )
+    parts += (
+        f"::: mkdocs-click\n    :module: splitkit.cli.{name}\n    :command: command\n"
+        f"    :prog_name: splitkit {name}\n    :depth: 1\n    :style: table"
+        for name in COMMANDS
+    )
     return "\n\n".join(parts) + "\n"
 
 
