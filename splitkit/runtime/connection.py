@@ -15,9 +15,6 @@ from splitkit.runtime.wire import HEADER_BYTES, Message, TensorType, decode, enc
 PROGRESS_BYTES = 4096
 """A peer that lets so many bytes through, or the rest of what is due, is not silent; one that dribbles is."""
 
-TLS_ALERT = b"\x15\x03"
-"""What somebody who speaks TLS answers to a plain greeting."""
-
 NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that does not block says where it would."""
 
@@ -145,8 +142,6 @@ class Connection:
             except OSError as error:
                 raise LinkError(f"gone: {reason(error)}") from error
             if n == 0:
-                if buffer.startswith(TLS_ALERT):
-                    raise LinkError("closed the connection: it speaks TLS", "--tls-cert, --tls-key and --tls-ca")
                 middle = f"in the middle of {what}, after {got} of {size} bytes"
                 raise LinkError(f"closed the connection{'' if what == 'a header' and not got else f' {middle}'}")
             got += n

@@ -97,7 +97,10 @@ def _capture_time(ordered_ns: int) -> int:
 def _greet(peer: Connection, key: bytes, view: int) -> None:
     """Agree on bundle and view."""
     peer.send(Message(Kind.HELLO, key, view))
-    answer = peer.receive()
+    try:
+        answer = peer.receive()
+    except LinkError as error:
+        raise LinkError(str(error), "while being greeted: the aggregator's own output says why") from error
     if answer.bundle != key:
         raise LinkError(
             f"the aggregator runs bundle {answer.bundle.hex()}, this sensor bundle {key.hex()}",
