@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
 from splitkit.profiles.schema import Side
+from splitkit.runtime.programs import Programs, programs_for
 from splitkit.runtime.stage import Stage
 
 WARM_UP_FRAMES = 10
@@ -37,6 +37,7 @@ class SystemMeasurement:
         aggregator_us: from there to the scores.
         total_us: image taken (the earliest view) to the scores, on one clock.
         sensor_label, aggregator_label: what the stage's time is: measured, emulated or analytical.
+        runtime: which implementation ran it: `native`, or `python` and why.
         predicted: figures the bundle was exported with.
         scores_error: largest relative difference from the unsplit network's scores.
         top1_agreement: fraction of frames with its class.
@@ -48,6 +49,7 @@ class SystemMeasurement:
     total_us: Samples
     sensor_label: str
     aggregator_label: str
+    runtime: str
     predicted: Mapping[str, float]
     scores_error: float
     top1_agreement: float
@@ -61,6 +63,7 @@ class SystemMeasurement:
         return {
             **self.medians(),
             "labels": {"sensor": self.sensor_label, "link": "rate-shaped socket", "aggregator": self.aggregator_label},
+            "runtime": self.runtime,
             "predicted": dict(self.predicted),
             "scores_error": self.scores_error,
             "top1_agreement": self.top1_agreement,
@@ -83,7 +86,8 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     """
     warm_up = _warm_up_frames(bundle)
     with tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
-        records = _run_processes(bundle, frames + warm_up, Path(scratch), timeout_s)[warm_up:]
+        programs = programs_for(bundle, Path(scratch))
+        records = _run_processes(bundle, programs, frames + warm_up, Path(scratch), timeout_s)[warm_up:]
     captured = np.array([r["captured_ns"] for r in records])
     sent = np.array([r["sent_ns"] for r in records])
     received = np.array([r["received_ns"] for r in records])
@@ -100,6 +104,7 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
         total_us=(result - start) / 1e3,
         sensor_label=_label(Stage.of(bundle, "sensor"), sensor_us),
         aggregator_label=_label(Stage.of(bundle, "aggregator"), aggregator_us),
+        runtime=programs.label,
         predicted=bundle.manifest.predicted,
         scores_error=float(np.abs(scores - expected).max() / np.abs(expected).max()),
         top1_agreement=float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))),
@@ -121,24 +126,21 @@ def _label(stage: Stage, samples_us: Samples) -> str:
     return stage.label
 
 
-def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float) -> list[dict[str, Any]]:
+def _run_processes(
+    bundle: Bundle, programs: Programs, frames: int, scratch: Path, timeout_s: float
+) -> list[dict[str, Any]]:
     """The aggregator's records of all frames."""
-    records, path = scratch / "records.json", str(bundle.path)
-    timeout = ["--timeout", str(timeout_s)]
-    aggregator = _start(
-        "aggregator", [path, "--listen", "127.0.0.1:0", "--frames", str(frames), "--records", str(records), *timeout]
-    )
+    records = scratch / "records.json"
+    shared = scratch / "link" if bundle.manifest.system.link.shared else None
+    aggregator = _start(programs.aggregator(frames, records, timeout_s))
     processes = {"aggregator": aggregator}
     try:
         assert aggregator.stdout is not None
         line = aggregator.stdout.readline()
         if line.startswith("listening on "):
             where = line.removeprefix("listening on ").strip()
-            shared = ["--shared-link", str(scratch / "link")] if bundle.manifest.system.link.shared else []
             for view in range(bundle.manifest.views):
-                processes[f"sensor {view}"] = _start(
-                    "sensor", [path, "--connect", where, "--view", str(view), *shared, *timeout]
-                )
+                processes[f"sensor {view}"] = _start(programs.sensor(view, where, shared, timeout_s))
         _wait(processes, frames, timeout_s)
         return list(json.loads(records.read_text()))
     finally:
@@ -148,8 +150,7 @@ def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float)
             process.communicate()
 
 
-def _start(program: str, arguments: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"splitkit.runtime.{program}", *arguments]
+def _start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
