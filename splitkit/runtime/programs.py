@@ -19,13 +19,12 @@ from splitkit.runtime.stage import Stage
 
 
 class Programs(Protocol):
-    """The commands that start a system's processes. Both kinds announce where they listen and write the same records.
+    """The commands that start a system's processes. Both kinds announce where they listen and write the same records."""
 
-    Attributes:
-        label: for people, and why it is not the native one.
-    """
-
-    label: str
+    @property
+    def label(self) -> str:
+        """For people: which kind it is, and why it is not the native one."""
+        ...
 
     def aggregator(self, frames: int, records: Path, timeout_s: float) -> list[str]:
         """Listens on a free port of this machine."""
@@ -65,7 +64,7 @@ def implementation_of(system: System, sides: tuple[Side, ...] = ("sensor", "aggr
             native_runner()
             return Implementation("native", runner_version())
         except ToolchainError as error:
-            reason = f"{error.args[0]}"
+            reason = str(error)
     return Implementation("python", splitkit.__version__, reason)
 
 
@@ -153,7 +152,7 @@ class NativePrograms:
         ]
 
     def _write_images(self) -> float:
-        """What each sensor sees; for one that is not timed live what it sends, and how long it takes for that, in us."""
+        """What each sensor sees or, if it is not timed live, what it sends; returns how many us it then takes."""
         images, _ = self.bundle.sample()
         stage = Stage.of(self.bundle, "sensor")
         for view in range(self._views):
