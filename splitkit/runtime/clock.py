@@ -27,5 +27,5 @@ class Patience:
             pass
 
 
-OWN_PROCESSOR = Patience(spin_ns=400_000, poll_ns=200_000_000)
+OWN_PROCESSOR = Patience(spin_ns=20_000_000, poll_ns=20_000_000)
 SHARED_PROCESSOR = Patience(spin_ns=60_000, poll_ns=0)

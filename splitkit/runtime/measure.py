@@ -38,6 +38,7 @@ class SystemMeasurement:
         total_us: image taken (the earliest view) to the scores, on one clock.
         sensor_label, aggregator_label: what the stage's time is: measured, emulated or analytical.
         runtime: which implementation ran it: `native`, or `python` and why.
+        link_profile_us: what the link takes by its profile; what `link_us` is longer by is the runtime's own time.
         predicted: figures the bundle was exported with.
         scores_error: largest relative difference from the unsplit network's scores.
         top1_agreement: fraction of frames with its class.
@@ -50,9 +51,16 @@ class SystemMeasurement:
     sensor_label: str
     aggregator_label: str
     runtime: str
+    link_profile_us: float
     predicted: Mapping[str, float]
     scores_error: float
     top1_agreement: float
+
+    @property
+    def link_label(self) -> str:
+        """What the link's time consists of."""
+        added_us = float(np.median(self.link_us)) - self.link_profile_us
+        return f"rate-shaped socket: {self.link_profile_us:.0f} us by its profile, {added_us:+.0f} us"
 
     def medians(self) -> dict[str, float]:
         """Median of each stage and of the total, in us."""
@@ -62,8 +70,9 @@ class SystemMeasurement:
         """Medians, labels, prediction and all samples."""
         return {
             **self.medians(),
-            "labels": {"sensor": self.sensor_label, "link": "rate-shaped socket", "aggregator": self.aggregator_label},
+            "labels": {"sensor": self.sensor_label, "link": self.link_label, "aggregator": self.aggregator_label},
             "runtime": self.runtime,
+            "link_profile_us": self.link_profile_us,
             "predicted": dict(self.predicted),
             "scores_error": self.scores_error,
             "top1_agreement": self.top1_agreement,
@@ -96,6 +105,7 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     images, reference = bundle.sample()
     expected = reference[[r["frame"] % len(images) for r in records]].astype(np.float64)
     scores = np.array([r["scores"] for r in records])
+    manifest = bundle.manifest
     sensor_us, aggregator_us = (computed - start) / 1e3, (result - received) / 1e3
     return SystemMeasurement(
         sensor_us=sensor_us,
@@ -105,7 +115,8 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
         sensor_label=_label(Stage.of(bundle, "sensor"), sensor_us),
         aggregator_label=_label(Stage.of(bundle, "aggregator"), aggregator_us),
         runtime=programs.label,
-        predicted=bundle.manifest.predicted,
+        link_profile_us=float(manifest.system.link.latency_us(float(manifest.link.payload_bytes), manifest.views)),
+        predicted=manifest.predicted,
         scores_error=float(np.abs(scores - expected).max() / np.abs(expected).max()),
         top1_agreement=float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))),
     )
