@@ -122,7 +122,7 @@ def bench_step(
         system = behind_tracker(system, side, tracker, key)
     run.lut.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(run.lut) as store:
-        reports = {
+        reports: dict[str, BuildReport] = {
             side: build_from_space(
                 store, space, system, side, budget_s=budget_s, seed=project.seed, progress=progress
             )

@@ -1,7 +1,7 @@
-"""What the processes that play a system on this machine add to every frame, measured once and kept in the latency table.
+"""What the processes that play a system on this machine add to every frame, measured once, kept in the latency table.
 
-The same two programs run a bundle that hardly computes: the sensor sends its image as it is, the aggregator averages it.
-The link's profile is taken off what the link took, and off the aggregator's stage what its half takes alone.
+The same two programs run a bundle that hardly computes: the sensor sends its image, the aggregator averages it. The
+link's profile is taken off what the link took, and off the aggregator's stage what its half takes alone.
 """
 
 from pathlib import Path

@@ -19,7 +19,7 @@ from splitkit.runtime.stage import Stage
 
 
 class Programs(Protocol):
-    """The commands that start a system's processes. Both kinds announce where they listen and write the same records."""
+    """The commands that start a system's processes, which announce where they listen and write the same records."""
 
     @property
     def label(self) -> str:
