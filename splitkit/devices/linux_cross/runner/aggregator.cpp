@@ -11,7 +11,9 @@
 #include "error.h"
 #include "half.h"
 #include "manifest.h"
+#include "placement.h"
 #include "programs.h"
+#include "stage.h"
 
 namespace splitkit {
 
@@ -81,7 +83,8 @@ Message receive(Connection& sensor, std::uint32_t view, std::uint32_t frame, con
     return message;
 }
 
-Record run_frame(std::uint32_t frame, std::vector<std::optional<Connection>>& sensors, const Manifest& manifest) {
+Record run_frame(std::uint32_t frame, std::vector<std::optional<Connection>>& sensors, const Manifest& manifest,
+                 const Stage& stage) {
     Message order;
     order.kind = Kind::capture;
     order.bundle = manifest.bundle;
@@ -102,8 +105,8 @@ Record run_frame(std::uint32_t frame, std::vector<std::optional<Connection>>& se
     }
     record.received_ns = now_ns();
     record.scores.resize(half::output().bytes() / sizeof(float));
-    half::run(received.data(), reinterpret_cast<std::uint8_t*>(record.scores.data()));
-    record.result_ns = now_ns();
+    record.result_ns =
+        stage.run(received.data(), reinterpret_cast<std::uint8_t*>(record.scores.data()), record.received_ns);
     return record;
 }
 
@@ -152,14 +155,21 @@ void check_half(const Manifest& manifest) {
 }  // namespace
 
 void aggregator_program(int argc, char** argv) {
-    const Arguments arguments(argc, argv, {"--manifest", "--listen", "--frames", "--records", "--timeout"});
+    const Arguments arguments(argc, argv, {"--manifest", "--listen", "--frames", "--records", "--timeout", "--half",
+                                           "--time-scale", "--cpus", "--spin-us", "--poll-us"});
     const Address listen = parse_address(arguments.text("--listen", "127.0.0.1:4747"));
     const long frames = arguments.integer("--frames", 16, 1, 1000000000);
     const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
     const std::string path = arguments.text("--records", "");
     const Manifest manifest = read_manifest(arguments.text("--manifest"));
+    take_processors(arguments);
+    TensorType arriving = manifest.link;  // of all views, one after the other
+    if (!arriving.shape.empty()) arriving.shape[0] *= manifest.views;
+    half::open(arguments.text("--half", ""), arriving);
     check_half(manifest);
     half::init();
+    const Patience patience = patience_of(arguments);
+    const Stage stage(arguments, patience);
     std::vector<std::optional<Connection>> sensors;
     {
         Server server(listen);
@@ -167,9 +177,13 @@ void aggregator_program(int argc, char** argv) {
         std::fflush(stdout);
         sensors = gather(server, manifest, timeout_s);
     }
+    for (auto& sensor : sensors) sensor->poll_ns = patience.poll_ns;
     std::vector<Record> records;
-    for (long frame = 0; frame < frames; ++frame)
-        records.push_back(run_frame(static_cast<std::uint32_t>(frame), sensors, manifest));
+    {
+        const Undisturbed undisturbed(arguments);
+        for (long frame = 0; frame < frames; ++frame)
+            records.push_back(run_frame(static_cast<std::uint32_t>(frame), sensors, manifest, stage));
+    }
     Message end;
     end.bundle = manifest.bundle;
     for (auto& sensor : sensors) sensor->send(end);

@@ -37,4 +37,14 @@ long Arguments::integer(const std::string& name, long otherwise, long least, lon
     return value;
 }
 
+double Arguments::number(const std::string& name, double otherwise, double least, double most) const {
+    const auto found = given_.find(name);
+    if (found == given_.end()) return otherwise;
+    char* end = nullptr;
+    const double value = std::strtod(found->second.c_str(), &end);
+    if (end == found->second.c_str() || *end != '\0' || !(value >= least && value <= most))
+        throw UsageError{name + ": a number is needed, not '" + found->second + "'"};
+    return value;
+}
+
 }  // namespace splitkit

@@ -23,6 +23,7 @@ public:
 
     // Throws UsageError: not a number, or outside the range.
     long integer(const std::string& name, long otherwise, long least, long most) const;
+    double number(const std::string& name, double otherwise, double least, double most) const;
 
 private:
     std::map<std::string, std::string> given_;

@@ -5,8 +5,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -30,8 +32,13 @@ sockaddr_in resolve(const Address& address) {
     return out;
 }
 
-// Whether the descriptor became ready before the deadline.
-bool wait_for(int fd, short events, std::uint64_t deadline_ns) {
+// Whether the descriptor became ready before the deadline; polled for `poll_ns`, since a sleeping thread wakes late.
+bool wait_for(int fd, short events, std::uint64_t deadline_ns, std::uint64_t poll_ns = 0) {
+    const std::uint64_t sleep_ns = now_ns() + poll_ns;
+    do {
+        pollfd poller{fd, events, 0};
+        if (poll(&poller, 1, 0) > 0) return true;
+    } while (now_ns() < std::min(sleep_ns, deadline_ns));
     for (;;) {
         const std::uint64_t now = now_ns();
         if (now >= deadline_ns) return false;
@@ -74,16 +81,26 @@ Connection::Connection(Socket socket, std::string peer, double timeout_s)
 }
 
 void Connection::send(const wire::Message& message) {
-    write(wire::encode_head(message));
-    write(message.payload);
+    const wire::Bytes head = wire::encode_head(message);
+    write(head.data(), head.size(), message.payload.data(), message.payload.size());
 }
 
-void Connection::write(const wire::Bytes& bytes) {
-    for (std::size_t sent = 0; sent < bytes.size();) {
-        const ssize_t n = ::send(socket_.fd(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+void Connection::write(const std::uint8_t* first, std::size_t first_bytes, const std::uint8_t* second,
+                       std::size_t second_bytes) {
+    iovec parts[] = {{const_cast<std::uint8_t*>(first), first_bytes}, {const_cast<std::uint8_t*>(second), second_bytes}};
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
+    while (parts[0].iov_len + parts[1].iov_len > 0) {
+        const ssize_t n = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) throw Error(name + " is gone: " + reason());
-        sent += static_cast<std::size_t>(n);
+        auto left = static_cast<std::size_t>(n);
+        for (iovec& part : parts) {
+            const std::size_t gone = std::min(left, part.iov_len);
+            part = {static_cast<std::uint8_t*>(part.iov_base) + gone, part.iov_len - gone};
+            left -= gone;
+        }
     }
 }
 
@@ -108,13 +125,13 @@ wire::Message Connection::receive() {
 
 void Connection::read(std::uint8_t* to, std::size_t size, const std::string& what, std::uint64_t deadline_ns) {
     for (std::size_t got = 0; got < size;) {
-        const std::string progress = " (" + std::to_string(got) + " of " + std::to_string(size) + " bytes)";
-        if (!wait_for(socket_.fd(), POLLIN, deadline_ns)) throw Error("silent while " + what + " was due" + progress);
+        const auto progress = [&] { return " (" + std::to_string(got) + " of " + std::to_string(size) + " bytes)"; };
+        if (!wait_for(socket_.fd(), POLLIN, deadline_ns, poll_ns)) throw Error("silent while " + what + " was due" + progress());
         const ssize_t n = recv(socket_.fd(), to + got, size - got, 0);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) throw Error("gone: " + reason());
         if (n == 0 && got == 0 && what == "a header") throw Error("closed the connection");
-        if (n == 0) throw Error("closed the connection in the middle of " + what + progress);
+        if (n == 0) throw Error("closed the connection in the middle of " + what + progress());
         got += static_cast<std::size_t>(n);
     }
 }

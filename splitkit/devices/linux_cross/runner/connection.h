@@ -35,17 +35,20 @@ private:
 class Connection {
 public:
     std::string name;
+    std::uint64_t poll_ns = 0;  // how long to poll for what is due before sleeping on it
 
     Connection(Socket socket, std::string peer, double timeout_s);
 
     // Throws Error: the peer is gone.
     void send(const wire::Message& message);
 
+    // Both, one after the other, in one system call if the socket takes them. Throws Error: the peer is gone.
+    void write(const std::uint8_t* first, std::size_t first_bytes, const std::uint8_t* second, std::size_t second_bytes);
+
     // Throws Error: the peer closed, stayed silent for longer than the timeout, or sent something damaged.
     wire::Message receive();
 
 private:
-    void write(const wire::Bytes& bytes);
     void read(std::uint8_t* to, std::size_t size, const std::string& what, std::uint64_t deadline_ns);
 
     Socket socket_;

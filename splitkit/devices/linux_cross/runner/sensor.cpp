@@ -8,7 +8,10 @@
 #include "files.h"
 #include "half.h"
 #include "manifest.h"
+#include "placement.h"
 #include "programs.h"
+#include "shaper.h"
+#include "stage.h"
 
 namespace splitkit {
 
@@ -60,7 +63,8 @@ std::uint64_t capture_time(std::uint64_t ordered_ns) {
     return now <= ordered_ns + latest_ns && ordered_ns <= now + farthest_ns ? ordered_ns : now;
 }
 
-void serve(Connection& aggregator, const Manifest& manifest, const Images& images, std::uint16_t view) {
+void serve(Connection& aggregator, const Manifest& manifest, const Images& images, std::uint16_t view, const Stage& stage,
+           ShapedLink& link, const Patience& patience) {
     Message tensor;
     tensor.kind = Kind::tensor;
     tensor.bundle = manifest.bundle;
@@ -76,28 +80,36 @@ void serve(Connection& aggregator, const Manifest& manifest, const Images& image
             throw Error(std::string("the aggregator sent ") + name_of(order.kind) + " where CAPTURE or END was due");
         tensor.frame = order.frame;
         tensor.captured_ns = capture_time(order.captured_ns);
-        wait_until(tensor.captured_ns);
-        half::run(images.frame(order.frame), tensor.payload.data());
-        tensor.sent_ns = now_ns();
-        aggregator.send(tensor);
+        patience.wait_until(tensor.captured_ns);
+        tensor.sent_ns = stage.run(images.frame(order.frame), tensor.payload.data(), tensor.captured_ns);
+        link.send(aggregator, tensor, tensor.sent_ns);
     }
 }
 
 }  // namespace
 
 void sensor_program(int argc, char** argv) {
-    const Arguments arguments(argc, argv, {"--manifest", "--images", "--connect", "--view", "--timeout"});
+    const Arguments arguments(argc, argv, {"--manifest", "--images", "--connect", "--view", "--timeout", "--half",
+                                           "--time-scale", "--lasting-us", "--link-overhead-us", "--link-bytes-per-s",
+                                           "--shared-link", "--cpus", "--spin-us", "--poll-us"});
     const auto view = static_cast<std::uint16_t>(arguments.integer("--view", 0, 0, 65535));
     const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
     const Manifest manifest = read_manifest(arguments.text("--manifest"));
+    take_processors(arguments);
+    half::open(arguments.text("--half", ""), manifest.link);
     if (half::output() != manifest.link)
         throw Error("this half gives " + half::output().text() + ", the manifest's link carries " +
                     manifest.link.text() + " (is it the sensor's half of that bundle?)");
     const Images images(arguments.text("--images"), half::input().bytes());
     half::init();
+    const Patience patience = patience_of(arguments);
+    const Stage stage(arguments, patience);
+    ShapedLink link(arguments, patience);
     Connection aggregator = connect_to(parse_address(arguments.text("--connect")), "the aggregator", timeout_s);
+    aggregator.poll_ns = patience.poll_ns;
     greet(aggregator, manifest, view);
-    serve(aggregator, manifest, images, view);
+    const Undisturbed undisturbed(arguments);
+    serve(aggregator, manifest, images, view, stage, link, patience);
 }
 
 }  // namespace splitkit
