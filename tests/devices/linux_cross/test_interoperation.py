@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.errors import LinkError
 from splitkit.profiles.schema import Side
+from splitkit.runtime.admission import MOST_STRANGERS
 from splitkit.runtime.aggregator import run_aggregator
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.connection import Connection
@@ -186,6 +187,41 @@ def test_cpp_aggregator_drops_a_silent_peer_and_says_who_is_missing(bundle: Bund
     assert " was turned away: did not say who it is within 2" in said
     assert code == 1
     assert end.startswith("error: view 0 did not connect within 2 s; turned away last: 127.0.0.1:")
+
+
+def test_cpp_aggregator_limits_strangers_in_number_and_the_eldest_gives_way(
+    bundle: Bundle, aggregator: tuple[Peer, Connection]
+) -> None:
+    peer, eldest = aggregator
+    host, port = eldest.socket.getpeername()
+    others = [socket.create_connection((host, port)) for _ in range(MOST_STRANGERS + VIEWS - 1)]
+    newest = Connection.to(host, port, "the aggregator", PATIENT)
+    newest.send(Message(Kind.HELLO, bundle_key(bundle.id), 0))
+    assert newest.receive().kind == Kind.WELCOME
+    with pytest.raises(LinkError, match="closed the connection"):
+        eldest.receive()
+    for other in (*others, newest):
+        other.close()
+    peer.process.terminate()
+    assert " was turned away: gave way to a newer connection" in peer.end()[1].splitlines()[0]
+
+
+def test_cpp_aggregator_takes_single_bytes_for_silence(bundle: Bundle) -> None:
+    with Peer(bundle, "aggregator", "--listen", "127.0.0.1:0", "--timeout", "1") as aggregator:
+        port = aggregator.port()
+        sensors = [Connection.to("127.0.0.1", port, "the aggregator", PATIENT) for _ in range(2)]
+        until_capture(bundle, *sensors)
+        for byte in whole(a_tensor(bundle)):
+            try:
+                sensors[0].sendall(bytes([byte]))
+            except LinkError:
+                break
+            time.sleep(0.1)
+        code, stderr = aggregator.end()
+        for sensor in sensors:
+            sensor.close()
+    assert code == 1
+    assert stderr.startswith("error: view 0: silent for 1 s while a header was due (")
 
 
 def test_cpp_aggregator_names_a_peer_that_stalls(bundle: Bundle) -> None:
