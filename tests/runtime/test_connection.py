@@ -15,7 +15,7 @@ from splitkit.runtime.sensor import _greet, _serve
 from splitkit.runtime.shaper import ShapedLink
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.wire import Kind, Message, TensorType, encode
-from tests.runtime.peers import IMPATIENT, KEY, LINK, OTHER, SOON
+from tests.runtime.peers import IMPATIENT, IPV6, KEY, LINK, OTHER, SOON
 
 SHORT_S = 0.3
 Ends = tuple[Connection, Connection]
@@ -228,7 +228,7 @@ def test_a_sensor_takes_orders_of_its_own_bundle_for_its_own_view(ends: Ends, or
         _serve(sensor, stage, shaped, np.zeros((1, 100), np.uint8), Message(Kind.TENSOR, KEY, 0))
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
 def test_nobody_listens(host: str) -> None:
     with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
         port = server.getsockname()[1]

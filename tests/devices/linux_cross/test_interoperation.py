@@ -25,6 +25,7 @@ from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.wire import Kind, Message, bundle_key, encode
 from tests.devices.linux_cross.peers import VIEWS, Peer, aarch64_bundle, images_file
+from tests.runtime.peers import IPV6
 
 pytestmark = pytest.mark.toolchain
 FRAMES = 20
@@ -238,7 +239,7 @@ def test_cpp_aggregator_names_a_peer_that_stalls(bundle: Bundle) -> None:
     assert stderr.startswith("error: view 1: silent for 1 s while frame 0 was due (")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("[::]", marks=IPV6)])
 def test_cpp_aggregator_listens_to_others_only_if_told_to(host: str, bundle: Bundle) -> None:
     with Peer(bundle, "aggregator", "--listen", f"{host}:0") as refused:
         code, stderr = refused.end()
@@ -264,6 +265,7 @@ def test_cpp_addresses_are_checked(side: Side, arguments: tuple[str, ...], line:
     assert line in stderr
 
 
+@IPV6
 def test_peers_meet_over_ipv6(bundle: Bundle, tmp_path: Path) -> None:
     """C++ on both sides; what one prints the other reads."""
     listen = ("--listen", "[::1]:0", "--frames", "3")
