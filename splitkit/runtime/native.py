@@ -79,7 +79,7 @@ def _compiler() -> list[str]:
             return [path]
     if find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "c++", "-target", f"{platform.machine()}-linux-gnu"]
-    raise ToolchainError(f"no C++ compiler: neither {COMPILERS[0]} nor ziglang", "pip install ziglang")
+    raise ToolchainError("no C++ compiler", f"install {COMPILERS[1]}, or pip install ziglang")
 
 
 def _run(command: list[str]) -> None:
