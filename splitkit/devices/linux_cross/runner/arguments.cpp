@@ -6,12 +6,17 @@
 
 namespace splitkit {
 
-Arguments::Arguments(int argc, char** argv, std::initializer_list<const char*> known) {
-    for (int i = 0; i < argc; i += 2) {
+Arguments::Arguments(int argc, char** argv, std::initializer_list<const char*> known,
+                     std::initializer_list<const char*> flags) {
+    for (int i = 0; i < argc; ++i) {
         const std::string name = argv[i];
+        if (std::find(flags.begin(), flags.end(), name) != flags.end()) {
+            given_[name] = "";
+            continue;
+        }
         if (std::find(known.begin(), known.end(), name) == known.end()) throw UsageError{"unknown argument " + name};
-        if (i + 1 == argc) throw UsageError{name + " needs a value"};
-        given_[name] = argv[i + 1];
+        if (++i == argc) throw UsageError{name + " needs a value"};
+        given_[name] = argv[i];
     }
 }
 

@@ -14,9 +14,12 @@ constexpr const char usage[] =
     "  describe                                what the half takes and gives, as JSON\n"
     "  run                                     frames on stdin, outputs on stdout, raw and one after the other\n"
     "  bench [--repeats N] [--warm-up N]       wall times of the whole and of every kernel in ns, as JSON\n"
-    "  sensor --manifest FILE --images FILE --connect HOST:PORT [--view K] [--timeout S]\n"
-    "  aggregator --manifest FILE [--listen HOST:PORT] [--frames N] [--records FILE] [--timeout S]\n"
+    "  sensor --manifest FILE --images FILE --connect HOST[:PORT] [--view K] [--timeout S]\n"
+    "  aggregator --manifest FILE [--listen HOST[:PORT]] [--frames N] [--records FILE] [--timeout S] [--insecure]\n"
     "\n"
+    "HOST is numeric, with a port as in 10.0.0.2:4747 or [fd00::2]:4747. --insecure: listen where others can connect;\n"
+    "this program knows no TLS, splitkit's docs/wire.md shows a tunnel. --timeout: how long a peer may be silent, beside a\n"
+    "multiple of what the bundle's link takes.\n"
     "--manifest is the bundle's manifest.json. --images holds raw frames of one view, seen over and over.\n";
 
 struct Command {

@@ -42,6 +42,11 @@ private:
     std::size_t frame_bytes_;
 };
 
+Error unexpected(const Message& message, const char* due) {
+    return Error(std::string("the aggregator sent ") + name_of(message.kind) + " for view " + std::to_string(message.view) +
+                 " where " + due + " was due");
+}
+
 void greet(Connection& aggregator, const Manifest& manifest, std::uint16_t view) {
     Message hello;
     hello.kind = Kind::hello;
@@ -53,8 +58,7 @@ void greet(Connection& aggregator, const Manifest& manifest, std::uint16_t view)
         throw Error("the aggregator runs bundle " + wire::hex(answer.bundle) + ", this sensor bundle " +
                     wire::hex(manifest.bundle) + " (both sides need the same export)");
     if (answer.kind == Kind::refuse) throw Error("the aggregator refuses view " + std::to_string(view));
-    if (answer.kind != Kind::welcome)
-        throw Error(std::string("the aggregator sent ") + name_of(answer.kind) + " where WELCOME was due");
+    if (answer.kind != Kind::welcome || answer.view != view) throw unexpected(answer, "WELCOME");
 }
 
 // As ordered, if that lies just ahead on this clock; else now.
@@ -75,9 +79,9 @@ void serve(Connection& aggregator, const Manifest& manifest, const Images& image
     tensor.payload.resize(manifest.link.bytes());
     for (;;) {
         const Message order = aggregator.receive();
+        if (order.bundle != manifest.bundle) throw Error("the aggregator sent an order for another bundle");
         if (order.kind == Kind::end) return;
-        if (order.kind != Kind::capture)
-            throw Error(std::string("the aggregator sent ") + name_of(order.kind) + " where CAPTURE or END was due");
+        if (order.kind != Kind::capture || order.view != view) throw unexpected(order, "CAPTURE or END");
         tensor.frame = order.frame;
         tensor.captured_ns = capture_time(order.captured_ns);
         patience.wait_until(tensor.captured_ns);
@@ -93,6 +97,7 @@ void sensor_program(int argc, char** argv) {
                                            "--time-scale", "--lasting-us", "--link-overhead-us", "--link-bytes-per-s",
                                            "--shared-link", "--cpus", "--spin-us", "--poll-us"});
     const auto view = static_cast<std::uint16_t>(arguments.integer("--view", 0, 0, 65535));
+    const Address connect = parse_address(arguments.text("--connect"), false);
     const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
     const Manifest manifest = read_manifest(arguments.text("--manifest"));
     take_processors(arguments);
@@ -105,7 +110,7 @@ void sensor_program(int argc, char** argv) {
     const Patience patience = patience_of(arguments);
     const Stage stage(arguments, patience);
     ShapedLink link(arguments, patience);
-    Connection aggregator = connect_to(parse_address(arguments.text("--connect")), "the aggregator", timeout_s);
+    Connection aggregator = connect_to(connect, "the aggregator", Allowance::of(manifest, timeout_s));
     aggregator.poll_ns = patience.poll_ns;
     greet(aggregator, manifest, view);
     const Undisturbed undisturbed(arguments);
