@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from splitkit.devices import get_device
-from splitkit.latency.store import HopConditions, HopTime, LutStore
+from splitkit.latency.store import HopConditions, LutStore
 from splitkit.profiles.schema import LinkProfile, Number, System
 
 SLOWEST_BYTES_PER_S = 1e6
@@ -72,14 +72,15 @@ class Hop:
 
     Attributes:
         profile, views: the link, and how many sensors use it.
-        link, aggregator: what the runtime adds to either.
+        link, aggregator_us: what the runtime adds to either; the latter as measured with the smallest payload, since
+            what it does per byte it does while receiving.
         label: what the link's time is: a formula, and whose own time is added.
     """
 
     profile: LinkProfile
     views: int
     link: Line = field(default_factory=Line)
-    aggregator: Line = field(default_factory=Line)
+    aggregator_us: float = 0.0
     label: str = "model"
 
     @classmethod
@@ -92,7 +93,9 @@ class Hop:
         if found is None:
             return cls(system.link, views, label=f"model, {UNMEASURED}")
         conditions, times = found
-        return cls(system.link, views, *_lines(times), f"model + {conditions.runtime.split()[0]} runtime, measured")
+        link = Line.fit([t.payload_bytes for t in times], [t.link_us for t in times])
+        label = f"model + {conditions.runtime.split()[0]} runtime, measured"
+        return cls(system.link, views, link, times[0].aggregator_us, label)
 
     @property
     def unmeasured(self) -> bool:
@@ -101,19 +104,10 @@ class Hop:
 
     def text(self) -> str:
         """The label, with what is added in words."""
-        if self.link == self.aggregator == Line():
+        if self.link == Line():
             return self.label
-        return f"{self.label}: {self.link.text()}, on the aggregator {self.aggregator.text()}"
+        return f"{self.label}: {self.link.text()}, on the aggregator {self.aggregator_us:.1f} us"
 
     def link_us(self, payload_bytes: Number) -> Number:
         """From the sensor's result to the last view's arrival."""
         return self.profile.latency_us(payload_bytes, self.views) + self.link(payload_bytes)
-
-    def aggregator_us(self, payload_bytes: Number) -> Number:
-        """What the aggregator's stage takes beyond its half."""
-        return self.aggregator(payload_bytes)
-
-
-def _lines(times: Sequence[HopTime]) -> tuple[Line, Line]:
-    payloads = [time.payload_bytes for time in times]
-    return Line.fit(payloads, [t.link_us for t in times]), Line.fit(payloads, [t.aggregator_us for t in times])

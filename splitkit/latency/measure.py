@@ -55,8 +55,7 @@ def measure_architecture(
         _measure_graph(network.operators(side), system.device(side), workdir / side, clock) for side in sides
     )
     hop, payload = hop or Hop(system.link, network.views), float(network.payload_bytes)
-    link_us, runtime_us = hop.link_us(payload), hop.aggregator_us(payload)
-    return Measurement(architecture, sensor, aggregator, link_us, network.payload_bytes, runtime_us)
+    return Measurement(architecture, sensor, aggregator, hop.link_us(payload), network.payload_bytes, hop.aggregator_us)
 
 
 def _measure_graph(

@@ -146,7 +146,7 @@ class SystemPredictor:
         self._units.fill(rows)
         sensor, aggregator = (self._sides[side].total(rows, getattr(rows, side)) for side in SIDES)
         payload = self._payload(rows)
-        link_us, aggregator_us = self.hop.link_us(payload), aggregator.total_us + self.hop.aggregator_us(payload)
+        link_us, aggregator_us = self.hop.link_us(payload), aggregator.total_us + self.hop.aggregator_us
         image = self._image.bytes
         peak = (self._units.peak_bytes[rows.ids] * (rows.sensor > 0)).max(axis=1)
         macs = self._units.macs[rows.ids]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -213,6 +214,7 @@ def search_step(
             journal=journal,
             on_progress=progressed,
         )
+    result = replace(result, labels={**result.labels, "link": predictor.hop.label})
     save_result(result, run.pareto)
     run.unfinished.unlink(missing_ok=True)
     return result

@@ -11,8 +11,8 @@ class Patience:
     """How a process waits: polling is exact and keeps the processor awake, sleeping leaves it to others.
 
     Attributes:
-        spin_ns: the last part of a wait is spent polling the clock: a sleeping thread wakes 50-300 us late, and finds its
-            caches full of what others did meanwhile.
+        spin_ns: the last part of a wait is spent polling the clock: a sleeping thread wakes 50-300 us late, and finds
+            its caches full of what others did meanwhile.
         poll_ns: how long a receiver polls its socket before it sleeps on it.
     """
 

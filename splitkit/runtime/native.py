@@ -42,7 +42,7 @@ def native_runner() -> Path:
         sources = sorted(path for path in folder.iterdir() if path.suffix in (".cpp", ".h") and path.name != BINDING)
         directory = user_cache_path("splitkit") / f"native-{runner_version()}"
         runner = directory / "runner"
-        if runner.is_file():
+        if _runs(runner):
             return runner
         command = [*_compiler(), *FLAGS, *(str(path) for path in sources if path.suffix == ".cpp")]
         with tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
@@ -50,11 +50,15 @@ def native_runner() -> Path:
             _run([*command, "-o", str(built), *LINK_FLAGS])
             try:
                 directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                return _put(built, runner)
+                if _runs(_put(built, runner)):
+                    return runner
             except OSError:
-                own = Path(tempfile.mkdtemp(prefix="splitkit-native-"))
-                atexit.register(shutil.rmtree, own, ignore_errors=True)
-                return _put(built, own / "runner")
+                pass  # no such place, or no right to write there
+            own = Path(tempfile.mkdtemp(prefix="splitkit-native-"))
+            atexit.register(shutil.rmtree, own, ignore_errors=True)
+            if not _runs(_put(built, own / "runner")):
+                raise ToolchainError("what the C++ compiler makes does not run here")
+            return own / "runner"
 
 
 @cache
@@ -75,7 +79,7 @@ def _compiler() -> list[str]:
             return [path]
     if find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "c++", "-target", f"{platform.machine()}-linux-gnu"]
-    raise ToolchainError(f"no C++ compiler: neither {COMPILERS[0]} nor ziglang", "pip install ziglang")
+    raise ToolchainError("no C++ compiler", f"install {COMPILERS[1]}, or pip install ziglang")
 
 
 def _run(command: list[str]) -> None:
@@ -83,6 +87,14 @@ def _run(command: list[str]) -> None:
     if done.returncode != 0:
         lines = (done.stderr.strip() or "no message").splitlines()
         raise ToolchainError(f"{command[0]} failed: {next((line for line in lines if 'error' in line), lines[-1])}")
+
+
+def _runs(runner: Path) -> bool:
+    """Whether it is there, whole, and may be run where it is."""
+    try:
+        return subprocess.run([str(runner), "--help"], capture_output=True, check=False, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _put(built: Path, place: Path) -> Path:

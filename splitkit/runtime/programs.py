@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 import splitkit
-from splitkit.bundle import Bundle
+from splitkit.bundle import Bundle, load_bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import ToolchainError
 from splitkit.profiles.schema import Side, System
@@ -36,8 +36,8 @@ class Programs(Protocol):
 
 
 def programs_for(bundle: Bundle, scratch: Path) -> Programs:
-    """Native ones if both halves allow it and there is a compiler. Files that they need are written to `scratch`."""
-    reason = implementation_of(bundle.manifest.system, computing(bundle)).reason
+    """Native ones if both devices allow it and there is a compiler. Files that they need are written to `scratch`."""
+    reason = implementation_of(bundle.manifest.system).reason
     return PythonPrograms(bundle, reason) if reason else NativePrograms(bundle, scratch)
 
 
@@ -50,15 +50,9 @@ class Implementation:
     reason: str = ""
 
 
-def computing(bundle: Bundle) -> tuple[Side, ...]:
-    """The sides that have a half."""
-    sides: tuple[Side, Side] = ("sensor", "aggregator")
-    return tuple(side for side in sides if bundle.half(side) is not None)
-
-
-def implementation_of(system: System, sides: tuple[Side, ...] = ("sensor", "aggregator")) -> Implementation:
-    """What runs a system whose halves are on `sides`; compiles the native runner if need be."""
-    reason = next(filter(None, (_not_native(system, side) for side in sides)), "")
+def implementation_of(system: System) -> Implementation:
+    """What plays a system, whichever halves there are; compiles the native runner if need be."""
+    reason = _not_native(system, "sensor") or _not_native(system, "aggregator")
     if not reason:
         try:
             native_runner()
@@ -116,6 +110,7 @@ class NativePrograms:
     def __init__(self, bundle: Bundle, scratch: Path) -> None:
         self.bundle, self._scratch = bundle, scratch
         self._system, self._views = bundle.manifest.system, bundle.manifest.views
+        load_bundle(bundle.path)  # as the Python programs do: what is run was looked at just before
         self._runner = str(native_runner())
         self._replayed_us = self._write_images()
 
