@@ -244,7 +244,7 @@ def test_cpp_aggregator_listens_to_others_only_if_told_to(host: str, bundle: Bun
     with Peer(bundle, "aggregator", "--listen", f"{host}:0") as refused:
         code, stderr = refused.end()
     assert code == 2
-    assert stderr.startswith(f"error: aggregator: {host}:0: whoever reaches this address can take part")
+    assert stderr.startswith(f"error: aggregator: {host}:0: whoever reaches this address can take a sensor's place")
     with Peer(bundle, "aggregator", "--listen", f"{host}:0", "--insecure") as meant:
         assert meant.port(host) > 0
 
