@@ -68,7 +68,7 @@ def listen(host: str, port: int, protected: bool) -> socket.socket:
         raise LinkError(f"{where}: cannot listen: {reason(error)}", "choose another address or port") from error
 
 
-@dataclass
+@dataclass(eq=False)
 class Greeting:
     """A peer that has connected and not yet said who it is."""
 
@@ -169,10 +169,15 @@ class Gathering:
         if len(self._greetings) >= MOST_STRANGERS + self._terms.views:
             self._drop(self._greetings[0], "gave way to a newer connection without having said who it is")
         peer.setblocking(False)
+        where = format_address(*address[:2]) if isinstance(address, tuple) else "a peer"
         tls = self._terms.tls
         if tls is not None:
-            peer = tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
-        where = format_address(*address[:2]) if isinstance(address, tuple) else "a peer"
+            try:
+                peer = tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+            except OSError as error:  # gone already
+                peer.close()
+                self._say(f"{where} was turned away: no TLS connection: {reason(error)}")
+                return
         until_ns = now_ns() + round(self._terms.allowance.greeting_s * 1e9)
         greeting = Greeting(peer, where, until_ns, in_tls=tls is None)
         self._greetings.append(greeting)
@@ -203,11 +208,11 @@ class Gathering:
             greeting.peer.send(answer)
         if refusal:
             raise refusal
-        self._greetings.remove(greeting)
         _keep_alive(greeting.peer)
         silence_s, patience = self._terms.allowance.silence_s, self._terms.patience
         sensor = Connection(greeting.peer, f"view {hello.view}", silence_s, patience)
         sensor.carries = self._terms.link
+        self._greetings.remove(greeting)
         self._admitted[hello.view] = sensor
         self._selector.modify(greeting.peer, selectors.EVENT_READ, sensor)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Callable
 
@@ -31,8 +32,8 @@ def _address(text: str, listening: bool) -> tuple[str, int]:
 
 def count(text: str) -> int:
     """A whole number from 1 on, as argparse's `type`."""
-    if not text.isascii() or not text.isdigit() or int(text[:20]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 999999999")
     return int(text)
 
 

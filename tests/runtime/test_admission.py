@@ -227,8 +227,8 @@ def test_both_programs_speak_ipv6_and_what_is_printed_is_read_back() -> None:
     ("program", "arguments", "line"),
     [
         ("aggregator", ("--listen", "127.0.0.1:65536"), "port 65536 does not exist"),
-        ("aggregator", ("--frames", "-1"), "'-1' is no number from 1 on"),
-        ("aggregator", ("--frames", "²"), "'²' is no number from 1 on"),
+        ("aggregator", ("--frames", "-1"), "'-1' is no number from 1 to 999999999"),
+        ("aggregator", ("--frames", "²"), "'²' is no number from 1 to 999999999"),
         ("aggregator", ("--timeout", "-1"), "'-1' is no time"),
         ("aggregator", ("--timeout", "nan"), "'nan' is no time"),
         ("aggregator", ("--records", "no/such/directory/r.json"), "no/such/directory: there is no such directory"),

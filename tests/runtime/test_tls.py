@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -16,13 +17,14 @@ import pytest
 
 from splitkit.errors import ConfigError, LinkError
 from splitkit.keys import write_keys
+from splitkit.runtime.admission import Gathering, Terms, listen
 from splitkit.runtime.allowance import GREETING_BYTES, Allowance
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.sensor import _greet
 from splitkit.runtime.tls import Credentials
 from splitkit.runtime.wire import Kind, Message, TensorType
 from tests.bundles import exported
-from tests.runtime.peers import IMPATIENT, KEY, SOON, Aggregator, playing
+from tests.runtime.peers import IMPATIENT, KEY, LINK, SOON, Aggregator, playing
 
 
 def credentials(keys: Path, role: str) -> Credentials:
@@ -130,6 +132,29 @@ def test_silent_peers_hold_up_nobody_in_tls_either(keys: Path) -> None:
     for peer in (*silent, sensor.socket):
         peer.close()
     assert len(aggregator.sensors) == 1
+
+
+def test_a_peer_that_is_gone_before_it_is_accepted_is_turned_away(keys: Path) -> None:
+    """Reset with its bytes unread, as a port scanner leaves; Python refuses to begin TLS on such a connection."""
+    own = credentials(keys, "aggregator")
+    terms = Terms(KEY, 1, LINK, SOON, 10.0, IMPATIENT, own.server())
+    lines: list[str] = []
+    with listen("127.0.0.1", 0, protected=True) as server:
+        for sent in (b"", b"x", b"\x16\x03\x01"):
+            with socket.create_connection(server.getsockname()) as peer:
+                peer.sendall(sent)
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        found: list[Connection] = []
+        thread = threading.Thread(target=lambda: found.extend(Gathering(server, terms, lines.append).run()))
+        thread.start()
+        tls = credentials(keys, "sensor").client()
+        sensor = Connection.to("127.0.0.1", server.getsockname()[1], "the aggregator", SOON, IMPATIENT, tls)
+        _greet(sensor, KEY, 0)
+        thread.join(20)
+    assert len(found) == 1
+    assert all(" was turned away: no TLS connection: " in line for line in lines)
+    for connection in (sensor, *found):
+        connection.close()
 
 
 def test_a_stalled_peer_is_named_in_tls(keys: Path) -> None:
