@@ -215,10 +215,11 @@ def fuzz_cpp(inputs: int, seed: int) -> dict[str, Fuzzer]:
     with tempfile.TemporaryDirectory() as scratch:
         programs, sanitized = build_cpp(Path(scratch))
         for offset, (side, session) in enumerate(DRIVERS.items(), 3):
-            streams = list(damaged(session(), -(-inputs // 2), seed + offset))
-            file = Path(scratch) / "streams"
-            file.write_bytes(b"".join(struct.pack("<I", len(stream)) + stream for stream in streams))
-            status(f"c++ {side}: {len(streams)}")
+            file, count = Path(scratch) / "streams", -(-inputs // 2)
+            with file.open("wb") as out:
+                for stream in damaged(session(), count, seed + offset):
+                    out.write(struct.pack("<I", len(stream)) + stream)
+            status(f"c++ {side}: {count}")
             fuzzer = found[f"c++ {side}{', sanitized' if sanitized else ''}"] = Fuzzer()
             started = time.monotonic()
             with (Path(scratch) / "stderr").open("w+") as stderr:
@@ -231,7 +232,7 @@ def fuzz_cpp(inputs: int, seed: int) -> dict[str, Fuzzer]:
             counts = dict(zip(("refused", "accepted"), map(int, done.stdout.split()), strict=False))
             fuzzer.outcomes.update(counts)
             fuzzer.slowest_s = time.monotonic() - started
-            if done.returncode != 0 or sum(counts.values()) != len(streams):
+            if done.returncode != 0 or sum(counts.values()) != count:
                 fuzzer.outcomes["traceback"] += 1
                 fuzzer.failures.append(f"c++ {side}: exit code {done.returncode}: {complaint}")
     return found

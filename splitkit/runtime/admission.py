@@ -60,7 +60,7 @@ def listen(host: str, port: int, protected: bool) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if not protected and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
             raise ConfigError(
-                f"{where}: without TLS, whoever reaches this address can take part and read along",
+                f"{where}: without TLS, whoever reaches this address can take a sensor's place",
                 "give --tls-cert, --tls-key and --tls-ca, or --insecure if you trust everybody on that network",
             )
         return socket.create_server(address, family=family, backlog=64)

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def run_aggregator(
             with undisturbed():
                 records = [_run_frame(frame, sensors, stage, key) for frame in range(frames)]
             for view, sensor in enumerate(sensors):
-                sensor.send(Message(Kind.END, key, view))
+                with suppress(LinkError):  # who is gone by now need not be told; the records are whole
+                    sensor.send(Message(Kind.END, key, view))
             return records
         finally:
             for sensor in sensors:

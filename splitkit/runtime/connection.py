@@ -82,7 +82,7 @@ class Connection:
             self.sendall(payload)
 
     def sendall(self, data: bytes | memoryview) -> None:
-        """Send bytes; as `send`."""
+        """Send bytes, in one system call if the socket takes them; as `send`."""
         view, sent = memoryview(data), 0
         since_ns, mark = now_ns(), PROGRESS_BYTES
         while sent < len(view):

@@ -16,6 +16,7 @@ from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
 from splitkit.profiles.schema import Side
+from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.programs import Programs, programs_for
 from splitkit.runtime.stage import Stage
 
@@ -152,7 +153,9 @@ def _run_processes(
             where = line.removeprefix("listening on ").strip()
             for view in range(bundle.manifest.views):
                 processes[f"sensor {view}"] = _start(programs.sensor(view, where, shared, timeout_s))
-        _wait(processes, frames, timeout_s)
+        link, payload_bytes = bundle.manifest.system.link, bundle.manifest.link.payload_bytes
+        frame_s = Allowance.of(link, payload_bytes, bundle.manifest.views, 1.0).silence_s
+        _wait(processes, timeout_s + frames * frame_s)
         return list(json.loads(records.read_text()))
     finally:
         for process in processes.values():
@@ -165,13 +168,13 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _wait(processes: Mapping[str, subprocess.Popen[str]], frames: int, timeout_s: float) -> None:
+def _wait(processes: Mapping[str, subprocess.Popen[str]], longest_s: float) -> None:
     """Wait for every process to end well.
 
     Raises:
         LinkError: one of them did not.
     """
-    deadline = time.monotonic() + timeout_s + frames * 1.0
+    deadline = time.monotonic() + longest_s
     while any(process.poll() is None for process in processes.values()):
         failed = [name for name, process in processes.items() if process.poll() not in (None, 0)]
         if failed:

@@ -43,7 +43,7 @@ def run_sensor(
     Args:
         images: what it sees, uint8 (frames, channels, size, size), over and over.
         shared_link: a file in which sensors of one machine share one link; left out, the link is this sensor's own.
-        timeout_s: how long the aggregator may be silent, beside a multiple of what the link takes.
+        timeout_s: how long the aggregator may be silent for each view, beside a multiple of what the link takes.
         credentials: for TLS, which the aggregator then has to speak.
 
     Raises:
@@ -56,7 +56,8 @@ def run_sensor(
         stage = Stage.of(bundle, "sensor", placement.patience)
         shared = None if shared_link is None else SharedLink(shared_link)
         shaped = ShapedLink(manifest.system.link, shared, placement.patience)
-        allowance = Allowance.of(manifest.system.link, manifest.link.payload_bytes, manifest.views, timeout_s)
+        patience_s = manifest.views * timeout_s  # the aggregator may be waiting so long for the other sensors
+        allowance = Allowance.of(manifest.system.link, manifest.link.payload_bytes, manifest.views, patience_s)
         tls = None if credentials is None else credentials.client()
         peer = Connection.to(*connect, "the aggregator", allowance, placement.patience, tls)
         try:

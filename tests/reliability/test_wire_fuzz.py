@@ -1,4 +1,4 @@
-"""Damaged sessions on the wire: what `benchmarks/wire_fuzz.py` counts, a few here and all of them when slow tests run."""
+"""Damaged sessions on the wire: what `benchmarks/wire_fuzz.py` counts, a few here, all of them with the slow tests."""
 
 import json
 import subprocess

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from splitkit.errors import LinkError
 from splitkit.runtime.admission import Gathering, Terms, listen
 from splitkit.runtime.allowance import Allowance
@@ -20,6 +22,17 @@ KEY, OTHER = bytes(range(16)), bytes(range(16, 32))
 IMPATIENT = Patience(spin_ns=0, poll_ns=0)
 LINK = TensorType("uint8", (1, 100))
 SOON = Allowance(silence_s=5.0, greeting_s=5.0)
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 
 
 @dataclass

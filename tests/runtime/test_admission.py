@@ -20,7 +20,7 @@ from splitkit.runtime.program import run_program
 from splitkit.runtime.sensor import _greet
 from splitkit.runtime.wire import Kind, Message, encode
 from tests.bundles import exported
-from tests.runtime.peers import KEY, OTHER, Aggregator
+from tests.runtime.peers import IPV6, KEY, OTHER, Aggregator
 
 HELLO = encode(Message(Kind.HELLO, KEY))[0]
 
@@ -178,14 +178,14 @@ def test_nothing_larger_than_a_greeting_is_held_for_a_stranger() -> None:
     assert len(aggregator.lines) == 3
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("::", marks=IPV6)])
 def test_listening_to_others_without_tls_has_to_be_meant(host: str) -> None:
     with pytest.raises(ConfigError, match="--tls-cert, --tls-key and --tls-ca, or --insecure"):
         listen(host, 0, protected=False)
     listen(host, 0, protected=True).close()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", pytest.param("::1", marks=IPV6)])
 def test_this_machine_may_talk_to_itself(host: str) -> None:
     listen(host, 0, protected=False).close()
 
@@ -196,6 +196,7 @@ def test_where_one_cannot_listen_is_one_line(host: str) -> None:
         listen(host, 4747, protected=True)
 
 
+@IPV6
 def test_sensors_connect_over_ipv6() -> None:
     with Aggregator(host="::1") as aggregator:
         with aggregator.stranger() as stray:
@@ -207,6 +208,7 @@ def test_sensors_connect_over_ipv6() -> None:
     assert aggregator.lines[0].startswith("[::1]:")
 
 
+@IPV6
 def test_both_programs_speak_ipv6_and_what_is_printed_is_read_back() -> None:
     bundle = exported(0, "float32")
     command = [sys.executable, "-m", "splitkit.runtime.aggregator", str(bundle.path), "--listen", "[::1]:0"]

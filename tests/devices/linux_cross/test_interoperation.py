@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.errors import LinkError
 from splitkit.profiles.schema import Side
+from splitkit.runtime.admission import MOST_STRANGERS
 from splitkit.runtime.aggregator import run_aggregator
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.wire import Kind, Message, bundle_key, encode
 from tests.devices.linux_cross.peers import VIEWS, Peer, aarch64_bundle, images_file
+from tests.runtime.peers import IPV6
 
 pytestmark = pytest.mark.toolchain
 FRAMES = 20
@@ -188,6 +190,41 @@ def test_cpp_aggregator_drops_a_silent_peer_and_says_who_is_missing(bundle: Bund
     assert end.startswith("error: view 0 did not connect within 2 s; turned away last: 127.0.0.1:")
 
 
+def test_cpp_aggregator_limits_strangers_in_number_and_the_eldest_gives_way(
+    bundle: Bundle, aggregator: tuple[Peer, Connection]
+) -> None:
+    peer, eldest = aggregator
+    host, port = eldest.socket.getpeername()
+    others = [socket.create_connection((host, port)) for _ in range(MOST_STRANGERS + VIEWS - 1)]
+    newest = Connection.to(host, port, "the aggregator", PATIENT)
+    newest.send(Message(Kind.HELLO, bundle_key(bundle.id), 0))
+    assert newest.receive().kind == Kind.WELCOME
+    with pytest.raises(LinkError, match="closed the connection"):
+        eldest.receive()
+    for other in (*others, newest):
+        other.close()
+    peer.process.terminate()
+    assert " was turned away: gave way to a newer connection" in peer.end()[1].splitlines()[0]
+
+
+def test_cpp_aggregator_takes_single_bytes_for_silence(bundle: Bundle) -> None:
+    with Peer(bundle, "aggregator", "--listen", "127.0.0.1:0", "--timeout", "1") as aggregator:
+        port = aggregator.port()
+        sensors = [Connection.to("127.0.0.1", port, "the aggregator", PATIENT) for _ in range(2)]
+        until_capture(bundle, *sensors)
+        for byte in whole(a_tensor(bundle)):
+            try:
+                sensors[0].sendall(bytes([byte]))
+            except LinkError:
+                break
+            time.sleep(0.1)
+        code, stderr = aggregator.end()
+        for sensor in sensors:
+            sensor.close()
+    assert code == 1
+    assert stderr.startswith("error: view 0: silent for 1 s while a header was due (")
+
+
 def test_cpp_aggregator_names_a_peer_that_stalls(bundle: Bundle) -> None:
     with Peer(bundle, "aggregator", "--listen", "127.0.0.1:0", "--timeout", "1") as aggregator:
         port = aggregator.port()
@@ -202,12 +239,12 @@ def test_cpp_aggregator_names_a_peer_that_stalls(bundle: Bundle) -> None:
     assert stderr.startswith("error: view 1: silent for 1 s while frame 0 was due (")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("[::]", marks=IPV6)])
 def test_cpp_aggregator_listens_to_others_only_if_told_to(host: str, bundle: Bundle) -> None:
     with Peer(bundle, "aggregator", "--listen", f"{host}:0") as refused:
         code, stderr = refused.end()
     assert code == 2
-    assert stderr.startswith(f"error: aggregator: {host}:0: whoever reaches this address can take part")
+    assert stderr.startswith(f"error: aggregator: {host}:0: whoever reaches this address can take a sensor's place")
     with Peer(bundle, "aggregator", "--listen", f"{host}:0", "--insecure") as meant:
         assert meant.port(host) > 0
 
@@ -228,6 +265,7 @@ def test_cpp_addresses_are_checked(side: Side, arguments: tuple[str, ...], line:
     assert line in stderr
 
 
+@IPV6
 def test_peers_meet_over_ipv6(bundle: Bundle, tmp_path: Path) -> None:
     """C++ on both sides; what one prints the other reads."""
     listen = ("--listen", "[::1]:0", "--frames", "3")

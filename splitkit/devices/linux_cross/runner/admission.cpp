@@ -209,7 +209,7 @@ private:
 Server::Server(const Address& address, bool insecure) {
     Endpoint where = Endpoint::of(address);
     if (!insecure && !where.loopback())
-        throw UsageError{address.text() + ": whoever reaches this address can take part and read along (listen on this "
+        throw UsageError{address.text() + ": whoever reaches this address can take a sensor's place (listen on this "
                          "machine behind a tunnel, see docs/wire.md, or say --insecure if you trust everybody there)"};
     socket_ = Socket(::socket(where.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int on = 1;

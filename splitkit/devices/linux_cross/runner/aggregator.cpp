@@ -148,7 +148,10 @@ void aggregator_program(int argc, char** argv) {
     end.bundle = manifest.bundle;
     for (std::uint32_t view = 0; view < sensors.size(); ++view) {
         end.view = static_cast<std::uint16_t>(view);
-        sensors[view].send(end);
+        try {
+            sensors[view].send(end);
+        } catch (const Error&) {  // who is gone by now need not be told; the records are whole
+        }
     }
     if (path.empty()) print_records(records);
     else write_records(path, records);

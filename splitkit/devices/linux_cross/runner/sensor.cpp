@@ -110,7 +110,8 @@ void sensor_program(int argc, char** argv) {
     const Patience patience = patience_of(arguments);
     const Stage stage(arguments, patience);
     ShapedLink link(arguments, patience);
-    Connection aggregator = connect_to(connect, "the aggregator", Allowance::of(manifest, timeout_s));
+    const double patience_s = manifest.views * timeout_s;  // the aggregator may be waiting so long for the other sensors
+    Connection aggregator = connect_to(connect, "the aggregator", Allowance::of(manifest, patience_s));
     aggregator.poll_ns = patience.poll_ns;
     greet(aggregator, manifest, view);
     const Undisturbed undisturbed(arguments);
