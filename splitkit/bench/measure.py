@@ -15,6 +15,7 @@ from splitkit.devices import Device, get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, KernelExporter
 from splitkit.exporters.registry import get_exporter
+from splitkit.latency.hop import Hop
 from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
 from splitkit.profiles.schema import DeviceProfile, Side, System
@@ -35,11 +36,12 @@ def measure_architecture(
     workdir: Path | None = None,
     *,
     clock: TableClock | None = None,
+    hop: Hop | None = None,
 ) -> Measurement:
     """Compile and time both sides of a canonical architecture on the devices of `system`.
 
     Compiled graphs are left in `workdir` under `sensor` and `aggregator`, or thrown away. Given the `clock` of a table,
-    times are stated at that.
+    times are stated at that. `hop` says what lies between the halves; left out, the link's profile alone.
 
     Raises:
         ModelError, ToolchainError: from the exporter.
@@ -47,14 +49,14 @@ def measure_architecture(
     """
     if workdir is None:
         with TemporaryDirectory(prefix="splitkit-") as made:
-            return measure_architecture(space, system, architecture, Path(made), clock=clock)
+            return measure_architecture(space, system, architecture, Path(made), clock=clock, hop=hop)
     network = describe(space, architecture)
     sides: tuple[Side, Side] = ("sensor", "aggregator")
     sensor, aggregator = (
         _measure_graph(network.operators(side), system.device(side), workdir / side, clock) for side in sides
     )
-    link_us = float(system.link.latency_us(float(network.payload_bytes), network.views))
-    return Measurement(architecture, sensor, aggregator, link_us, network.payload_bytes)
+    hop, payload = hop or Hop(system.link, network.views), float(network.payload_bytes)
+    return Measurement(architecture, sensor, aggregator, hop.link_us(payload), network.payload_bytes, hop.aggregator_us)
 
 
 def _measure_graph(

@@ -176,7 +176,7 @@ def _on_devices(m: Manifest) -> list[str]:
     """How to start the halves that were compiled into an executable for another Linux machine."""
     blocks = []
     if m.aggregator is not None and m.system.aggregator.kind == RUNNER_KIND:
-        arguments = "--listen ADDRESS:4747 --frames 16"
+        arguments = "--listen ADDRESS:4747 --frames 16 --insecure"
         blocks.append(_DEVICE.format(device=m.aggregator.device, side="aggregator", arguments=arguments))
     if m.sensor is not None and m.system.sensor.kind == RUNNER_KIND:
         arguments = "--images FRAMES.raw --connect ADDRESS:4747 --view 0"
@@ -184,9 +184,10 @@ def _on_devices(m: Manifest) -> list[str]:
     if not blocks:
         return []
     about = (
-        "Either side may be replaced by its Python program above. `ADDRESS` is the aggregator's numeric IPv4 address, "
-        f"`FRAMES.raw` holds images of one view one after the other, {_tensor(m.image.dtype, m.image.shape)} each; "
-        "`./runner --help` lists the other commands."
+        "Either side may be replaced by its Python program above. `ADDRESS` is the aggregator's numeric address "
+        "(`[...]` around IPv6); `--insecure` says that everybody on that network is trusted, and splitkit's "
+        "`docs/wire.md` how to do without. `FRAMES.raw` holds images of one view one after the other, "
+        f"{_tensor(m.image.dtype, m.image.shape)} each; `./runner --help` lists the other commands."
     )
     return ["## On the devices", *blocks, about]
 

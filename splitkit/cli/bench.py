@@ -73,7 +73,7 @@ def command(
         _bench_bundle(bundle, frames, runtimes, as_json)
         return
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import bench_step
+    from splitkit.project.steps import bench_step, hop_of
 
     assert target is not None
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
@@ -88,6 +88,7 @@ def command(
 
         report = bench_step(project, (target,), budget, show, tracker=tracker, key=key)[target]
     _print_report(report)
+    stderr.print(f"link: {hop_of(project).text()}")
     stderr.print(f"wrote {Run.of(project).lut}: next, splitkit search")
     if as_json:
         print_json({"schema_version": 1, "target": target, **report.__dict__})

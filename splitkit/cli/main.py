@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "Export a searched network as a bundle: both halves, compiled and verified.",
     "demo": "Run the whole loop on embedded data.",
     "profiles": "List and show device, link and system profiles.",
+    "keys": "Make the keys with which sensors and aggregator prove who they are.",
     "doctor": "Check that this machine has what splitkit needs.",
 }
 

@@ -57,9 +57,9 @@ class SideMeasurement:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Both sides of an architecture, each measured on its device, and the link as its profile has it.
+    """Both sides of an architecture, each measured on its device, and what lies between them (`latency.hop`).
 
-    A side that computes nothing is None and takes no time.
+    A side that computes nothing is None and takes no time. `runtime_us` is what the runtime adds to the aggregator's.
     """
 
     architecture: Architecture
@@ -67,6 +67,7 @@ class Measurement:
     aggregator: SideMeasurement | None
     link_us: float
     payload_bytes: int
+    runtime_us: float = 0.0
 
     @property
     def sensor_us(self) -> float:
@@ -76,7 +77,7 @@ class Measurement:
     @property
     def aggregator_us(self) -> float:
         """From the last view's arrival to the scores."""
-        return self.aggregator.graph_us if self.aggregator else 0.0
+        return (self.aggregator.graph_us if self.aggregator else 0.0) + self.runtime_us
 
     @property
     def total_us(self) -> float:
@@ -101,7 +102,8 @@ class Measurement:
         try:
             sides = [SideMeasurement.from_json(body[s]) if body[s] else None for s in ("sensor", "aggregator")]
             architecture = Architecture.from_json(body["architecture"])
-            found = cls(architecture, sides[0], sides[1], float(body["link_us"]), int(body["payload_bytes"]))
+            link_us, payload = float(body["link_us"]), int(body["payload_bytes"])
+            found = cls(architecture, sides[0], sides[1], link_us, payload, float(body.get("runtime_us", 0.0)))
             return typed(cls, asdict(found))
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a measurement: {error}", "measure again") from error

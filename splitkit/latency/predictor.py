@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splitkit.compiler.kernel import Kernel
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.dispatch import Dispatch
+from splitkit.latency.hop import Hop
 from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering, Progress
 from splitkit.latency.residency import IN_SITU, STATES, footprint_bytes, state_of
@@ -38,7 +39,8 @@ class Prediction:
 
     Attributes:
         sensor_us: one sensor's time (they run in parallel), `link_us` until the last view has arrived,
-            `aggregator_us` from then on; `total_us` is their sum.
+            `aggregator_us` from then on; `total_us` is their sum. On a system that runs here the last two hold what
+            its processes add, if that was measured (`hop`).
         payload_bytes: what one sensor sends per frame.
         sensor_peak_bytes: lower bound on one sensor's working memory.
         sensor_macs, aggregator_macs: multiply-accumulates of one frame.
@@ -98,6 +100,7 @@ class SystemPredictor:
         self.encoding = Encoding(space)
         self._table = UnitTable(space)
         self._units = _UnitValues(self._table)
+        self.hop = Hop.of(store, system, space.views)
         sides = {side: _SideSource(store, system, side, allow_missing) for side in SIDES}
         self._sources = sides
         self._sides = {side: _SideValues(sides[side], self._table, self.corrections, side, progress) for side in SIDES}
@@ -143,7 +146,7 @@ class SystemPredictor:
         self._units.fill(rows)
         sensor, aggregator = (self._sides[side].total(rows, getattr(rows, side)) for side in SIDES)
         payload = self._payload(rows)
-        link_us = np.asarray(self.system.link.latency_us(payload, self.space.views))
+        link_us, aggregator_us = self.hop.link_us(payload), aggregator.total_us + self.hop.aggregator_us
         image = self._image.bytes
         peak = (self._units.peak_bytes[rows.ids] * (rows.sensor > 0)).max(axis=1)
         macs = self._units.macs[rows.ids]
@@ -151,8 +154,8 @@ class SystemPredictor:
         return Prediction(
             sensor_us=sensor.total_us,
             link_us=link_us,
-            aggregator_us=aggregator.total_us,
-            total_us=sensor.total_us + link_us + aggregator.total_us,
+            aggregator_us=aggregator_us,
+            total_us=sensor.total_us + link_us + aggregator_us,
             payload_bytes=payload,
             sensor_peak_bytes=np.where(rows.split == 0, image, peak).astype(np.float64),
             sensor_macs=np.einsum("nc,nc->n", macs, rows.sensor),

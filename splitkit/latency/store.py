@@ -18,7 +18,7 @@ from splitkit.compiler.kernel import Kernel
 from splitkit.devices.protocol import Unit
 from splitkit.errors import ConfigError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 VARIABLES_PER_QUERY = 500
 
@@ -30,7 +30,23 @@ CacheMode = Literal["rotation", "resident", "in_situ", "in_situ_8", "in_situ_32"
 """How a kernel met the caches: in a library run in rotation; where it stands in a network; where it stands in one that
 stays in the core's own cache from run to run."""
 
-_SCHEMA = """
+_HOPS = """
+CREATE TABLE hops (             -- what the runtime adds to a frame between two halves that run on one machine
+    sensor TEXT NOT NULL,       -- fingerprints
+    aggregator TEXT NOT NULL,
+    views INTEGER NOT NULL,
+    link TEXT NOT NULL,         -- how long one waits for what is sent
+    runtime TEXT NOT NULL,      -- implementation and version
+    placement TEXT NOT NULL,    -- of its processes on processors, and how they wait
+    payload_bytes INTEGER NOT NULL,
+    link_us REAL NOT NULL,      -- beyond the link profile's own time
+    aggregator_us REAL NOT NULL,
+    at REAL NOT NULL,           -- seconds since 1970
+    PRIMARY KEY (sensor, aggregator, views, link, runtime, placement, payload_bytes)
+) WITHOUT ROWID;
+"""
+
+_SCHEMA = f"""
 CREATE TABLE conditions (
     id INTEGER PRIMARY KEY,
     fingerprint TEXT NOT NULL,  -- hardware, threads, pinning
@@ -98,7 +114,7 @@ CREATE TABLE observations (     -- measured candidates of a search, for correcti
     body TEXT NOT NULL,         -- Measurement.to_json()
     PRIMARY KEY (system, architecture)
 ) WITHOUT ROWID;
-"""
+{_HOPS}"""
 
 _MIGRATIONS = {
     1: """
@@ -109,6 +125,7 @@ ALTER TABLE graphs RENAME COLUMN kernel_us TO kernel_sum;
 ALTER TABLE graphs RENAME COLUMN total_us TO total;
 """,
     2: "UPDATE conditions SET version = version || ', medians' WHERE unit = 'us'",  # not to be compared with new rows
+    3: _HOPS,
 }
 """From each older schema version to the next."""
 
@@ -148,6 +165,27 @@ class GraphTime:
     kernel_sum: float
     total: float
     variance: float
+
+
+@dataclass(frozen=True)
+class HopConditions:
+    """What the runtime's own time depends on: the fingerprints of both unscaled devices, and how they are connected."""
+
+    sensor: str
+    aggregator: str
+    views: int
+    link: str
+    runtime: str
+    placement: str
+
+
+@dataclass(frozen=True)
+class HopTime:
+    """What the runtime adds to a frame of `payload_bytes` per view, to the link's and to the aggregator's time."""
+
+    payload_bytes: int
+    link_us: float
+    aggregator_us: float
 
 
 class LutStore:
@@ -338,6 +376,33 @@ class LutStore:
             (condition,),
         )
         return [GraphTime(*row) for row in rows]
+
+    def replace_hop(self, conditions: HopConditions, times: Iterable[HopTime]) -> None:
+        """Store what a runtime adds, one row per payload, in place of what was known of it."""
+        key, at = astuple(conditions), time.time()
+        with self.transaction():
+            where = " AND ".join(f"{name} = ?" for name in asdict(conditions))
+            self._db.execute(f"DELETE FROM hops WHERE {where}", key)
+            self._db.executemany(
+                "INSERT INTO hops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [(*key, *astuple(t), at) for t in times]
+            )
+
+    def last_hop(
+        self, sensor: str, aggregator: str, views: int, link: str
+    ) -> tuple[HopConditions, list[HopTime]] | None:
+        """What was measured last between two devices over a link, by rising payload; None if nothing ever was."""
+        where = "FROM hops WHERE sensor = ? AND aggregator = ? AND views = ? AND link = ?"
+        key = (sensor, aggregator, views, link)
+        last = self._db.execute(f"SELECT runtime, placement {where} ORDER BY at DESC", key).fetchone()
+        if last is None:
+            return None
+        conditions = HopConditions(*key, *last)
+        rows = self._db.execute(
+            f"SELECT payload_bytes, link_us, aggregator_us {where} AND runtime = ? AND placement = ?"
+            " ORDER BY payload_bytes",
+            astuple(conditions),
+        )
+        return conditions, [HopTime(*row) for row in rows]
 
     def add_observation(self, system: str, architecture: str, body: Mapping[str, Any]) -> None:
         """Store a measured candidate of a search; measured again, it replaces its old row."""

@@ -21,6 +21,7 @@ from splitkit.project.steps import (
     best_points,
     export_step,
     finish_network,
+    hop_of,
     load_data,
     load_trained,
     search_step,
@@ -125,6 +126,7 @@ def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
         supernet = load_trained(project)
     with step("bench", "measuring kernels in place"):
         bench_step(project, ("sensor", "aggregator"), None, to.building)
+        to.say(f"link: {hop_of(project).text()}")
     with step("search", "searching, measuring what was found, correcting"):
         evaluator = trained_evaluator(project, supernet, data)
         result = search_step(project, evaluator, say=to.say, on_progress=to.searching)

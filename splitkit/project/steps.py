@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from splitkit.bench.builder import Progress as BuildProgress
     from splitkit.bundle import Bundle
     from splitkit.data import Dataset
+    from splitkit.latency.hop import Hop
     from splitkit.profiles.schema import Side
     from splitkit.search import Evaluator, Point, Predictor, SearchResult
     from splitkit.search.run import Progress as SearchProgress
@@ -102,14 +104,18 @@ def bench_step(
 ) -> dict[str, "BuildReport"]:
     """Measure kernels of the space on the devices of these sides, most useful first, into the latency table.
 
+    Where the system runs on this machine, also what its processes add to every frame, once.
+
     `tracker` and `key` replace those of profiles of kind `rpc`.
 
     Raises:
         ConfigError: a side's runtime does not name its kernels, or is not a board that a tracker finds.
         DeviceError: a side's device fails, or none of its boards is left.
+        LinkError: the processes that play the system fail.
     """
     from splitkit.bench.networks import build_from_space
     from splitkit.latency.store import LutStore
+    from splitkit.runtime.calibration import calibrate
 
     run, space, system = Run.of(project), project.load_space(), project.load_system()
     require_kernels(system, sides)
@@ -117,12 +123,23 @@ def bench_step(
         system = behind_tracker(system, side, tracker, key)
     run.lut.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(run.lut) as store:
-        return {
+        reports: dict[str, BuildReport] = {
             side: build_from_space(
                 store, space, system, side, budget_s=budget_s, seed=project.seed, progress=progress
             )
             for side in sides
         }  # fmt: skip
+        calibrate(store, system, space.views)
+    return reports
+
+
+def hop_of(project: Project) -> "Hop":
+    """What lies between the halves of the project's system, as its latency table has it."""
+    from splitkit.latency.hop import Hop
+    from splitkit.latency.store import LutStore
+
+    with LutStore(Run.of(project).lut) as store:
+        return Hop.of(store, project.load_system(), project.load_space().views)
 
 
 def search_step(
@@ -162,6 +179,8 @@ def search_step(
     rounds = project.search.feedback_rounds if feedback_rounds is None else feedback_rounds
     with LutStore(run.snapshot) as store, TemporaryDirectory(prefix="splitkit-") as workdir:
         predictor, clock = SystemPredictor(space, system, store), TableClock(store, Path(workdir))
+        if predictor.hop.unmeasured:
+            say(f"link: {predictor.hop.label}")
 
         def refit(measurements: Sequence[Measurement]) -> "Predictor":
             corrections = Corrections.fit(predictor, measurements)
@@ -170,7 +189,7 @@ def search_step(
 
         def measure(architecture: "Architecture") -> Measurement:
             say(f"measuring {architecture}")
-            return measure_architecture(space, system, architecture, clock=clock)
+            return measure_architecture(space, system, architecture, clock=clock, hop=predictor.hop)
 
         def progressed(state: "SearchProgress") -> None:
             run.unfinished.touch()  # only now: a search that failed at once must not keep its table for the next one
@@ -195,6 +214,7 @@ def search_step(
             journal=journal,
             on_progress=progressed,
         )
+    result = replace(result, labels={**result.labels, "link": predictor.hop.label})
     save_result(result, run.pareto)
     run.unfinished.unlink(missing_ok=True)
     return result

@@ -34,9 +34,9 @@ def front_table(result: SearchResult) -> Table:
 def stage_table(measured: SystemMeasurement) -> Table:
     """Stages of a running bundle beside their prediction."""
     medians = measured.medians()
-    labels = {"sensor_us": measured.sensor_label, "link_us": "rate-shaped socket"}
+    labels = {"sensor_us": measured.sensor_label, "link_us": measured.link_label}
     labels |= {"aggregator_us": measured.aggregator_label, "total_us": "sensor to result"}
-    table = Table(title=f"{len(measured.total_us)} frames, medians")
+    table = Table(title=f"{len(measured.total_us)} frames, medians", caption=f"runtime: {measured.runtime}")
     for column in ("stage", "measured us", "predicted us", "error", "what it is"):
         table.add_column(column, justify="left" if column in ("stage", "what it is") else "right")
     for stage, us in medians.items():

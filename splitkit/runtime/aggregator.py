@@ -5,23 +5,26 @@ python -m splitkit.runtime.aggregator BUNDLE --listen 127.0.0.1:4747 --frames 10
 
 import argparse
 import json
-import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from splitkit.addresses import format_address
 from splitkit.bundle import Bundle, load_bundle
 from splitkit.errors import LinkError
+from splitkit.runtime.admission import Gathering, Terms, listen
+from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
-from splitkit.runtime.placement import Placement, place_aggregator, undisturbed
-from splitkit.runtime.program import address, run_program
+from splitkit.runtime.placement import place_aggregator, undisturbed
+from splitkit.runtime.program import PORT, add_timeout, count, listening_address, run_program, to_stderr
 from splitkit.runtime.stage import Stage
-from splitkit.runtime.wire import Kind, Message, bundle_key
+from splitkit.runtime.tls import Credentials, add_flags, credentials_of
+from splitkit.runtime.wire import Kind, Message, TensorType, bundle_key
 
 LEAD_NS = 250_000
 """How far ahead a capture is ordered, so that every sensor has the order in time: all views are of one moment."""
@@ -48,44 +51,64 @@ class FrameRecord:
 
 def run_aggregator(
     bundle: Bundle,
-    listen: tuple[str, int],
+    listen_at: tuple[str, int],
     frames: int,
     ready: Callable[[int], None] = lambda port: None,
     timeout_s: float = 30.0,
+    credentials: Credentials | None = None,
+    insecure: bool = False,
+    say: Callable[[str], None] = to_stderr,
 ) -> list[FrameRecord]:
     """Wait for every sensor, then run `frames` frames, one after the other.
 
     Args:
-        listen: host and port; port 0 takes a free one.
+        listen_at: host and port; port 0 takes a free one.
         ready: called with the port once sensors may connect.
+        timeout_s: how long the next sensor may take to connect, and how long an admitted one may be silent (beside a
+            multiple of what the link takes).
+        credentials: for TLS, which every sensor then has to speak.
+        insecure: listen where others can connect, without TLS.
+        say: given a line for every peer that was turned away while sensors were waited for.
 
     Raises:
-        LinkError: the port is taken, a sensor does not come, runs another bundle, goes away or sends nonsense.
+        ConfigError: others could connect there, and there is neither TLS nor the word that this is meant.
+        LinkError: the port is taken, a sensor does not come, goes away, stays silent or sends nonsense.
     """
-    placement = place_aggregator(bundle.manifest.system)
+    manifest = bundle.manifest
+    placement = place_aggregator(manifest.system)
+    key, link = bundle_key(bundle.id), manifest.link
+    terms = Terms(
+        key=key,
+        views=manifest.views,
+        link=TensorType(link.dtype, tuple(link.shape)),
+        allowance=Allowance.of(manifest.system.link, link.payload_bytes, manifest.views, timeout_s),
+        timeout_s=timeout_s,
+        patience=placement.patience,
+        tls=None if credentials is None else credentials.server(),
+    )
     sensors: list[Connection] = []
     with placement.taken():
         stage = Stage.of(bundle, "aggregator", placement.patience)
         try:
-            with _listen(listen) as server:
+            with listen(*listen_at, protected=insecure or credentials is not None) as server:
                 ready(server.getsockname()[1])
-                sensors = _gather(server, bundle, placement, timeout_s)
+                sensors = Gathering(server, terms, say).run()
             with undisturbed():
-                records = [_run_frame(frame, sensors, stage, bundle) for frame in range(frames)]
-            for sensor in sensors:
-                sensor.send(Message(Kind.END, bundle_key(bundle.id)))
+                records = [_run_frame(frame, sensors, stage, key) for frame in range(frames)]
+            for view, sensor in enumerate(sensors):
+                with suppress(LinkError):  # who is gone by now need not be told; the records are whole
+                    sensor.send(Message(Kind.END, key, view))
             return records
         finally:
             for sensor in sensors:
                 sensor.close()
 
 
-def _run_frame(frame: int, sensors: list[Connection], stage: Stage, bundle: Bundle) -> FrameRecord:
-    key = bundle_key(bundle.id)
+def _run_frame(frame: int, sensors: list[Connection], stage: Stage, key: bytes) -> FrameRecord:
     capture_ns = now_ns() + LEAD_NS
     for view, sensor in enumerate(sensors):
         sensor.send(Message(Kind.CAPTURE, key, view, frame, captured_ns=capture_ns))
-    messages = [_receive(sensor, view, frame, bundle) for view, sensor in enumerate(sensors)]
+    messages = [_receive(sensor, view, frame, key) for view, sensor in enumerate(sensors)]
     received_ns = now_ns()
     arrays = [message.array for message in messages if message.array is not None]
     scores, result_ns = stage.run(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
@@ -99,71 +122,17 @@ def _run_frame(frame: int, sensors: list[Connection], stage: Stage, bundle: Bund
     )
 
 
-def _receive(sensor: Connection, view: int, frame: int, bundle: Bundle) -> Message:
-    """One view's tensor of this frame, which must be what the bundle says."""
-    message, link = sensor.receive(), bundle.manifest.link
-    if message.kind != Kind.TENSOR or message.frame != frame or message.view != view or message.array is None:
-        raise LinkError(f"{sensor.name}: sent {message.kind.name} {message.frame} where frame {frame} was due")
-    if message.array.shape != link.shape or str(message.array.dtype) != link.dtype:
+def _receive(sensor: Connection, view: int, frame: int, key: bytes) -> Message:
+    """One view's tensor of this frame. That it is of the bundle's dtype and shape the connection has seen to."""
+    message = sensor.receive()
+    if message.kind != Kind.TENSOR or message.frame != frame or message.view != view:
         raise LinkError(
-            f"{sensor.name}: sent {message.array.dtype} {list(message.array.shape)}, "
-            f"the bundle's link carries {link.dtype} {list(link.shape)}"
+            f"{sensor.name}: sent {message.kind.name} {message.frame} of view {message.view} "
+            f"where frame {frame} was due"
         )
+    if message.bundle != key:
+        raise LinkError(f"{sensor.name}: sent a frame of another bundle")
     return message
-
-
-def _listen(where: tuple[str, int]) -> socket.socket:
-    try:
-        return socket.create_server(where)
-    except OSError as error:
-        raise LinkError(
-            f"{where[0]}:{where[1]}: cannot listen: {error.strerror or error}", "choose another port"
-        ) from error
-
-
-def _gather(server: socket.socket, bundle: Bundle, placement: Placement, timeout_s: float) -> list[Connection]:
-    """One connection per view, in order of views."""
-    views, key = bundle.manifest.views, bundle_key(bundle.id)
-    connections: dict[int, Connection] = {}
-    server.settimeout(timeout_s)
-    try:
-        while len(connections) < views:
-            try:
-                peer, _ = server.accept()
-            except TimeoutError as error:
-                missing = sorted(set(range(views)) - set(connections))
-                raise LinkError(f"view {missing[0]} did not connect within {timeout_s:g} s") from error
-            sensor = Connection(peer, "a sensor", timeout_s, placement.patience)
-            view = _admit(sensor, key, views, connections)
-            sensor.name = f"view {view}"
-            connections[view] = sensor
-    except BaseException:
-        for connection in connections.values():
-            connection.close()
-        raise
-    return [connections[view] for view in range(views)]
-
-
-def _admit(sensor: Connection, key: bytes, views: int, taken: dict[int, Any]) -> int:
-    """The view of a sensor that says hello with the right bundle."""
-    try:
-        hello = sensor.receive()
-        if hello.kind != Kind.HELLO:
-            raise LinkError(f"a sensor sent {hello.kind.name} where HELLO was due")
-        if hello.bundle == key and hello.view < views and hello.view not in taken:
-            sensor.send(Message(Kind.WELCOME, key, hello.view))
-            return hello.view
-        sensor.send(Message(Kind.REFUSE, key, hello.view))
-        if hello.bundle != key:
-            raise LinkError(
-                f"view {hello.view} runs bundle {hello.bundle.hex()}, this aggregator bundle {key.hex()}",
-                "both sides need the same export",
-            )
-        state = "is connected already" if hello.view in taken else f"does not exist: the bundle has {views}"
-        raise LinkError(f"view {hello.view} {state}", "start each sensor once, views counted from 0")
-    except LinkError:
-        sensor.close()
-        raise
 
 
 def main() -> None:
@@ -171,17 +140,27 @@ def main() -> None:
     about = (__doc__ or "").split("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m splitkit.runtime.aggregator", description=about)
     parser.add_argument("bundle", help="a bundle's directory")
-    parser.add_argument("--listen", type=address, default=("127.0.0.1", 4747), help="HOST:PORT; port 0: any free one")
-    parser.add_argument("--frames", type=int, default=16, help="how many frames to run")
+    parser.add_argument(
+        "--listen", type=listening_address, default=("127.0.0.1", PORT), metavar="HOST[:PORT]",
+        help=f"where sensors connect, 127.0.0.1:{PORT} by default; port 0: any free one; IPv6 as [::1]:{PORT}",
+    )  # fmt: skip
+    parser.add_argument("--frames", type=count, default=16, help="how many frames to run")
     parser.add_argument("--records", type=Path, help="write the frames' records there, as JSON")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds of silence after which to give up")
+    add_timeout(parser)
+    add_flags(parser, "aggregator")
+    parser.add_argument("--insecure", action="store_true", help="let others than this machine connect without TLS")
     given = parser.parse_args()
+    credentials = credentials_of(parser, given)
+    if given.records is not None and not given.records.parent.is_dir():
+        parser.error(f"--records: {given.records.parent}: there is no such directory")
     bundle = load_bundle(given.bundle)
 
     def announce(port: int) -> None:
-        print(f"listening on {given.listen[0]}:{port}", flush=True)
+        print(f"listening on {format_address(given.listen[0], port)}", flush=True)
 
-    records = run_aggregator(bundle, given.listen, given.frames, announce, given.timeout)
+    records = run_aggregator(
+        bundle, given.listen, given.frames, announce, given.timeout, credentials, insecure=given.insecure
+    )
     if given.records is not None:
         given.records.write_text(json.dumps([asdict(record) for record in records]))
         return

@@ -11,7 +11,8 @@ class Patience:
     """How a process waits: polling is exact and keeps the processor awake, sleeping leaves it to others.
 
     Attributes:
-        spin_ns: the last part of a wait is spent polling the clock, since a sleeping thread wakes 50-300 us late.
+        spin_ns: the last part of a wait is spent polling the clock: a sleeping thread wakes 50-300 us late, and finds
+            its caches full of what others did meanwhile.
         poll_ns: how long a receiver polls its socket before it sleeps on it.
     """
 
@@ -27,5 +28,7 @@ class Patience:
             pass
 
 
-OWN_PROCESSOR = Patience(spin_ns=400_000, poll_ns=200_000_000)
+OWN_PROCESSOR = Patience(spin_ns=20_000_000, poll_ns=20_000_000)
+"""Waits of up to 20 ms are polled; by longer ones, of which microseconds are no share, others get their turn."""
+
 SHARED_PROCESSOR = Patience(spin_ns=60_000, poll_ns=0)

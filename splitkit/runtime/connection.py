@@ -1,70 +1,123 @@
-"""Messages over a TCP socket, polled rather than slept for where latency is measured."""
+"""Messages over a TCP socket, in the clear or in TLS, polled rather than slept for where latency is measured."""
 
+import os
 import select
 import socket
+import ssl
 from typing import Self
 
+from splitkit.addresses import format_address
 from splitkit.errors import LinkError
+from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
-from splitkit.runtime.wire import HEADER_BYTES, Message, decode, encode, rank_of
+from splitkit.runtime.wire import HEADER_BYTES, Message, TensorType, decode, encode, rank_of
+
+PROGRESS_BYTES = 4096
+"""A peer that lets so many bytes through, or the rest of what is due, is not silent; one that dribbles is."""
+
+NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket that does not block says where it would."""
 
 
 class Connection:
-    """One peer. `name` is how it is called in errors: `view 1`, `the aggregator`."""
+    """One peer. Whoever waits for it waits no longer than it may be silent.
+
+    Attributes:
+        name: how it is called in errors: `view 1`, `the aggregator`.
+        silence_s: how long it may let no byte through.
+        carries: the only tensor it may send; None: it may send none. Checked before anything is allocated for it.
+    """
 
     def __init__(
-        self, peer: socket.socket, name: str, timeout_s: float = 30.0, patience: Patience = OWN_PROCESSOR
+        self, peer: socket.socket, name: str, silence_s: float = 30.0, patience: Patience = OWN_PROCESSOR
     ) -> None:
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer.setblocking(True)
+        if peer.family != socket.AF_UNIX:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setblocking(False)
         self.socket = peer
         self.name = name
-        self.timeout_s = timeout_s
+        self.silence_s = silence_s
+        self.carries: TensorType | None = None
         self._poll_ns = patience.poll_ns
 
     @classmethod
-    def to(cls, host: str, port: int, name: str, timeout_s: float = 30.0, patience: Patience = OWN_PROCESSOR) -> Self:
-        """Connect.
+    def to(
+        cls,
+        host: str,
+        port: int,
+        name: str,
+        allowance: Allowance,
+        patience: Patience = OWN_PROCESSOR,
+        tls: ssl.SSLContext | None = None,
+    ) -> Self:
+        """Connect, and prove to each other who one is where `tls` is given.
 
         Raises:
-            LinkError: nobody listens there.
+            LinkError: nobody listens there, or it is not who it should be.
         """
+        where = format_address(host, port)
         try:
-            return cls(socket.create_connection((host, port), timeout=timeout_s), name, timeout_s, patience)
-        except OSError as error:
+            peer = socket.create_connection((host, port), timeout=allowance.greeting_s)
+        except (OSError, UnicodeError) as error:
             raise LinkError(
-                f"{host}:{port}: cannot connect to {name}: {error.strerror or error}", "start the aggregator first"
+                f"{where}: cannot connect to {name}: {reason(error)}", "start the aggregator first"
             ) from error
+        if tls is not None:
+            try:
+                peer = tls.wrap_socket(peer)
+            except OSError as error:
+                peer.close()
+                raise LinkError(f"{where}: no TLS connection with {name}: {reason(error)}") from error
+        return cls(peer, name, allowance.silence_s, patience)
 
     def send(self, message: Message) -> None:
         """Send at once, unshaped.
 
         Raises:
-            LinkError: the peer is gone.
+            LinkError: the peer is gone, or takes nothing for longer than it may be silent.
         """
         header, payload = encode(message)
-        try:
-            self.socket.sendall(header)
-            if len(payload):
-                self.socket.sendall(payload)
-        except OSError as error:
-            raise LinkError(f"{self.name} is gone: {error.strerror or error}") from error
+        self.sendall(header)
+        if len(payload):
+            self.sendall(payload)
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        """Send bytes, in one system call if the socket takes them; as `send`."""
+        view, sent = memoryview(data), 0
+        since_ns, mark = now_ns(), PROGRESS_BYTES
+        while sent < len(view):
+            try:
+                sent += self.socket.send(view[sent:])
+            except NOT_YET as error:
+                if not self._wait(since_ns, select.POLLOUT, error):
+                    raise LinkError(
+                        f"{self.name}: took nothing for {self.silence_s:.3g} s ({sent} of {len(view)} bytes)"
+                    ) from None
+                continue
+            except OSError as error:
+                raise LinkError(f"{self.name} is gone: {reason(error)}") from error
+            if sent >= mark:
+                since_ns, mark = now_ns(), sent + PROGRESS_BYTES
 
     def receive(self) -> Message:
         """The next message.
 
         Raises:
-            LinkError: the peer closed the connection, also in the middle of a message; it stayed silent for longer
-                than the timeout; or what it sent is damaged.
+            LinkError: the peer closed the connection, also in the middle of a message; it was silent for longer than
+                it may be; what it sent is damaged, or a tensor that it may not send.
         """
         try:
             head = self._read(HEADER_BYTES, "a header")
-            rank = rank_of(bytes(head))
+            rank = rank_of(head)
             if rank:
-                head += self._read(4 * rank, "a header")
+                head += self._read(4 * rank, "a shape")
             header = decode(bytes(head))
-            what = f"frame {header.message.frame}"
-            return header.with_payload(self._read(header.payload_bytes, what) if header.payload_bytes else b"")
+            if header.tensor is None:
+                return header.message
+            if header.tensor != self.carries:
+                expected = "no tensor" if self.carries is None else str(self.carries)
+                raise LinkError(f"sent {header.tensor}, the bundle's link carries {expected}")
+            return header.with_payload(self._read(header.payload_bytes, f"frame {header.message.frame}"))
         except LinkError as error:
             raise LinkError(f"{self.name}: {error}") from error
 
@@ -76,24 +129,53 @@ class Connection:
         """Exactly `size` bytes."""
         buffer = bytearray(size)
         view, got = memoryview(buffer), 0
-        started_ns = now_ns()
+        since_ns, mark = now_ns(), PROGRESS_BYTES
         while got < size:
             try:
-                n = self.socket.recv_into(view[got:], 0, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                self._wait(started_ns, got, size, what)
+                n = self.socket.recv_into(view[got:])
+            except NOT_YET as error:
+                if not self._wait(since_ns, select.POLLIN, error):
+                    raise LinkError(
+                        f"silent for {self.silence_s:.3g} s while {what} was due ({got} of {size} bytes)"
+                    ) from None
                 continue
             except OSError as error:
-                raise LinkError(f"gone: {error.strerror or error}") from error
+                raise LinkError(f"gone: {reason(error)}") from error
             if n == 0:
                 middle = f"in the middle of {what}, after {got} of {size} bytes"
                 raise LinkError(f"closed the connection{'' if what == 'a header' and not got else f' {middle}'}")
             got += n
+            if got >= mark:
+                since_ns, mark = now_ns(), got + PROGRESS_BYTES
         return buffer
 
-    def _wait(self, started_ns: int, got: int, size: int, what: str) -> None:
-        waited_ns = now_ns() - started_ns
-        if waited_ns > self.timeout_s * 1e9:
-            raise LinkError(f"silent for {self.timeout_s:g} s while {what} was due ({got} of {size} bytes)")
-        if waited_ns > self._poll_ns:
-            select.select([self.socket], [], [], min(1.0, self.timeout_s))
+    def _wait(self, since_ns: int, events: int, error: OSError) -> bool:
+        """Wait a little; False if the peer has been silent since `since_ns` for longer than it may be."""
+        left_ns = self.silence_s * 1e9 - (now_ns() - since_ns)
+        if left_ns <= 0:
+            return False
+        if now_ns() - since_ns > self._poll_ns:
+            poll = select.poll()
+            poll.register(self.socket, wanted(error, events))
+            poll.poll(min(1e3, left_ns / 1e6 + 1))
+        return True
+
+
+def wanted(error: OSError, events: int) -> int:
+    """What to wait for before trying again: TLS may have to send in order to receive."""
+    if isinstance(error, ssl.SSLWantReadError):
+        return select.POLLIN
+    return select.POLLOUT if isinstance(error, ssl.SSLWantWriteError) else events
+
+
+def reason(error: Exception) -> str:
+    """Why a socket failed, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "it ended the TLS connection, as one does that does not accept a certificate"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error)

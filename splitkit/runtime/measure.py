@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
 from splitkit.profiles.schema import Side
+from splitkit.runtime.allowance import Allowance
+from splitkit.runtime.programs import Programs, programs_for
 from splitkit.runtime.stage import Stage
 
 WARM_UP_FRAMES = 10
@@ -37,6 +38,8 @@ class SystemMeasurement:
         aggregator_us: from there to the scores.
         total_us: image taken (the earliest view) to the scores, on one clock.
         sensor_label, aggregator_label: what the stage's time is: measured, emulated or analytical.
+        runtime: which implementation ran it: `native`, or `python` and why.
+        link_profile_us: what the link takes by its profile; what `link_us` is longer by is the runtime's own time.
         predicted: figures the bundle was exported with.
         scores_error: largest relative difference from the unsplit network's scores.
         top1_agreement: fraction of frames with its class.
@@ -48,9 +51,17 @@ class SystemMeasurement:
     total_us: Samples
     sensor_label: str
     aggregator_label: str
+    runtime: str
+    link_profile_us: float
     predicted: Mapping[str, float]
     scores_error: float
     top1_agreement: float
+
+    @property
+    def link_label(self) -> str:
+        """What the link's time consists of."""
+        added_us = float(np.median(self.link_us)) - self.link_profile_us
+        return f"rate-shaped socket: {self.link_profile_us:.0f} us by its profile, {added_us:+.0f} us"
 
     def medians(self) -> dict[str, float]:
         """Median of each stage and of the total, in us."""
@@ -60,7 +71,9 @@ class SystemMeasurement:
         """Medians, labels, prediction and all samples."""
         return {
             **self.medians(),
-            "labels": {"sensor": self.sensor_label, "link": "rate-shaped socket", "aggregator": self.aggregator_label},
+            "labels": {"sensor": self.sensor_label, "link": self.link_label, "aggregator": self.aggregator_label},
+            "runtime": self.runtime,
+            "link_profile_us": self.link_profile_us,
             "predicted": dict(self.predicted),
             "scores_error": self.scores_error,
             "top1_agreement": self.top1_agreement,
@@ -83,7 +96,8 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     """
     warm_up = _warm_up_frames(bundle)
     with tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
-        records = _run_processes(bundle, frames + warm_up, Path(scratch), timeout_s)[warm_up:]
+        programs = programs_for(bundle, Path(scratch))
+        records = _run_processes(bundle, programs, frames + warm_up, Path(scratch), timeout_s)[warm_up:]
     captured = np.array([r["captured_ns"] for r in records])
     sent = np.array([r["sent_ns"] for r in records])
     received = np.array([r["received_ns"] for r in records])
@@ -92,6 +106,7 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     images, reference = bundle.sample()
     expected = reference[[r["frame"] % len(images) for r in records]].astype(np.float64)
     scores = np.array([r["scores"] for r in records])
+    manifest = bundle.manifest
     sensor_us, aggregator_us = (computed - start) / 1e3, (result - received) / 1e3
     return SystemMeasurement(
         sensor_us=sensor_us,
@@ -100,7 +115,9 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
         total_us=(result - start) / 1e3,
         sensor_label=_label(Stage.of(bundle, "sensor"), sensor_us),
         aggregator_label=_label(Stage.of(bundle, "aggregator"), aggregator_us),
-        predicted=bundle.manifest.predicted,
+        runtime=programs.label,
+        link_profile_us=float(manifest.system.link.latency_us(float(manifest.link.payload_bytes), manifest.views)),
+        predicted=manifest.predicted,
         scores_error=float(np.abs(scores - expected).max() / np.abs(expected).max()),
         top1_agreement=float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))),
     )
@@ -121,25 +138,24 @@ def _label(stage: Stage, samples_us: Samples) -> str:
     return stage.label
 
 
-def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float) -> list[dict[str, Any]]:
+def _run_processes(
+    bundle: Bundle, programs: Programs, frames: int, scratch: Path, timeout_s: float
+) -> list[dict[str, Any]]:
     """The aggregator's records of all frames."""
-    records, path = scratch / "records.json", str(bundle.path)
-    timeout = ["--timeout", str(timeout_s)]
-    aggregator = _start(
-        "aggregator", [path, "--listen", "127.0.0.1:0", "--frames", str(frames), "--records", str(records), *timeout]
-    )
+    records = scratch / "records.json"
+    shared = scratch / "link" if bundle.manifest.system.link.shared else None
+    aggregator = _start(programs.aggregator(frames, records, timeout_s))
     processes = {"aggregator": aggregator}
     try:
         assert aggregator.stdout is not None
         line = aggregator.stdout.readline()
         if line.startswith("listening on "):
             where = line.removeprefix("listening on ").strip()
-            shared = ["--shared-link", str(scratch / "link")] if bundle.manifest.system.link.shared else []
             for view in range(bundle.manifest.views):
-                processes[f"sensor {view}"] = _start(
-                    "sensor", [path, "--connect", where, "--view", str(view), *shared, *timeout]
-                )
-        _wait(processes, frames, timeout_s)
+                processes[f"sensor {view}"] = _start(programs.sensor(view, where, shared, timeout_s))
+        link, payload_bytes = bundle.manifest.system.link, bundle.manifest.link.payload_bytes
+        frame_s = Allowance.of(link, payload_bytes, bundle.manifest.views, 1.0).silence_s
+        _wait(processes, timeout_s + frames * frame_s)
         return list(json.loads(records.read_text()))
     finally:
         for process in processes.values():
@@ -148,18 +164,17 @@ def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float)
             process.communicate()
 
 
-def _start(program: str, arguments: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"splitkit.runtime.{program}", *arguments]
+def _start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _wait(processes: Mapping[str, subprocess.Popen[str]], frames: int, timeout_s: float) -> None:
+def _wait(processes: Mapping[str, subprocess.Popen[str]], longest_s: float) -> None:
     """Wait for every process to end well.
 
     Raises:
         LinkError: one of them did not.
     """
-    deadline = time.monotonic() + timeout_s + frames * 1.0
+    deadline = time.monotonic() + longest_s
     while any(process.poll() is None for process in processes.values()):
         failed = [name for name, process in processes.items() if process.poll() not in (None, 0)]
         if failed:

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, load_bundle
 from splitkit.errors import LinkError
+from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import place_sensor, undisturbed
-from splitkit.runtime.program import address, run_program
+from splitkit.runtime.program import PORT, add_timeout, peer_address, run_program
 from splitkit.runtime.shaper import ShapedLink, SharedLink
 from splitkit.runtime.stage import Stage
+from splitkit.runtime.tls import Credentials, add_flags, credentials_of
 from splitkit.runtime.wire import Kind, Message, bundle_key, encode
 
 FARTHEST_NS = 1_000_000_000
@@ -34,15 +36,18 @@ def run_sensor(
     connect: tuple[str, int],
     shared_link: Path | None = None,
     timeout_s: float = 30.0,
+    credentials: Credentials | None = None,
 ) -> int:
     """Serve as sensor `view` until the aggregator ends; returns the number of frames sent.
 
     Args:
         images: what it sees, uint8 (frames, channels, size, size), over and over.
         shared_link: a file in which sensors of one machine share one link; left out, the link is this sensor's own.
+        timeout_s: how long the aggregator may be silent for each view, beside a multiple of what the link takes.
+        credentials: for TLS, which the aggregator then has to speak.
 
     Raises:
-        LinkError: the aggregator cannot be reached, runs another bundle, refuses the view, or goes away.
+        LinkError: the aggregator cannot be reached, runs another bundle, refuses the view, goes away or is silent.
     """
     manifest = bundle.manifest
     placement = place_sensor(manifest.system, view, manifest.views)
@@ -51,7 +56,10 @@ def run_sensor(
         stage = Stage.of(bundle, "sensor", placement.patience)
         shared = None if shared_link is None else SharedLink(shared_link)
         shaped = ShapedLink(manifest.system.link, shared, placement.patience)
-        peer = Connection.to(*connect, "the aggregator", timeout_s, placement.patience)
+        patience_s = manifest.views * timeout_s  # the aggregator may be waiting so long for the other sensors
+        allowance = Allowance.of(manifest.system.link, manifest.link.payload_bytes, manifest.views, patience_s)
+        tls = None if credentials is None else credentials.client()
+        peer = Connection.to(*connect, "the aggregator", allowance, placement.patience, tls)
         try:
             _greet(peer, key, view)
             with undisturbed():
@@ -67,15 +75,17 @@ def _serve(peer: Connection, stage: Stage, shaped: ShapedLink, images: NDArray[n
     sent = 0
     while True:
         order = peer.receive()
+        if order.bundle != template.bundle:
+            raise LinkError("the aggregator sent an order for another bundle")
         if order.kind == Kind.END:
             return sent
-        if order.kind != Kind.CAPTURE:
-            raise LinkError(f"the aggregator sent {order.kind.name} where CAPTURE or END was due")
+        if order.kind != Kind.CAPTURE or order.view != template.view:
+            raise LinkError(f"the aggregator sent {order.kind.name} for view {order.view} where CAPTURE or END was due")
         captured_ns = _capture_time(order.captured_ns)
         stage.patience.wait_until(captured_ns)
         array, done_ns = stage.run(images[order.frame % len(images)][None], captured_ns)
         message = replace(template, frame=order.frame, array=array, captured_ns=captured_ns, sent_ns=done_ns)
-        _send(peer, shaped, message)
+        shaped.send(peer, *encode(message), message.sent_ns)
         sent += 1
 
 
@@ -88,23 +98,19 @@ def _capture_time(ordered_ns: int) -> int:
 def _greet(peer: Connection, key: bytes, view: int) -> None:
     """Agree on bundle and view."""
     peer.send(Message(Kind.HELLO, key, view))
-    answer = peer.receive()
-    if answer.kind == Kind.WELCOME:
-        return
+    try:
+        answer = peer.receive()
+    except LinkError as error:
+        raise LinkError(str(error), "while being greeted: the aggregator's own output says why") from error
     if answer.bundle != key:
         raise LinkError(
             f"the aggregator runs bundle {answer.bundle.hex()}, this sensor bundle {key.hex()}",
             "both sides need the same export",
         )
-    raise LinkError(f"the aggregator refuses view {view}", "each view connects once, counted from 0")
-
-
-def _send(peer: Connection, shaped: ShapedLink, message: Message) -> None:
-    header, payload = encode(message)
-    try:
-        shaped.send(peer.socket, header, payload, message.sent_ns)
-    except OSError as error:
-        raise LinkError(f"the aggregator is gone: {error.strerror or error}") from error
+    if answer.kind == Kind.REFUSE:
+        raise LinkError(f"the aggregator refuses view {view}", "each view connects once, counted from 0")
+    if answer.kind != Kind.WELCOME or answer.view != view:
+        raise LinkError(f"the aggregator sent {answer.kind.name} for view {answer.view} where WELCOME was due")
 
 
 def _views_of(images: NDArray[Any], view: int, source: str) -> NDArray[np.uint8]:
@@ -119,14 +125,19 @@ def main() -> None:
         prog="python -m splitkit.runtime.sensor", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("bundle", help="a bundle's directory; frames come from its sample")
-    parser.add_argument("--connect", type=address, required=True, help="the aggregator's HOST:PORT")
+    parser.add_argument(
+        "--connect", type=peer_address, required=True, metavar="HOST[:PORT]",
+        help=f"where the aggregator listens; port {PORT} by default; IPv6 as [::1]:{PORT}",
+    )  # fmt: skip
     parser.add_argument("--view", type=int, default=0, help="which view this sensor is, from 0")
     parser.add_argument("--shared-link", type=Path, help="file in which sensors of this machine share one link")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds of silence after which to give up")
+    add_timeout(parser)
+    add_flags(parser, "sensor")
     given = parser.parse_args()
+    credentials = credentials_of(parser, given)
     bundle = load_bundle(given.bundle)
     images = _views_of(bundle.sample()[0], given.view, f"{given.bundle}/sample.npz")
-    run_sensor(bundle, images, given.view, given.connect, given.shared_link, given.timeout)
+    run_sensor(bundle, images, given.view, given.connect, given.shared_link, given.timeout, credentials)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ The header of a message is part of the profile's per-transfer overhead; only the
 
 import mmap
 import os
-import socket
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from splitkit.profiles.schema import LinkProfile
 from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
@@ -23,6 +22,13 @@ BURST_BYTES = 4096
 """Most bytes that leave at once; a burst leaves when its last byte is due."""
 
 _FREE_AT = struct.Struct("<q")
+
+
+class Outlet(Protocol):
+    """Where bytes leave: a `Connection`, or a socket."""
+
+    def sendall(self, data: bytes | memoryview, /) -> None:
+        """Send all of them."""
 
 
 class SharedLink:
@@ -72,7 +78,7 @@ class ShapedLink:
         self._ns_per_byte = 1e9 / profile.bandwidth_bytes_per_s
         self._overhead_ns = profile.overhead_us * 1e3
 
-    def send(self, peer: socket.socket, header: bytes, payload: memoryview, ready_ns: int | None = None) -> None:
+    def send(self, peer: Outlet, header: bytes, payload: memoryview, ready_ns: int | None = None) -> None:
         """Send one message that was ready at `ready_ns` (left out: now); returns when its last byte has left."""
         ready_ns = now_ns() if ready_ns is None else ready_ns
         duration = round(self._overhead_ns + len(payload) * self._ns_per_byte)

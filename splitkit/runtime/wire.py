@@ -4,6 +4,7 @@ A message is a header of 68 bytes, then the shape (4 bytes per dimension), then 
 header's checksum covers header and shape, so that a wrong length is noticed before it is waited for.
 """
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ MAX_RANK = 8
 MAX_PAYLOAD_BYTES = 1 << 28
 
 DTYPES = {1: "uint8", 2: "float16", 3: "float32"}
+_ITEM_BYTES = {"uint8": 1, "float16": 2, "float32": 4}
 _DTYPE_CODES = {name: code for code, name in DTYPES.items()}
 
 
@@ -40,6 +42,22 @@ class Kind(IntEnum):
     CAPTURE = 4  # aggregator -> sensor: take this frame, at `captured_ns` if the clocks are one
     TENSOR = 5  # sensor -> aggregator: the link tensor of this frame
     END = 6  # aggregator -> sensor: no more frames
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """What a tensor is; as text `uint8 [1, 8, 4, 4]`."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size in C order, without padding."""
+        return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {list(self.shape)}"
 
 
 @dataclass(frozen=True)
@@ -62,13 +80,19 @@ class Message:
 
 @dataclass(frozen=True)
 class Header:
-    """A checked header: the message without its payload, and what is still to be read."""
+    """A checked header: the message without its payload, and what is still to be read.
+
+    `tensor` is None for every kind but TENSOR; nothing follows those.
+    """
 
     message: Message
-    dtype: str
-    shape: tuple[int, ...]
-    payload_bytes: int
+    tensor: TensorType | None
     payload_crc: int
+
+    @property
+    def payload_bytes(self) -> int:
+        """How many bytes follow."""
+        return 0 if self.tensor is None else self.tensor.bytes
 
     def with_payload(self, payload: bytes | bytearray | memoryview) -> Message:
         """The whole message.
@@ -76,17 +100,17 @@ class Header:
         Raises:
             LinkError: the payload's checksum is wrong.
         """
-        if self.message.kind != Kind.TENSOR:
-            return self.message
+        m = self.message
+        if self.tensor is None:
+            return m
         crc = zlib.crc32(payload)
         if crc != self.payload_crc:
             raise LinkError(
-                f"frame {self.message.frame} of view {self.message.view}: payload CRC-32 is {crc:08x}, "
+                f"frame {m.frame} of view {m.view}: payload CRC-32 is {crc:08x}, "
                 f"the header says {self.payload_crc:08x}",
                 "the link corrupts data",
             )
-        array = np.frombuffer(payload, dtype=self.dtype).reshape(self.shape)
-        m = self.message
+        array = np.frombuffer(payload, dtype=self.tensor.dtype).reshape(self.tensor.shape)
         return Message(
             m.kind, m.bundle, m.view, m.frame, array, m.scale, m.zero_point, m.captured_ns, m.sent_ns
         )  # fmt: skip
@@ -101,7 +125,7 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
     """Header with shape, and payload, to be sent one after the other.
 
     Raises:
-        LinkError: the tensor's dtype cannot be sent.
+        LinkError: the tensor's dtype cannot be sent, or it is too large.
     """
     array = message.array
     shape: tuple[int, ...] = ()
@@ -110,6 +134,8 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
         if str(array.dtype) not in _DTYPE_CODES:
             raise LinkError(f"a {array.dtype} tensor cannot be sent", f"the wire knows {', '.join(_DTYPE_CODES)}")
         code, shape = _DTYPE_CODES[str(array.dtype)], array.shape
+        if array.nbytes > MAX_PAYLOAD_BYTES:
+            raise LinkError(f"a tensor of {array.nbytes} bytes cannot be sent: {MAX_PAYLOAD_BYTES} are the most")
         payload = np.ascontiguousarray(array).data.cast("B")
     fields = (
         MAGIC, VERSION, message.kind, message.view, message.frame, message.zero_point, message.bundle, code,
@@ -121,14 +147,14 @@ def encode(message: Message) -> tuple[bytes, memoryview]:
     return bytes(head), payload
 
 
-def rank_of(header: bytes) -> int:
+def rank_of(header: bytes | bytearray) -> int:
     """How many dimensions follow a header, so how many more bytes complete it.
 
     Raises:
         LinkError: the bytes are not a header of this protocol's version.
     """
     if header[:4] != MAGIC:
-        raise LinkError(f"the peer does not speak splitkit's protocol: it sent {header[:4]!r}, not {MAGIC!r}")
+        raise LinkError(f"the peer does not speak splitkit's protocol: it sent {bytes(header[:4])!r}, not {MAGIC!r}")
     if header[4] != VERSION:
         raise LinkError(f"the peer speaks version {header[4]} of the protocol, this splitkit version {VERSION}")
     rank = header[_RANK_OFFSET]
@@ -145,18 +171,24 @@ def decode(head: bytes) -> Header:
     """
     rank = rank_of(head)
     (
-        _, _, kind, view, frame, zero_point, bundle, code, _, _, scale, captured_ns, sent_ns, length, payload_crc, crc,
+        _, _, kind, view, frame, zero_point, bundle, code, _, reserved, scale, captured_ns, sent_ns, length,
+        payload_crc, crc,
     ) = HEADER.unpack_from(head)  # fmt: skip
     actual = zlib.crc32(head[HEADER_BYTES:], zlib.crc32(head[:_CRC_OFFSET]))
     if actual != crc:
         raise LinkError(f"damaged header: CRC-32 is {actual:08x}, it says {crc:08x}", "the link corrupts data")
     if kind not in Kind._value2member_map_:
         raise LinkError(f"unknown kind of message: {kind}")
-    shape = struct.unpack_from(f"<{rank}I", head, HEADER_BYTES)
-    dtype = DTYPES.get(code, "")
-    if kind == Kind.TENSOR:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize if dtype else -1
-        if size != length or length > MAX_PAYLOAD_BYTES:
-            raise LinkError(f"frame {frame} of view {view}: {length} bytes do not make a {dtype or code} {shape}")
+    if reserved:
+        raise LinkError(f"damaged header: the reserved field is {reserved}, not 0")
     message = Message(Kind(kind), bundle, view, frame, None, scale, zero_point, captured_ns, sent_ns)
-    return Header(message, dtype, shape, length, payload_crc)
+    if kind != Kind.TENSOR:
+        if code or rank or length or payload_crc:
+            raise LinkError(f"{message.kind.name} with a tensor")
+        return Header(message, None, 0)
+    shape = struct.unpack_from(f"<{rank}I", head, HEADER_BYTES)
+    tensor = TensorType(DTYPES[code], shape) if code in DTYPES else None
+    if tensor is None or tensor.bytes != length or length > MAX_PAYLOAD_BYTES:
+        what = tensor or f"tensor of dtype {code}"
+        raise LinkError(f"frame {frame} of view {view}: {length} bytes do not make a {what}")
+    return Header(message, tensor, payload_crc)

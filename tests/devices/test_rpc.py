@@ -1,9 +1,11 @@
 """Device kind `rpc`: real TVM servers on the loopback interface."""
 
 import re
+import socket
 import sqlite3
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,14 @@ from splitkit.bench.measure import compile_for, time_artifact
 from splitkit.bench.networks import build_from_space
 from splitkit.devices import BoardPool, get_device
 from splitkit.devices.rpc import tracker
+from splitkit.devices.rpc.options import RpcOptions
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.protocol import Artifact
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import DeviceProfile, System
 from splitkit.space import describe, load_space
+from tests.runtime.peers import playing
 
 SPACE = load_space("tiny")
 
@@ -94,7 +98,11 @@ def test_the_fingerprint_is_the_boards_and_a_stated_one_is_checked(two_boards: F
         ({}, "either host and port, or tracker and key"),
         ({"host": "127.0.0.1"}, "port: is missing"),
         ({"tracker": "127.0.0.1"}, "key: is missing"),
-        ({"tracker": "a:b:c", "key": "x"}, "options.tracker"),
+        ({"tracker": "a:b:c", "key": "x"}, "options.tracker: .*'a:b:c' is not HOST, HOST:PORT"),
+        ({"tracker": "a:99999", "key": "x"}, "options.tracker: .*port 99999 does not exist"),
+        ({"tracker": "a:²", "key": "x"}, "options.tracker"),
+        ({"host": "a:9090", "port": 9090}, "options.host: .*is not a host alone"),
+        ({"host": "127.0.0.1", "port": 0}, "options.port"),
         ({"host": "127.0.0.1", "port": 9090, "baud": 1}, "options.baud: unknown key"),
     ],
 )
@@ -113,6 +121,60 @@ def test_a_board_or_tracker_that_is_not_there_is_one_line() -> None:
     assert isinstance(device, BoardPool)
     with pytest.raises(DeviceError, match=r"tracker 127.0.0.1:1: cannot be reached"):
         device.boards()
+
+
+def test_addresses_of_both_versions_are_understood() -> None:
+    device = get_device(DeviceProfile(name="b", kind="rpc", options={"host": "::1", "port": 1}))
+    assert isinstance(device, BoardPool)
+    with pytest.raises(DeviceError, match=r"board \[::1\]:1: connecting: "):
+        device.lease()
+    for text, expected in (("::1", ("::1", 9190)), ("[::1]:9", ("::1", 9)), ("farm", ("farm", 9190))):
+        assert RpcOptions(tracker=text, key="x").tracker_address == expected
+
+
+MAGIC = struct.pack("<i", 0x2F271)
+
+
+def packed(text: bytes) -> bytes:
+    return MAGIC + struct.pack("<i", len(text)) + text
+
+
+NONSENSE = {
+    "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "negative length": MAGIC + struct.pack("<i", -1),
+    "two gigabytes": MAGIC + struct.pack("<i", 2**31 - 1) + bytes(1000),
+    "no JSON": packed(b"\xff\xfe" * 20),
+    "another form": packed(b'{"a": 1}'),
+    "no boards": packed(b'[0, {"server_info": [{"addr": 7}]}]'),
+    "deeply nested": packed(b"[" * 200_000),
+    "a number beyond any port": packed(b'[0, ["h", 1e400, "k"]]'),
+    "closed": MAGIC,
+}
+
+
+@pytest.mark.parametrize("question", [tracker.boards, tracker.request])
+@pytest.mark.parametrize("answer", NONSENSE)
+def test_a_tracker_that_answers_nonsense_ends_in_one_line(answer: str, question: Callable[..., object]) -> None:
+    def answer_it(peer: socket.socket) -> None:
+        peer.sendall(NONSENSE[answer])
+        peer.shutdown(socket.SHUT_WR)
+
+    with playing(answer_it) as port, pytest.raises(DeviceError) as caught:
+        question(("127.0.0.1", port), "key", 5.0)
+    assert str(caught.value).startswith(f"tracker 127.0.0.1:{port}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tracker_that_answers_a_byte_at_a_time_is_given_up_in_time() -> None:
+    def dribble(peer: socket.socket) -> None:
+        for byte in packed(b" " * 1000):
+            peer.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    started = time.monotonic()
+    with playing(dribble) as port, pytest.raises(DeviceError, match=r"no answer within 0\.5 s"):
+        tracker.boards(("127.0.0.1", port), "key", 0.5)
+    assert time.monotonic() - started < 3
 
 
 def rows(path: Path) -> dict[str, int]:

@@ -13,9 +13,10 @@ import pytest
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
-from splitkit.latency.store import Conditions, GraphTime, KernelTime, LutStore
+from splitkit.latency.store import Conditions, GraphTime, HopConditions, HopTime, KernelTime, LutStore
 
 CONDITIONS = Conditions("cpu", "tvm", "v1", "host", "in_situ")
+HOP = HopConditions("cpu", "cpu", 1, "spi", "native 1", "2 of 2 processes poll")
 
 FIRST_VERSION = """
 CREATE TABLE conditions (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, exporter TEXT NOT NULL,
@@ -198,6 +199,20 @@ def test_a_table_of_the_first_version_opens_with_its_rows_in_microseconds(tmp_pa
             assert store.times(condition) == {"a": KernelTime("a", 5.0, 0.01, 20, 1.01)}
             assert store.graphs(condition) == [GraphTime("digest", 3, 10.0, 11.0, 0.1)]
             assert store.anchors(condition) == ("a", [2.0])
+            store.replace_hop(HOP, [HopTime(256, 7.0, 0.1)])  # a table that it did not have
+
+
+def test_what_a_runtime_adds_replaces_what_was_known_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "lut.db"
+    other = replace(HOP, runtime="python 1")
+    with LutStore(path) as store:
+        for times in ([HopTime(256, 7.0, 0.1), HopTime(9216, 9.0, 0.2)], [HopTime(1024, 8.0, 0.1)]):
+            store.replace_hop(HOP, times)
+    with LutStore(path) as store:
+        assert store.last_hop("cpu", "cpu", 1, "spi") == (HOP, [HopTime(1024, 8.0, 0.1)])
+        store.replace_hop(other, [HopTime(256, 90.0, 20.0)])
+        assert store.last_hop("cpu", "cpu", 1, "spi") == (other, [HopTime(256, 90.0, 20.0)])
+        assert store.last_hop("cpu", "cpu", 2, "spi") is None
 
 
 def test_rows_in_instructions_are_under_a_condition_that_says_so(tmp_path: Path) -> None:

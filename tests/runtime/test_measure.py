@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -34,18 +35,21 @@ def test_processes_compute_what_the_whole_network_does(
     assert "emulated" in found.sensor_label if split else found.sensor_label == "nothing to compute"
 
 
-def test_both_sides_refuse_another_bundle_in_one_line() -> None:
+def test_both_sides_name_both_bundles_where_they_differ() -> None:
+    """The sensor ends with it; the aggregator goes on waiting for the right one, and says it again when it gives up."""
     ours, theirs = exported(0, "float32"), exported(2, "float16", 2, "onnxruntime", True)
     command = [sys.executable, "-m", "splitkit.runtime.aggregator", str(ours.path), "--listen", "127.0.0.1:0"]
-    aggregator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    aggregator = subprocess.Popen([*command, "--timeout", "8"], stdout=PIPE, stderr=PIPE, text=True)
     assert aggregator.stdout is not None
     where = aggregator.stdout.readline().split()[-1]
     command = [sys.executable, "-m", "splitkit.runtime.sensor", str(theirs.path), "--connect", where]
     sensor = subprocess.run(command, capture_output=True, text=True, check=False)
     _, complaint = aggregator.communicate(timeout=30)
-    for code, text in ((aggregator.returncode, complaint), (sensor.returncode, sensor.stderr)):
-        assert code == 1
-        assert len(text.strip().splitlines()) == 1
+    refusal, end = complaint.strip().splitlines()
+    (line,) = sensor.stderr.strip().splitlines()
+    assert (aggregator.returncode, sensor.returncode) == (1, 1)
+    assert end.startswith("error: view 0 did not connect within 8 s; turned away last: ")
+    for text in (refusal, end, line):
         assert ours.id[:32] in text
         assert theirs.id[:32] in text
 

@@ -1,3 +1,4 @@
+import math
 import struct
 import zlib
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitkit.errors import LinkError
-from splitkit.runtime.wire import HEADER_BYTES, Kind, Message, bundle_key, decode, encode, rank_of
+from splitkit.runtime.wire import HEADER_BYTES, MAX_PAYLOAD_BYTES, Kind, Message, bundle_key, decode, encode, rank_of
 
 KEY = bytes(range(16))
 
@@ -87,6 +88,57 @@ def test_header_lies_as_documented() -> None:
 def test_other_dtypes_cannot_be_sent() -> None:
     with pytest.raises(LinkError, match="a float64 tensor cannot be sent"):
         encode(Message(Kind.TENSOR, KEY, array=np.zeros(3)))
+
+
+def resealed(head: bytes, offset: int, field: str, value: int) -> bytes:
+    """A header with one field changed and the checksum put right, as an enemy sends it."""
+    changed = bytearray(head)
+    struct.pack_into(field, changed, offset, value)
+    struct.pack_into("<I", changed, 64, zlib.crc32(changed[68:], zlib.crc32(changed[:64])))
+    return bytes(changed)
+
+
+LENGTH, DTYPE, RANK, RESERVED, PAYLOAD_CRC = (56, "<I"), (32, "<B"), (33, "<B"), (34, "<H"), (60, "<I")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind != Kind.TENSOR])
+@pytest.mark.parametrize(("field", "value"), [(LENGTH, 2**32 - 1), (LENGTH, 1), (DTYPE, 1), (PAYLOAD_CRC, 1)])
+def test_only_tensors_have_a_payload(kind: Kind, field: tuple[int, str], value: int) -> None:
+    head, _ = encode(Message(kind, KEY, 1, 3))
+    with pytest.raises(LinkError, match=f"{kind.name} with a tensor"):
+        decode(resealed(head, *field, value))
+
+
+def test_a_shape_without_a_tensor_is_refused() -> None:
+    head, _ = encode(Message(Kind.HELLO, KEY))
+    with pytest.raises(LinkError, match="HELLO with a tensor"):
+        decode(resealed(head + struct.pack("<2I", 2**31, 2**31), *RANK, 2))
+
+
+@pytest.mark.parametrize(
+    "shape", [(2**32 - 1,) * 8, (2**16,) * 4, (2**31, 2**31, 4), (2**32 - 1, 2**32 - 1, 0), (2**28 + 1,)]
+)
+def test_no_shape_overflows(shape: tuple[int, ...]) -> None:
+    """In 64 bits the second and third come to nothing, which the length would match."""
+    head, _ = encode(tensor("uint8", (1,) * len(shape)))
+    stretched = head[:68] + struct.pack(f"<{len(shape)}I", *shape)
+    for length in (0, 1, math.prod(shape) % 2**32):
+        if length != math.prod(shape) or length > MAX_PAYLOAD_BYTES:
+            with pytest.raises(LinkError, match="bytes do not make a uint8"):
+                decode(resealed(stretched, *LENGTH, length))
+
+
+@pytest.mark.parametrize("code", [0, 4, 255])
+def test_unknown_dtypes_are_refused(code: int) -> None:
+    head, _ = encode(tensor("uint8", (1, 4)))
+    with pytest.raises(LinkError, match=f"4 bytes do not make a tensor of dtype {code}"):
+        decode(resealed(head, *DTYPE, code))
+
+
+def test_the_reserved_field_is_zero() -> None:
+    head, _ = encode(Message(Kind.HELLO, KEY))
+    with pytest.raises(LinkError, match="the reserved field is 7"):
+        decode(resealed(head, *RESERVED, 7))
 
 
 def test_bundle_key_is_the_first_half_of_the_id() -> None:

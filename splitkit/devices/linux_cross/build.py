@@ -22,6 +22,9 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-psabi")
 C_FLAGS = ("-std=c99", "-pedantic", "-O2", *WARNINGS)
 CPP_FLAGS = ("-std=c++17", "-pedantic", "-O2", *WARNINGS)
 BINDING = "half.cpp"
+LOADING_BINDING = "library.cpp"
+"""What binds the runner to the half it is built around, and what to halves that it loads (`runtime/native.py`)."""
+
 HOOK = "hook.h"
 
 
@@ -59,7 +62,7 @@ def _runner_objects(compiler: Compiler) -> tuple[Path, ...]:
     folder = Path(tempfile.mkdtemp(prefix="splitkit-runner-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with resources.as_file(resources.files("splitkit.devices.linux_cross") / "runner") as runner:
-        sources = sorted(path for path in runner.glob("*.cpp") if path.name != BINDING)
+        sources = sorted(path for path in runner.glob("*.cpp") if path.name not in (BINDING, LOADING_BINDING))
         objects = [_compile((*compiler.cpp, *CPP_FLAGS), source, folder / f"{source.stem}.o") for source in sources]
     with resources.as_file(resources.files("splitkit.devices") / RISCV_FLOAT16) as source:
         objects.append(_compile((*compiler.c, *C_FLAGS), source, folder / f"{source.stem}.o"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.addresses import format_address
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices.options import read_options
 from splitkit.devices.protocol import Unit
@@ -85,7 +86,8 @@ class RpcDevice:
             DeviceError: the tracker does not answer, or knows none.
         """
         if self.options.host is not None:
-            return [f"{self.options.host}:{self.options.port}"]
+            assert self.options.port is not None
+            return [format_address(self.options.host, self.options.port)]
         assert self.options.key is not None
         names = tracker.boards(self.options.tracker_address, self.options.key, self.options.timeout_s)
         if not names:

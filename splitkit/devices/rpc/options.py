@@ -2,7 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from splitkit.addresses import parse_address
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -16,7 +18,7 @@ class RpcOptions(BaseModel):
 
     Attributes:
         host, port: of one board's server.
-        tracker: `HOST` or `HOST:PORT` of the tracker, 9190 by default.
+        tracker: `HOST`, `HOST:PORT` or `[IPV6]:PORT` of the tracker, 9190 by default.
         key: what the boards call themselves.
         timeout_s: how long a board may take for one step (connecting, uploading, one series of runs).
         agreement: relative deviation from the other boards beyond which a board's timings are not believed.
@@ -28,11 +30,25 @@ class RpcOptions(BaseModel):
 
     host: str | None = None
     port: Port | None = None
-    tracker: Annotated[str, Field(pattern=r"^[^:\s]+(:\d{1,5})?$")] | None = None
+    tracker: str | None = None
     key: Annotated[str, Field(pattern=r"^[^:\s]+$")] | None = None
     timeout_s: Positive = 60.0
     agreement: Positive = 0.15
     processor: str | None = None
+
+    @field_validator("tracker")
+    @classmethod
+    def _is_an_address(cls, tracker: str | None) -> str | None:
+        if tracker is not None:
+            parse_address(tracker, TRACKER_PORT)
+        return tracker
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, host: str | None) -> str | None:
+        if host is not None and parse_address(host, 1) != (host, 1):
+            raise ValueError(f"{host!r} is not a host alone: the port has its own field, and IPv6 needs no brackets")
+        return host
 
     @model_validator(mode="after")
     def _names_a_board(self) -> Self:
@@ -48,5 +64,4 @@ class RpcOptions(BaseModel):
     def tracker_address(self) -> tuple[str, int]:
         """Host and port of the tracker."""
         assert self.tracker is not None
-        host, _, port = self.tracker.partition(":")
-        return host, int(port or TRACKER_PORT)
+        return parse_address(self.tracker, TRACKER_PORT)

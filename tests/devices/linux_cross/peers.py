@@ -36,14 +36,15 @@ class Peer:
 
     def __init__(self, bundle: Bundle, side: Side, *arguments: str) -> None:
         command = [*emulator_for(ARCHITECTURES["aarch64"], None), str(bundle.path / side / EXECUTABLE)]
-        command += [side, "--manifest", str(bundle.path / MANIFEST), "--timeout", "20", *arguments]
+        timeout = () if "--timeout" in arguments else ("--timeout", "20")
+        command += [side, "--manifest", str(bundle.path / MANIFEST), *timeout, *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def port(self) -> int:
-        """Where an aggregator listens."""
+    def port(self, host: str = "127.0.0.1") -> int:
+        """Where an aggregator listens on `host`."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith("listening on 127.0.0.1:"), line
+        assert line.startswith(f"listening on {host}:"), line
         return int(line.rsplit(":", 1)[1])
 
     def end(self) -> tuple[int, str]:

@@ -3,15 +3,17 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
-#include <optional>
 
+#include "admission.h"
 #include "arguments.h"
 #include "clock.h"
 #include "connection.h"
 #include "error.h"
 #include "half.h"
 #include "manifest.h"
+#include "placement.h"
 #include "programs.h"
+#include "stage.h"
 
 namespace splitkit {
 
@@ -30,58 +32,18 @@ struct Record {
     std::vector<float> scores;
 };
 
-// The view of a sensor that says hello with the right bundle; any other is told so and ends the program.
-std::uint32_t admit(Connection& sensor, const Manifest& manifest, const std::vector<std::optional<Connection>>& taken) {
-    const Message hello = sensor.receive();
-    if (hello.kind != Kind::hello)
-        throw Error(std::string("a sensor sent ") + name_of(hello.kind) + " where HELLO was due");
-    Message answer;
-    answer.bundle = manifest.bundle;
-    answer.view = hello.view;
-    const bool exists = hello.view < manifest.views;
-    const bool welcome = hello.bundle == manifest.bundle && exists && !taken[hello.view];
-    answer.kind = welcome ? Kind::welcome : Kind::refuse;
-    sensor.send(answer);
-    if (welcome) return hello.view;
-    const std::string view = "view " + std::to_string(hello.view);
-    if (hello.bundle != manifest.bundle)
-        throw Error(view + " runs bundle " + wire::hex(hello.bundle) + ", this aggregator bundle " +
-                    wire::hex(manifest.bundle) + " (both sides need the same export)");
-    if (exists) throw Error(view + " is connected already");
-    throw Error(view + " does not exist: the bundle has " + std::to_string(manifest.views));
-}
-
-// One connection per view, in order of views.
-std::vector<std::optional<Connection>> gather(Server& server, const Manifest& manifest, double timeout_s) {
-    std::vector<std::optional<Connection>> sensors(manifest.views);
-    for (std::uint32_t connected = 0; connected < manifest.views; ++connected) {
-        Socket peer = server.accept(now_ns() + static_cast<std::uint64_t>(timeout_s * 1e9));
-        if (peer.fd() < 0) {
-            const auto missing = std::find(sensors.begin(), sensors.end(), std::nullopt) - sensors.begin();
-            throw Error("view " + std::to_string(missing) + " did not connect in time");
-        }
-        Connection sensor(std::move(peer), "a sensor", timeout_s);
-        const std::uint32_t view = admit(sensor, manifest, sensors);
-        sensor.name = "view " + std::to_string(view);
-        sensors[view].emplace(std::move(sensor));
-    }
-    return sensors;
-}
-
-// One view's tensor of this frame, which must be what the bundle says.
+// One view's tensor of this frame. That it is of the bundle's dtype and shape the connection has seen to.
 Message receive(Connection& sensor, std::uint32_t view, std::uint32_t frame, const Manifest& manifest) {
     Message message = sensor.receive();
     if (message.kind != Kind::tensor || message.frame != frame || message.view != view)
-        throw Error(sensor.name + ": sent " + name_of(message.kind) + " " + std::to_string(message.frame) +
-                    " where frame " + std::to_string(frame) + " was due");
+        throw Error(sensor.name + ": sent " + name_of(message.kind) + " " + std::to_string(message.frame) + " of view " +
+                    std::to_string(message.view) + " where frame " + std::to_string(frame) + " was due");
     if (message.bundle != manifest.bundle) throw Error(sensor.name + ": sent a frame of another bundle");
-    if (message.type != manifest.link)
-        throw Error(sensor.name + ": sent " + message.type.text() + ", the bundle's link carries " +
-                    manifest.link.text());
     return message;
 }
 
-Record run_frame(std::uint32_t frame, std::vector<std::optional<Connection>>& sensors, const Manifest& manifest) {
+Record run_frame(std::uint32_t frame, std::vector<Connection>& sensors, const Manifest& manifest,
+                 const Stage& stage) {
     Message order;
     order.kind = Kind::capture;
     order.bundle = manifest.bundle;
@@ -89,21 +51,21 @@ Record run_frame(std::uint32_t frame, std::vector<std::optional<Connection>>& se
     order.captured_ns = now_ns() + lead_ns;
     for (std::uint32_t view = 0; view < sensors.size(); ++view) {
         order.view = static_cast<std::uint16_t>(view);
-        sensors[view]->send(order);
+        sensors[view].send(order);
     }
     Record record;
     record.frame = frame;
     Bytes received;
     for (std::uint32_t view = 0; view < sensors.size(); ++view) {
-        const Message tensor = receive(*sensors[view], view, frame, manifest);
+        const Message tensor = receive(sensors[view], view, frame, manifest);
         record.captured_ns.push_back(tensor.captured_ns);
         record.sent_ns.push_back(tensor.sent_ns);
         received.insert(received.end(), tensor.payload.begin(), tensor.payload.end());
     }
     record.received_ns = now_ns();
     record.scores.resize(half::output().bytes() / sizeof(float));
-    half::run(received.data(), reinterpret_cast<std::uint8_t*>(record.scores.data()));
-    record.result_ns = now_ns();
+    record.result_ns =
+        stage.run(received.data(), reinterpret_cast<std::uint8_t*>(record.scores.data()), record.received_ns);
     return record;
 }
 
@@ -152,27 +114,45 @@ void check_half(const Manifest& manifest) {
 }  // namespace
 
 void aggregator_program(int argc, char** argv) {
-    const Arguments arguments(argc, argv, {"--manifest", "--listen", "--frames", "--records", "--timeout"});
-    const Address listen = parse_address(arguments.text("--listen", "127.0.0.1:4747"));
+    const Arguments arguments(argc, argv, {"--manifest", "--listen", "--frames", "--records", "--timeout", "--half",
+                                           "--time-scale", "--cpus", "--spin-us", "--poll-us"},
+                              {"--insecure"});
+    const Address listen = parse_address(arguments.text("--listen", "127.0.0.1:4747"), true);
     const long frames = arguments.integer("--frames", 16, 1, 1000000000);
     const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
     const std::string path = arguments.text("--records", "");
     const Manifest manifest = read_manifest(arguments.text("--manifest"));
+    take_processors(arguments);
+    TensorType arriving = manifest.link;  // of all views, one after the other
+    if (!arriving.shape.empty()) arriving.shape[0] *= manifest.views;
+    half::open(arguments.text("--half", ""), arriving);
     check_half(manifest);
     half::init();
-    std::vector<std::optional<Connection>> sensors;
+    const Patience patience = patience_of(arguments);
+    const Stage stage(arguments, patience);
+    std::vector<Connection> sensors;
     {
-        Server server(listen);
-        std::printf("listening on %s:%u\n", listen.host.c_str(), static_cast<unsigned>(server.port()));
+        const Server server(listen, arguments.has("--insecure"));
+        std::printf("listening on %s\n", Address{listen.host, server.port()}.text().c_str());
         std::fflush(stdout);
-        sensors = gather(server, manifest, timeout_s);
+        sensors = gather(server, manifest, Allowance::of(manifest, timeout_s));
     }
+    for (Connection& sensor : sensors) sensor.poll_ns = patience.poll_ns;
     std::vector<Record> records;
-    for (long frame = 0; frame < frames; ++frame)
-        records.push_back(run_frame(static_cast<std::uint32_t>(frame), sensors, manifest));
+    {
+        const Undisturbed undisturbed(arguments);
+        for (long frame = 0; frame < frames; ++frame)
+            records.push_back(run_frame(static_cast<std::uint32_t>(frame), sensors, manifest, stage));
+    }
     Message end;
     end.bundle = manifest.bundle;
-    for (auto& sensor : sensors) sensor->send(end);
+    for (std::uint32_t view = 0; view < sensors.size(); ++view) {
+        end.view = static_cast<std::uint16_t>(view);
+        try {
+            sensors[view].send(end);
+        } catch (const Error&) {  // who is gone by now need not be told; the records are whole
+        }
+    }
     if (path.empty()) print_records(records);
     else write_records(path, records);
 }

@@ -1,4 +1,4 @@
-// `--name value` pairs of the command line.
+// `--name value` pairs and `--flag`s of the command line.
 #pragma once
 
 #include <initializer_list>
@@ -14,8 +14,12 @@ struct UsageError {
 
 class Arguments {
 public:
-    // Everything after the command. Throws UsageError: not pairs, or a name that is not in `known`.
-    Arguments(int argc, char** argv, std::initializer_list<const char*> known);
+    // Everything after the command: pairs of a name in `known` and a value, and names in `flags`. Throws UsageError.
+    Arguments(int argc, char** argv, std::initializer_list<const char*> known,
+              std::initializer_list<const char*> flags = {});
+
+    // Whether a flag was given.
+    bool has(const std::string& flag) const { return given_.count(flag) > 0; }
 
     // Throws UsageError: not given.
     const std::string& text(const std::string& name) const;
@@ -23,6 +27,7 @@ public:
 
     // Throws UsageError: not a number, or outside the range.
     long integer(const std::string& name, long otherwise, long least, long most) const;
+    double number(const std::string& name, double otherwise, double least, double most) const;
 
 private:
     std::map<std::string, std::string> given_;

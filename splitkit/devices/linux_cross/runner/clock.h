@@ -12,7 +12,7 @@ inline std::uint64_t now_ns() {
     return static_cast<std::uint64_t>(t.tv_sec) * 1000000000u + static_cast<std::uint64_t>(t.tv_nsec);
 }
 
-inline void wait_until(std::uint64_t deadline_ns) {
+inline void sleep_until(std::uint64_t deadline_ns) {
     timespec t;
     t.tv_sec = static_cast<time_t>(deadline_ns / 1000000000u);
     t.tv_nsec = static_cast<long>(deadline_ns % 1000000000u);

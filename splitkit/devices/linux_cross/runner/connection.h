@@ -2,21 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "address.h"
+#include "allowance.h"
 #include "wire.h"
 
 namespace splitkit {
-
-struct Address {
-    std::string host;  // numeric IPv4, or localhost
-    std::uint16_t port = 0;
-
-    std::string text() const { return host + ":" + std::to_string(port); }
-};
-
-// Throws Error: not HOST:PORT.
-Address parse_address(const std::string& text);
 
 // A socket that is closed when it goes out of scope.
 class Socket {
@@ -31,40 +24,36 @@ private:
     int fd_;
 };
 
-// One peer. `name` is how it is called in errors.
+// One peer. Whoever waits for it waits no longer than it may be silent.
 class Connection {
 public:
-    std::string name;
+    std::string name;                   // how it is called in errors
+    std::uint64_t poll_ns = 0;          // how long to poll for what is due before sleeping on it
+    std::optional<TensorType> carries;  // the only tensor it may send, checked before room is made for it
 
-    Connection(Socket socket, std::string peer, double timeout_s);
+    // The socket does not block from here on.
+    Connection(Socket socket, std::string peer, double silence_s);
 
-    // Throws Error: the peer is gone.
+    int fd() const { return socket_.fd(); }
+
+    // Throws Error: the peer is gone, or takes nothing for longer than it may be silent.
     void send(const wire::Message& message);
 
-    // Throws Error: the peer closed, stayed silent for longer than the timeout, or sent something damaged.
+    // Both, one after the other, in one system call if the socket takes them. Throws Error, as `send`.
+    void write(const std::uint8_t* first, std::size_t first_bytes, const std::uint8_t* second, std::size_t second_bytes);
+
+    // Throws Error: the peer closed, was silent for longer than it may be, or sent something damaged or a tensor that it
+    // may not send.
     wire::Message receive();
 
 private:
-    void write(const wire::Bytes& bytes);
-    void read(std::uint8_t* to, std::size_t size, const std::string& what, std::uint64_t deadline_ns);
+    void read(std::uint8_t* to, std::size_t size, const std::string& what);
 
     Socket socket_;
-    double timeout_s_;
+    double silence_s_;
 };
 
 // Throws Error: nobody listens there.
-Connection connect_to(const Address& address, const std::string& name, double timeout_s);
-
-// Accepts connections. Throws Error: the port is taken.
-class Server {
-public:
-    explicit Server(const Address& address);
-    std::uint16_t port() const;
-    // Waits for a peer until `deadline_ns`; a socket without descriptor (-1) when none came.
-    Socket accept(std::uint64_t deadline_ns);
-
-private:
-    Socket socket_;
-};
+Connection connect_to(const Address& address, const std::string& name, const Allowance& allowance);
 
 }  // namespace splitkit

@@ -1,6 +1,7 @@
 // Binds the runner to the generated C: compiled beside NAME.h with -DHALF=NAME -DHALF_MACRO=NAME, the latter in capitals.
 #include "half.h"
 
+#include "arguments.h"
 #include "clock.h"
 #include "error.h"
 #include "hook.h"
@@ -47,9 +48,17 @@ const TensorType& output() {
 
 int kernels() { return MACRO(_KERNELS); }
 
+void open(const std::string& directory, const TensorType&) {
+    if (!directory.empty()) throw UsageError{"--half: this program is built around its half"};
+}
+
 void init() { check(FUNCTION(_init)()); }
 
-void run(const std::uint8_t* in, std::uint8_t* out) { check(call(FUNCTION(_run), in, out)); }
+std::uint64_t run(const std::uint8_t* in, std::uint8_t* out) {
+    const std::uint64_t start = now_ns();
+    check(call(FUNCTION(_run), in, out));
+    return now_ns() - start;
+}
 
 extern "C" void splitkit_after_kernel(int index) {
     if (stamps) stamps[index + 1] = now_ns();

@@ -1,7 +1,8 @@
-// The compiled half that this program is built around: one input, one output, static memory.
+// The compiled half that this program runs: one input, one output, static memory.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "tensor.h"
@@ -15,11 +16,15 @@ const TensorType& input();
 const TensorType& output();
 int kernels();
 
+// Call first: what `directory` holds, or, if that is empty, the half that this program is built around; a program built
+// around none is then the identity on `type`. Throws Error or UsageError: it cannot be loaded, or not by this program.
+void open(const std::string& directory, const TensorType& type);
+
 // Call once, before the first run. Throws Error.
 void init();
 
-// Both buffers have exactly the bytes of their types. Throws Error.
-void run(const std::uint8_t* in, std::uint8_t* out);
+// Both buffers have exactly the bytes of their types. Returns the ns that the compiled code took. Throws Error.
+std::uint64_t run(const std::uint8_t* in, std::uint8_t* out);
 
 // Runs once and returns kernels() + 1 readings of the clock in ns: before the first kernel and after every one.
 std::vector<std::uint64_t> run_stamped(const std::uint8_t* in, std::uint8_t* out);

@@ -40,7 +40,8 @@ void print_times(const char* name, const std::vector<std::uint64_t>& times) {
 }  // namespace
 
 void describe_program(int argc, char** argv) {
-    const Arguments none(argc, argv, {});
+    const Arguments arguments(argc, argv, {"--half"});
+    half::open(arguments.text("--half", ""), {});
     const auto print = [](const char* name, const TensorType& type) {
         std::printf("\"%s\": {\"type\": \"%s\", \"bytes\": %zu}, ", name, type.text().c_str(), type.bytes());
     };
@@ -51,7 +52,8 @@ void describe_program(int argc, char** argv) {
 }
 
 void run_program(int argc, char** argv) {
-    const Arguments none(argc, argv, {});
+    const Arguments arguments(argc, argv, {"--half"});
+    half::open(arguments.text("--half", ""), {});
     half::init();
     Bytes in(half::input().bytes()), out(half::output().bytes());
     while (read_frame(STDIN_FILENO, in)) {
@@ -61,19 +63,16 @@ void run_program(int argc, char** argv) {
 }
 
 void bench_program(int argc, char** argv) {
-    const Arguments arguments(argc, argv, {"--repeats", "--warm-up"});
+    const Arguments arguments(argc, argv, {"--half", "--repeats", "--warm-up"});
     const long repeats = arguments.integer("--repeats", 50, 1, 1000000);
     const long warm_up = arguments.integer("--warm-up", 10, 0, 1000000);
+    half::open(arguments.text("--half", ""), {});
     half::init();
     const Bytes in = sample_input();
     Bytes out(half::output().bytes());
     for (long i = 0; i < warm_up; ++i) half::run(in.data(), out.data());
     std::vector<std::uint64_t> runs, kernels;
-    for (long i = 0; i < repeats; ++i) {
-        const std::uint64_t start = now_ns();
-        half::run(in.data(), out.data());
-        runs.push_back(now_ns() - start);
-    }
+    for (long i = 0; i < repeats; ++i) runs.push_back(half::run(in.data(), out.data()));
     for (long i = 0; i < repeats; ++i) {
         const std::vector<std::uint64_t> stamps = half::run_stamped(in.data(), out.data());
         for (std::size_t k = 1; k < stamps.size(); ++k) kernels.push_back(stamps[k] - stamps[k - 1]);

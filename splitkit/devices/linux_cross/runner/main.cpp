@@ -14,10 +14,18 @@ constexpr const char usage[] =
     "  describe                                what the half takes and gives, as JSON\n"
     "  run                                     frames on stdin, outputs on stdout, raw and one after the other\n"
     "  bench [--repeats N] [--warm-up N]       wall times of the whole and of every kernel in ns, as JSON\n"
-    "  sensor --manifest FILE --images FILE --connect HOST:PORT [--view K] [--timeout S]\n"
-    "  aggregator --manifest FILE [--listen HOST:PORT] [--frames N] [--records FILE] [--timeout S]\n"
+    "  sensor --manifest FILE --images FILE --connect HOST[:PORT] [--view K] [--timeout S]\n"
+    "  aggregator --manifest FILE [--listen HOST[:PORT]] [--frames N] [--records FILE] [--timeout S] [--insecure]\n"
     "\n"
-    "--manifest is the bundle's manifest.json. --images holds raw frames of one view, seen over and over.\n";
+    "HOST is numeric, with a port as in 10.0.0.2:4747 or [fd00::2]:4747. --insecure: listen where others can connect;\n"
+    "this program knows no TLS, splitkit's docs/wire.md shows a tunnel. --timeout: how long a peer may be silent, beside a\n"
+    "multiple of what the bundle's link takes.\n"
+    "--manifest is the bundle's manifest.json. --images holds raw frames of one view, seen over and over.\n"
+    "\n"
+    "To play a system on one machine, as splitkit does: --half DIR (a half compiled by tvm, for a runner that is built\n"
+    "around none; left out, its input is its output), --time-scale X, --lasting-us T (how long the sensor's half takes),\n"
+    "--link-overhead-us T, --link-bytes-per-s B, --shared-link FILE (the link's rate), --cpus N,N, --spin-us T,\n"
+    "--poll-us T (how long the clock and the socket are polled, before a deadline and for a peer).\n";
 
 struct Command {
     const char* name;

@@ -8,7 +8,10 @@
 #include "files.h"
 #include "half.h"
 #include "manifest.h"
+#include "placement.h"
 #include "programs.h"
+#include "shaper.h"
+#include "stage.h"
 
 namespace splitkit {
 
@@ -39,6 +42,11 @@ private:
     std::size_t frame_bytes_;
 };
 
+Error unexpected(const Message& message, const char* due) {
+    return Error(std::string("the aggregator sent ") + name_of(message.kind) + " for view " + std::to_string(message.view) +
+                 " where " + due + " was due");
+}
+
 void greet(Connection& aggregator, const Manifest& manifest, std::uint16_t view) {
     Message hello;
     hello.kind = Kind::hello;
@@ -50,8 +58,7 @@ void greet(Connection& aggregator, const Manifest& manifest, std::uint16_t view)
         throw Error("the aggregator runs bundle " + wire::hex(answer.bundle) + ", this sensor bundle " +
                     wire::hex(manifest.bundle) + " (both sides need the same export)");
     if (answer.kind == Kind::refuse) throw Error("the aggregator refuses view " + std::to_string(view));
-    if (answer.kind != Kind::welcome)
-        throw Error(std::string("the aggregator sent ") + name_of(answer.kind) + " where WELCOME was due");
+    if (answer.kind != Kind::welcome || answer.view != view) throw unexpected(answer, "WELCOME");
 }
 
 // As ordered, if that lies just ahead on this clock; else now.
@@ -60,7 +67,8 @@ std::uint64_t capture_time(std::uint64_t ordered_ns) {
     return now <= ordered_ns + latest_ns && ordered_ns <= now + farthest_ns ? ordered_ns : now;
 }
 
-void serve(Connection& aggregator, const Manifest& manifest, const Images& images, std::uint16_t view) {
+void serve(Connection& aggregator, const Manifest& manifest, const Images& images, std::uint16_t view, const Stage& stage,
+           ShapedLink& link, const Patience& patience) {
     Message tensor;
     tensor.kind = Kind::tensor;
     tensor.bundle = manifest.bundle;
@@ -71,33 +79,43 @@ void serve(Connection& aggregator, const Manifest& manifest, const Images& image
     tensor.payload.resize(manifest.link.bytes());
     for (;;) {
         const Message order = aggregator.receive();
+        if (order.bundle != manifest.bundle) throw Error("the aggregator sent an order for another bundle");
         if (order.kind == Kind::end) return;
-        if (order.kind != Kind::capture)
-            throw Error(std::string("the aggregator sent ") + name_of(order.kind) + " where CAPTURE or END was due");
+        if (order.kind != Kind::capture || order.view != view) throw unexpected(order, "CAPTURE or END");
         tensor.frame = order.frame;
         tensor.captured_ns = capture_time(order.captured_ns);
-        wait_until(tensor.captured_ns);
-        half::run(images.frame(order.frame), tensor.payload.data());
-        tensor.sent_ns = now_ns();
-        aggregator.send(tensor);
+        patience.wait_until(tensor.captured_ns);
+        tensor.sent_ns = stage.run(images.frame(order.frame), tensor.payload.data(), tensor.captured_ns);
+        link.send(aggregator, tensor, tensor.sent_ns);
     }
 }
 
 }  // namespace
 
 void sensor_program(int argc, char** argv) {
-    const Arguments arguments(argc, argv, {"--manifest", "--images", "--connect", "--view", "--timeout"});
+    const Arguments arguments(argc, argv, {"--manifest", "--images", "--connect", "--view", "--timeout", "--half",
+                                           "--time-scale", "--lasting-us", "--link-overhead-us", "--link-bytes-per-s",
+                                           "--shared-link", "--cpus", "--spin-us", "--poll-us"});
     const auto view = static_cast<std::uint16_t>(arguments.integer("--view", 0, 0, 65535));
+    const Address connect = parse_address(arguments.text("--connect"), false);
     const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
     const Manifest manifest = read_manifest(arguments.text("--manifest"));
+    take_processors(arguments);
+    half::open(arguments.text("--half", ""), manifest.link);
     if (half::output() != manifest.link)
         throw Error("this half gives " + half::output().text() + ", the manifest's link carries " +
                     manifest.link.text() + " (is it the sensor's half of that bundle?)");
     const Images images(arguments.text("--images"), half::input().bytes());
     half::init();
-    Connection aggregator = connect_to(parse_address(arguments.text("--connect")), "the aggregator", timeout_s);
+    const Patience patience = patience_of(arguments);
+    const Stage stage(arguments, patience);
+    ShapedLink link(arguments, patience);
+    const double patience_s = manifest.views * timeout_s;  // the aggregator may be waiting so long for the other sensors
+    Connection aggregator = connect_to(connect, "the aggregator", Allowance::of(manifest, patience_s));
+    aggregator.poll_ns = patience.poll_ns;
     greet(aggregator, manifest, view);
-    serve(aggregator, manifest, images, view);
+    const Undisturbed undisturbed(arguments);
+    serve(aggregator, manifest, images, view, stage, link, patience);
 }
 
 }  // namespace splitkit

@@ -1,6 +1,7 @@
 #include "tensor.h"
 
 #include <array>
+#include <limits>
 
 namespace splitkit {
 
@@ -13,7 +14,11 @@ const std::array<std::size_t, 4> sizes = {0, 1, 2, 4};
 
 std::size_t TensorType::bytes() const {
     std::size_t total = sizes[static_cast<std::size_t>(dtype)];
-    for (const std::uint32_t extent : shape) total *= extent;
+    for (const std::uint32_t extent : shape) {
+        if (extent != 0 && total > std::numeric_limits<std::size_t>::max() / extent)
+            return std::numeric_limits<std::size_t>::max();
+        total *= extent;
+    }
     return total;
 }
 

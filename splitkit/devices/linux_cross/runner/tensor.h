@@ -14,7 +14,7 @@ struct TensorType {
     Dtype dtype = Dtype::none;
     std::vector<std::uint32_t> shape;
 
-    // Size in bytes, C order without padding; 0 without a dtype.
+    // Size in bytes, C order without padding; 0 without a dtype. The largest size there is where it does not fit.
     std::size_t bytes() const;
 
     // As in `uint8 [1, 8, 4, 4]`.

@@ -1,5 +1,6 @@
 #include "wire.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -23,6 +24,7 @@ enum Offset : std::size_t {
     at_bundle = 16,
     at_dtype = 32,
     at_rank = 33,
+    at_reserved = 34,
     at_scale = 36,
     at_captured = 40,
     at_sent = 48,
@@ -103,6 +105,10 @@ Bytes encode_head(const Message& message) {
     return head;
 }
 
+bool may_begin(const Bytes& head) {
+    return std::memcmp(head.data(), magic, std::min<std::size_t>(head.size(), 4)) == 0;
+}
+
 std::size_t shape_bytes(const std::uint8_t* header) {
     if (std::memcmp(header, magic, 4) != 0) throw Error("the peer does not speak splitkit's protocol");
     if (header[at_version] != version)
@@ -121,6 +127,8 @@ Header decode_head(const Bytes& head) {
     const std::uint32_t actual = header_crc(head);
     if (actual != stated) throw Error("damaged header: CRC-32 is " + hex32(actual) + ", it says " + hex32(stated));
     if (h[at_kind] < 1 || h[at_kind] > 6) throw Error("unknown kind of message: " + std::to_string(h[at_kind]));
+    if (const auto reserved = get<std::uint16_t>(h + at_reserved))
+        throw Error("damaged header: the reserved field is " + std::to_string(reserved) + ", not 0");
     Header header;
     Message& message = header.message;
     message.kind = static_cast<Kind>(h[at_kind]);
@@ -140,8 +148,8 @@ Header decode_head(const Bytes& head) {
                    header.payload_bytes > max_payload_bytes))
         throw Error(place(message) + ": " + std::to_string(header.payload_bytes) + " bytes do not make a " +
                     message.type.text());
-    if (!tensor && header.payload_bytes != 0)
-        throw Error(std::string(name_of(message.kind)) + " with a payload");
+    if (!tensor && (h[at_dtype] != 0 || rank != 0 || header.payload_bytes != 0 || header.payload_crc != 0))
+        throw Error(std::string(name_of(message.kind)) + " with a tensor");
     return header;
 }
 

@@ -45,6 +45,9 @@ struct Header {
 // Header and shape; the payload follows as it is.
 Bytes encode_head(const Message& message);
 
+// Whether what has arrived so far may be the beginning of a message.
+bool may_begin(const Bytes& head);
+
 // How many bytes of shape follow these `header_bytes` bytes. Throws Error: another protocol, version or a wild rank.
 std::size_t shape_bytes(const std::uint8_t* header);
 
