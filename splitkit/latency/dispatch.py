@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splitkit.latency.store import GraphTime
+
+FloatArray = NDArray[np.float64]
 
 FEW_GRAPHS = 4
 """With fewer graphs than this, a cost per kernel cannot be told from one per graph."""
@@ -31,7 +34,9 @@ class Dispatch:
         """Robust regression of (end to end - sum of kernels) on (1, kernels).
 
         A graph's code is not always that of its kernels alone, so a few graphs may be far off: Huber's weights, by
-        iterated least squares (Huber, "Robust Estimation of a Location Parameter", 1964).
+        iterated least squares (Huber, "Robust Estimation of a Location Parameter", 1964). Entering a graph takes no
+        less than nothing: where it would come out so, what is gained is gained from kernel to kernel, and a graph of
+        few kernels, whose time a scale may multiply, gains little.
         """
         if not graphs:
             return cls()
@@ -41,10 +46,16 @@ class Dispatch:
         columns = [np.ones_like(kernels)]
         if len(graphs) >= FEW_GRAPHS and np.ptp(kernels) > 0:
             columns.append(kernels)
-        design = np.stack(columns, axis=1) / sigma[:, None]
-        weight = np.ones(len(graphs))
-        for _ in range(ITERATIONS):
-            root = np.sqrt(weight)
-            solution, *_ = np.linalg.lstsq(design * root[:, None], extra / sigma * root, rcond=None)
-            weight = 1 / np.maximum(1, np.abs(extra / sigma - design @ solution))
-        return cls(*(float(value) for value in solution))
+        fitted = cls(*_solve(columns, extra, sigma))
+        return fitted if fitted.per_graph >= 0 else cls(0.0, *_solve([kernels], extra, sigma))
+
+
+def _solve(columns: Sequence[FloatArray], values: FloatArray, sigma: FloatArray) -> list[float]:
+    """One coefficient per column."""
+    design, wanted = np.stack(columns, axis=1) / sigma[:, None], values / sigma
+    weight = np.ones(len(values))
+    for _ in range(ITERATIONS):
+        root = np.sqrt(weight)
+        solution, *_ = np.linalg.lstsq(design * root[:, None], wanted * root, rcond=None)
+        weight = 1 / np.maximum(1, np.abs(wanted - design @ solution))
+    return [float(value) for value in solution]

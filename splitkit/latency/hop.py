@@ -18,8 +18,6 @@ from splitkit.profiles.schema import LinkProfile, Number, System
 SLOWEST_BYTES_PER_S = 1e6
 """Microseconds do not count on slower links, and measuring over them would take long."""
 
-UNMEASURED = "runtime's own time not measured: splitkit bench --target aggregator"
-
 
 def runs_here(system: System) -> bool:
     """Whether both sides are this machine, so that the runtime's time is part of every frame's."""
@@ -74,14 +72,16 @@ class Hop:
         profile, views: the link, and how many sensors use it.
         link, aggregator_us: what the runtime adds to either; the latter as measured with the smallest payload, since
             what it does per byte it does while receiving.
-        label: what the link's time is: a formula, and whose own time is added.
+        runtime: which one adds it; empty if none does, or it was not measured.
+        unmeasured: whether one adds time that is not known.
     """
 
     profile: LinkProfile
     views: int
     link: Line = field(default_factory=Line)
     aggregator_us: float = 0.0
-    label: str = "model"
+    runtime: str = ""
+    unmeasured: bool = False
 
     @classmethod
     def of(cls, store: LutStore, system: System, views: int) -> Self:
@@ -91,20 +91,21 @@ class Hop:
         asked = hop_between(system, views, "", "")
         found = store.last_hop(asked.sensor, asked.aggregator, views, asked.link)
         if found is None:
-            return cls(system.link, views, label=f"model, {UNMEASURED}")
+            return cls(system.link, views, unmeasured=True)
         conditions, times = found
         link = Line.fit([t.payload_bytes for t in times], [t.link_us for t in times])
-        label = f"model + {conditions.runtime.split()[0]} runtime, measured"
-        return cls(system.link, views, link, times[0].aggregator_us, label)
+        return cls(system.link, views, link, times[0].aggregator_us, conditions.runtime.split()[0])
 
     @property
-    def unmeasured(self) -> bool:
-        """Whether the runtime adds time that is not known."""
-        return self.label.endswith(UNMEASURED)
+    def label(self) -> str:
+        """What the link's time is: the profile's formula, and whose own time is added."""
+        if self.unmeasured:
+            return "model, runtime's own time not measured: splitkit bench --target aggregator"
+        return f"model + {self.runtime} runtime, measured" if self.runtime else "model"
 
     def text(self) -> str:
         """The label, with what is added in words."""
-        if self.link == Line():
+        if not self.runtime:
             return self.label
         return f"{self.label}: {self.link.text()}, on the aggregator {self.aggregator_us:.1f} us"
 

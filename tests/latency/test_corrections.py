@@ -99,3 +99,12 @@ def test_dispatch_is_a_cost_per_graph_and_per_kernel() -> None:
     assert fitted.per_kernel == pytest.approx(-0.05)
     assert Dispatch.fit(graphs[:1]).per_kernel == 0.0
     assert Dispatch.fit([]) == Dispatch()
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_entering_a_graph_never_takes_less_than_nothing(count: int) -> None:
+    """Kernels timed alone add up to more than the whole: a small graph must not be predicted to take no time."""
+    large = [GraphTime(str(i), 20 + i, 17.0, 17.0 - 0.08 * (20 + i) - 0.3, 0.0) for i in range(count)]
+    fitted = Dispatch.fit(large)
+    assert fitted.per_graph == 0
+    assert -0.12 < fitted.per_kernel < -0.08

@@ -170,6 +170,19 @@ def test_the_runner_says_in_one_line_what_it_cannot_run(arguments: list[str], me
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_no_library_is_loaded_from_outside_its_directory(tmp_path: Path) -> None:
+    artifact = exported(2, "uint8", 1, "tvm").artifact("sensor")
+    assert artifact is not None
+    copy = tmp_path / "half"
+    shutil.copytree(artifact.path, copy)
+    body = json.loads((copy / "artifact.json").read_text())
+    body["report"]["library"] = f"../../{body['report']['library']}"
+    (copy / "artifact.json").write_text(json.dumps(body))
+    done = subprocess.run([native_runner(), "bench", "--half", copy], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is not a file of this directory" in done.stderr
+
+
 def test_a_changed_half_is_not_run(tmp_path: Path) -> None:
     bundle = exported(2, "uint8", 1, "tvm")
     copy = tmp_path / "copy"

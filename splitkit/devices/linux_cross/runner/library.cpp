@@ -129,7 +129,9 @@ void load(const std::string& directory) {
     std::memcpy(library.weights->data(), weights.data(), weights.size());
     library.arguments = {library.in->argument(), library.out->argument(), library.weights->argument(),
                          library.arena->argument()};
-    library.entry = entry_of(directory + "/" + text(leaves, "report.library"));
+    const std::string file = text(leaves, "report.library");
+    if (file.find('/') != std::string::npos) throw Error("report.library: " + file + " is not a file of this directory");
+    library.entry = entry_of(directory + "/" + file);
 }
 
 }  // namespace
