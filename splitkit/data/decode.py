@@ -12,6 +12,7 @@ A sensor that is to see what the network was trained on maps its values to uint8
 to 255.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from splitkit.errors import DataError
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or what it says of damaged files lands on the screen
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's modes by number of channels."""

@@ -133,23 +133,29 @@ class _Walk:
         while folders:
             folder = folders.pop()
             try:
-                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+                with os.scandir(folder) as found:
+                    entries = sorted(found, key=lambda entry: entry.name)
             except OSError as error:
                 self.left_out.append(f"{shown(folder)}: cannot be read: {error.strerror}")
                 continue
             for entry in entries:
-                path = folder / entry.name
-                if kept_by_system(entry.name):
-                    self.left_out.append(_system_line(path))
-                elif entry.is_dir() and entry.is_symlink():
-                    self.links.append((path, label))
-                elif entry.is_dir():
-                    self._enter(path, folders)
-                elif entry.is_file():
-                    self.files.append((path, label))
-                else:
-                    why = "a link to nothing" if entry.is_symlink() else "not a file"
-                    self.left_out.append(f"{shown(path)}: {why}")
+                self._sort(entry, folder / entry.name, label, folders)
+
+    def _sort(self, entry: os.DirEntry[str], path: Path, label: int, folders: list[Path]) -> None:
+        """A file is kept, a folder is added to `folders`, a link to one to `self.links`; all else is left out."""
+        if kept_by_system(entry.name):
+            self.left_out.append(_system_line(path))
+        elif entry.is_file(follow_symlinks=False):
+            self.files.append((path, label))
+        elif entry.is_dir(follow_symlinks=False):
+            self._enter(path, folders)
+        elif path.is_dir():
+            self.links.append((path, label))
+        elif path.is_file():
+            self.files.append((path, label))
+        else:
+            why = "a link to nothing" if entry.is_symlink() else "not a file"
+            self.left_out.append(f"{shown(path)}: {why}")
 
     def follow_links(self) -> None:
         while self.links:
