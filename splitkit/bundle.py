@@ -16,11 +16,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitkit.devices.registry import get_device
 from splitkit.errors import BundleError
@@ -100,6 +100,7 @@ class Manifest(_Record):
     architecture: Mapping[str, Any]
     system: System
     views: int
+    classes: tuple[str, ...] = ()
     image: TensorRecord
     link: LinkRecord
     scores: TensorRecord
@@ -108,6 +109,16 @@ class Manifest(_Record):
     verification: tuple[VerificationRecord, ...]
     predicted: Mapping[str, float]
     files: Mapping[str, FileRecord]
+
+    @model_validator(mode="after")
+    def _a_name_for_every_score(self) -> Self:
+        if self.classes and len(self.classes) != self.scores.shape[-1]:
+            raise ValueError(f"classes: {len(self.classes)} names for {self.scores.shape[-1]} scores")
+        return self
+
+    def class_name(self, label: int) -> str:
+        """What the score at `label` stands for; the number itself where the bundle holds no names."""
+        return self.classes[label] if self.classes else str(label)
 
     def text(self) -> str:
         """The one way this manifest is written."""

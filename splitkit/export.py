@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +51,7 @@ def export_bundle(
     images: NDArray[np.uint8],
     directory: str | Path,
     *,
+    classes: Sequence[str] = (),
     predicted: Mapping[str, float] | None = None,
     progress: Progress = lambda step: None,
 ) -> Bundle:
@@ -61,6 +62,7 @@ def export_bundle(
 
     Args:
         images: real images, uint8 (frames, views, channels, size, size); a few hundred make the proof meaningful.
+        classes: names by label, kept in the manifest.
         predicted: figures to keep for comparison, such as `{"total_us": ...}`.
         progress: called with a few words before each step.
 
@@ -76,7 +78,7 @@ def export_bundle(
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write(subnetwork, system, images, work, predicted or {}, progress)
+        _write(subnetwork, system, images, work, classes, predicted or {}, progress)
         work.chmod(0o755)  # mkdtemp makes it private
         _put_in_place(work, target)
     finally:
@@ -99,6 +101,7 @@ def _write(
     system: System,
     images: NDArray[np.uint8],
     work: Path,
+    classes: Sequence[str],
     predicted: Mapping[str, float],
     progress: Progress,
 ) -> None:
@@ -120,6 +123,7 @@ def _write(
         architecture=subnetwork.architecture.to_json(),
         system=system,
         views=network.views,
+        classes=tuple(classes),
         image=TensorRecord(name=IMAGE, shape=network.image.shape, dtype=network.image.dtype),
         link=_link_record(subnetwork, network),
         scores=TensorRecord(name="scores", shape=(1, reference.scores.shape[1]), dtype="float32"),

@@ -1,7 +1,10 @@
 """The README inside a bundle: what it holds and code that runs each half as it stands."""
 
+from collections.abc import Sequence
+
 from splitkit.bundle import HalfRecord, Manifest
 from splitkit.exporters.baremetal.names import C_TYPES, identifier
+from splitkit.labels import shown_name
 
 _COMPILED = """\
 ```python
@@ -96,6 +99,7 @@ def _table(m: Manifest) -> str:
         ("image", _tensor(m.image.dtype, m.image.shape)),
         ("link, per view", f"{_tensor(link.dtype, link.shape)}, {link.payload_bytes} bytes{meaning}"),
         ("scores", _tensor(m.scores.dtype, m.scores.shape)),
+        *([("classes, by score", _class_names(m.classes))] if m.classes else []),
         ("sensor", _half(m.sensor, "sends its image as it is")),
         ("aggregator", _half(m.aggregator, "receives the scores, computes nothing")),
     ]
@@ -189,6 +193,13 @@ def _on_devices(m: Manifest) -> list[str]:
         "`./runner --help` lists the other commands."
     )
     return ["## On the devices", *blocks, about]
+
+
+def _class_names(classes: Sequence[str], most: int = 20) -> str:
+    """The first names as code, whatever is in them; the manifest has all."""
+    names = [shown_name(name).replace("`", "'").replace("|", "\\|") for name in classes[:most]]
+    more = f" and {len(classes) - most} more in `manifest.json`" if len(classes) > most else ""
+    return ", ".join(f"{label} `{name}`" for label, name in enumerate(names)) + more
 
 
 def _half(record: HalfRecord | None, absent: str) -> str:

@@ -124,6 +124,7 @@ def _tune(project: "Project", target: "Side", budget_s: float) -> None:
 
 def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", as_json: bool) -> None:
     from splitkit.bundle import load_bundle
+    from splitkit.labels import shown_name
     from splitkit.report.tables import stage_table
     from splitkit.runtime.measure import measure_bundle
 
@@ -139,3 +140,5 @@ def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", as_json:
         print_json({"schema_version": 1, "bundle": bundle.id, **measured.to_json()})
     else:
         stderr.print(stage_table(measured))
+        found = ", ".join(f"{shown_name(name)} {count}" for name, count in measured.found.items())
+        stderr.print(f"classes found: {found}", markup=False, highlight=False)

@@ -49,7 +49,7 @@ def command(
               splitkit export --split first -o bundle --runtime aggregator=onnxruntime
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
+    from splitkit.project.steps import check_search, export_step, finish_network, open_run, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
 
@@ -57,8 +57,8 @@ def command(
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     project = project.model_copy(update={"runtimes": runtimes})
     result = load_result(Run.of(project).pareto)
-    supernet = load_trained(project)
-    dataset = load_data(project, project.load_space(), stderr.print)
+    supernet, dataset = open_run(project, stderr.print)
+    check_search(project, result)
     point = pick_point(result, index, len(dataset.search))
     if tune_s is not None:
         with stderr.status("tuning kernels") as status:

@@ -35,12 +35,11 @@ def command(
     Example:  splitkit search --feedback-rounds 3
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import load_data, load_trained, search_step, trained_evaluator
+    from splitkit.project.steps import open_run, search_step, trained_evaluator
     from splitkit.report.tables import front_table
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
-    supernet = load_trained(project)
-    evaluator = trained_evaluator(project, supernet, load_data(project, project.load_space(), stderr.print))
+    evaluator = trained_evaluator(project, *open_run(project, stderr.print))
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
         task = bar.add_task("searching", total=None)
 

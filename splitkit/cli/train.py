@@ -33,13 +33,14 @@ def command(
               splitkit train --space cifar --data ~/cifar10 --resume
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import load_data, train_step
+    from splitkit.project.steps import begun_classes, load_data, train_step
     from splitkit.training import progress_bar
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     overrides = {name: value for name, value in (("steps", steps), ("device", device)) if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
-    dataset = load_data(project, project.load_space(), stderr.print)
+    trained_on = begun_classes(project) if resume else None
+    dataset = load_data(project, project.load_space(), stderr.print, trained_on)
     with progress_bar("training", stderr) as report:
         train_step(project, dataset, resume=resume, report=report)
     checkpoint = Run.of(project).supernet

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from splitkit.data.decode import shown
-from splitkit.data.labels import check_names, class_difference
 from splitkit.errors import DataError
+from splitkit.labels import check_names, class_difference
 
 TRAIN = ("train", "training")
 TEST = ("val", "valid", "validation", "test", "testing")

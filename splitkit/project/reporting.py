@@ -9,7 +9,7 @@ from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
 from splitkit.project.run import Run
-from splitkit.project.steps import best_points, standard_error
+from splitkit.project.steps import best_points, check_search, standard_error
 from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
 from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
@@ -42,6 +42,7 @@ def read_run(project: Project) -> Content:
     run, space, system = Run.of(project), project.load_space(), project.load_system()
     result = load_result(run.pareto)
     _check_names(run, result, space.name, system.name)
+    check_search(project, result, ("space",))
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
     reference = reference_accuracy([result.front(name) for name in result.fronts])
     best = best_points(result, result.scored_on or UNKNOWN_IMAGES)

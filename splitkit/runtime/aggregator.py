@@ -16,6 +16,7 @@ import numpy as np
 
 from splitkit.bundle import Bundle, load_bundle
 from splitkit.errors import LinkError
+from splitkit.labels import shown_name
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import Placement, place_aggregator, undisturbed
@@ -187,7 +188,8 @@ def main() -> None:
         return
     for record in records:
         total_us = (record.result_ns - min(record.captured_ns)) / 1e3
-        print(f"frame {record.frame}: class {int(np.argmax(record.scores))}, {total_us:.0f} us")
+        name = shown_name(bundle.manifest.class_name(int(np.argmax(record.scores))))
+        print(f"frame {record.frame}: class {name}, {total_us:.0f} us")
 
 
 if __name__ == "__main__":

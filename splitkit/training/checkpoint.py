@@ -1,5 +1,6 @@
 """The checkpoint of a supernet: what is in it, and that all of it fits before any of it is used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from splitkit.errors import CheckpointError
+from splitkit.labels import class_difference
+from splitkit.space.difference import space_difference
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
 from splitkit.supernet.storage import check_tensor, fill, header_of, read_checkpoint, tensors_of, write_checkpoint
@@ -175,21 +178,27 @@ def _check_settings(path: Path, header: Header, config: TrainConfig, classes: tu
                 f"{path}: trained with {field} = {then}, now {now}",
                 "resume with the same settings, or start afresh",
             )
-    if header.classes != classes:
-        changed = [name for name in (*header.classes, *classes) if (name in header.classes) != (name in classes)]
-        reason = f"{changed[0]!r} is in one of them only" if changed else "their order differs"
+    check_classes(path, header.classes, classes)
+
+
+def check_classes(path: Path, then: Sequence[str], now: Sequence[str]) -> None:
+    """Refuse a data set whose classes are not those that a checkpoint was trained on: names belong to labels.
+
+    Raises:
+        CheckpointError: a class was renamed, added, removed or moved; it is named.
+    """
+    if difference := class_difference(then, now):
         raise CheckpointError(
-            f"{path}: trained on other classes than the data has: {reason}",
-            "resume with the same data, or start afresh",
+            f"{path}: trained on other classes: {difference}", "use the data it was trained on, or train another --run"
         )
 
 
 def _check_space(path: Path, stored: SearchSpace, wanted: SearchSpace) -> None:
     # Placements bound what is searched; the weights behind them may be there all the same.
-    everywhere = wanted.model_copy(update={"placements": stored.placements})
-    if stored != everywhere or not set(wanted.placements) <= set(stored.placements):
+    kept = {"placements": stored.placements} if set(wanted.placements) <= set(stored.placements) else {}
+    if difference := space_difference(stored, wanted.model_copy(update=kept)):
         raise CheckpointError(
-            f"{path}: holds the supernet of another space: {stored.name!r} then, {wanted.name!r} now, other choices",
+            f"{path}: holds the supernet of another space: {difference}",
             "train again, or use the space it was trained with",
         )
 

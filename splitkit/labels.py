@@ -37,17 +37,18 @@ def class_difference(then: Sequence[str], now: Sequence[str], where: tuple[str, 
     gone = [name for name in then if name not in set(now)]
     new = [name for name in now if name not in set(then)]
     if not gone and not new:
-        return None if list(then) == list(now) else f"order: {_listed(then)} {where[0]}, {_listed(now)} {where[1]}"
+        return None if list(then) == list(now) else f"order: {listed(then)} {where[0]}, {listed(now)} {where[1]}"
     pairs = [(a, b) for a in gone for b in new if _folded(a) == _folded(b)]
     parts = [f"{a!a} {where[0]} and {b!a} {where[1]}: {_difference(a, b)}" for a, b in pairs]
     paired = {name for pair in pairs for name in pair}
     for names, side in ((gone, where[0]), (new, where[1])):
         if rest := [name for name in names if name not in paired]:
-            parts.append(f"{_listed(rest)} only {side}")
+            parts.append(f"{listed(rest)} only {side}")
     return "; ".join(parts)
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, quoted, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(ascii(name) for name in names[:most]) + more
 
