@@ -9,6 +9,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
 
 if TYPE_CHECKING:
@@ -88,9 +89,13 @@ def command(
 
         report = bench_step(project, (target,), budget, show, tracker=tracker, key=key)[target]
     _print_report(report)
-    stderr.print(f"wrote {Run.of(project).lut}: next, splitkit search")
+    stderr.print(f"wrote {Run.of(project).lut}", markup=False)
     if as_json:
         print_json({"schema_version": 1, "target": target, **report.__dict__})
+    if target == "sensor":
+        say_next("bench", "--target", "aggregator", *([] if budget is None else ["--budget", f"{budget:g}s"]))
+    else:
+        say_next("search")
 
 
 def _left(state: "BuildProgress") -> str:
@@ -142,3 +147,4 @@ def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", as_json:
         stderr.print(stage_table(measured))
         found = ", ".join(f"{shown_name(name)} {count}" for name, count in measured.found.items())
         stderr.print(f"classes found: {found}", markup=False, highlight=False)
+    stderr.print(f"{path / 'README.md'} says how each half is run", markup=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options
 
 if TYPE_CHECKING:
@@ -75,4 +76,5 @@ def command(
             f"verified on {record.frames} images with {record.runtime}: scores within {record.scores_error:.1e}, "
             f"top-1 agreement {record.top1_agreement:.2%}"
         )
-    stderr.print(f"wrote {bundle.path}: next, splitkit bench {bundle.path}")
+    stderr.print(f"wrote {bundle.path}", markup=False)
+    say_next("bench", str(bundle.path), carry=False)

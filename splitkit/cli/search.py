@@ -7,6 +7,7 @@ import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, project_options
 
 if TYPE_CHECKING:
@@ -68,4 +69,5 @@ def command(
             f"accuracy predictor, {name}: {quality.proposed} candidates proposed, {quality.held_out} of the chosen "
             f"scored, rank correlation {tau} (Kendall's tau, each predicted before it was scored)"
         )
-    stderr.print(f"wrote {Run.of(project).pareto}: next, splitkit export --split {project.run} -o bundle")
+    stderr.print(f"wrote {Run.of(project).pareto}", markup=False)
+    say_next("report", project.run)
