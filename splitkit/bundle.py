@@ -101,6 +101,7 @@ class Manifest(_Record):
     system: System
     views: int
     classes: tuple[str, ...] = ()
+    pixels: str = "uint8 as captured"
     image: TensorRecord
     link: LinkRecord
     scores: TensorRecord

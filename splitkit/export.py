@@ -52,6 +52,7 @@ def export_bundle(
     directory: str | Path,
     *,
     classes: Sequence[str] = (),
+    pixels: str = "uint8 as captured",
     predicted: Mapping[str, float] | None = None,
     progress: Progress = lambda step: None,
 ) -> Bundle:
@@ -63,6 +64,7 @@ def export_bundle(
     Args:
         images: real images, uint8 (frames, views, channels, size, size); a few hundred make the proof meaningful.
         classes: names by label, kept in the manifest.
+        pixels: what the images' values stand for, likewise: sensors have to deliver the same.
         predicted: figures to keep for comparison, such as `{"total_us": ...}`.
         progress: called with a few words before each step.
 
@@ -78,7 +80,7 @@ def export_bundle(
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write(subnetwork, system, images, work, classes, predicted or {}, progress)
+        _write(subnetwork, system, images, work, classes, pixels, predicted or {}, progress)
         work.chmod(0o755)  # mkdtemp makes it private
         _put_in_place(work, target)
     finally:
@@ -102,6 +104,7 @@ def _write(
     images: NDArray[np.uint8],
     work: Path,
     classes: Sequence[str],
+    pixels: str,
     predicted: Mapping[str, float],
     progress: Progress,
 ) -> None:
@@ -124,6 +127,7 @@ def _write(
         system=system,
         views=network.views,
         classes=tuple(classes),
+        pixels=pixels,
         image=TensorRecord(name=IMAGE, shape=network.image.shape, dtype=network.image.dtype),
         link=_link_record(subnetwork, network),
         scores=TensorRecord(name="scores", shape=(1, reference.scores.shape[1]), dtype="float32"),

@@ -78,7 +78,7 @@ def bundle_readme(manifest: Manifest) -> str:
         f"# Network of space `{m.space.name}`, split for system `{m.system.name}`",
         "Made by `splitkit export`; `manifest.json` holds the same in full and the SHA-256 of every file.",
         _table(m),
-        "Pixels are uint8 as captured: resizing, normalisation and the link's quantisation are inside the graphs.",
+        f"Pixels are {m.pixels}. Resizing, normalisation and the link's quantisation are inside the graphs.",
         "## Sensor",
         *_sensor(m),
         "## Aggregator",

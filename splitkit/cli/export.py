@@ -1,5 +1,6 @@
 """`splitkit export`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def command(
               splitkit export --split first -o bundle --runtime aggregator=onnxruntime
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import check_search, export_step, finish_network, open_run, pick_point
+    from splitkit.project.steps import check_search, export_step, finish_network, name_left_out, open_run, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
 
@@ -69,6 +70,7 @@ def command(
     with stderr.status("extracting") as status:
         network = finish_network(project, supernet, point.architecture, dataset, status.update)
         bundle = export_step(project, point, network, dataset, output, say=status.update)
+    name_left_out(dataset.test_problems, partial(stderr.print, markup=False))
     if as_json:
         print_json(bundle.manifest.model_dump(mode="json"))
     for record in bundle.manifest.verification:

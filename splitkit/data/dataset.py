@@ -95,6 +95,8 @@ class Joined:
         return Joined(self.first.part(indices[ahead]), self.second.part(indices[~ahead] - len(self.first)))
 
 
+AS_CAPTURED = "uint8 as captured"
+
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 (n, views, channels, size, size) -> changed images of the same shape, drawing from the generator only."""
 
@@ -111,6 +113,7 @@ class Dataset:
         search: a seeded slice of the training set that ranks candidates.
         augmentation: how training images are varied.
         open_test: reads the test set; see `test`. Gives the files of it that could not be used as well.
+        pixels: what an image's uint8 values stand for: a sensor that is deployed has to deliver the same.
         problems: files of the training set that could not be used, one line each: "path: why".
     """
 
@@ -121,6 +124,7 @@ class Dataset:
     search: Samples
     augmentation: Augmentation
     open_test: "Callable[[], tuple[SampleSource, tuple[str, ...]]]"
+    pixels: str = AS_CAPTURED
     problems: tuple[str, ...] = ()
 
     @property

@@ -34,9 +34,6 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 GROUND = 128
 """Grey value behind transparent pixels."""
 
-MOST_PIXELS = 100_000_000
-"""A file that claims more is taken for a decompression bomb."""
-
 BITS = (8, 10, 12, 14, 16, 24, 32)
 """What cameras and files offer."""
 
@@ -105,12 +102,12 @@ class FullScale:
             )
         return value
 
-    def text(self, peaks: "Sequence[Peak]") -> str:
-        """What is done to those pictures, in words; empty if there are none."""
+    def pixels(self, peaks: "Sequence[Peak]") -> str:
+        """What uint8 stands for in pictures of these peaks, in words; empty if none is deeper than 8 bits."""
         kinds = {peak.kind for peak in peaks}
         whites = [f"{value:g}" for kind, value in (("integers", self.integers), ("reals", self.reals)) if kind in kinds]
         how = "stated" if self.given else "found"
-        return f"greys deeper than 8 bits: white is {' and '.join(whites)} ({how})" if whites else ""
+        return f"uint8, linear: 255 is {' and '.join(whites)} ({how}) in greys deeper than 8 bits" if whites else ""
 
 
 KINDS: tuple[Kind, ...] = ("integers", "reals", "deep colour")
@@ -135,8 +132,6 @@ def opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             if image.format == "EPS":
                 raise UnreadableError("EPS is a program, not a picture")
-            if image.width * image.height > MOST_PIXELS:
-                raise UnreadableError(f"{image.width}x{image.height} pixels are more than {MOST_PIXELS:,}")
             yield image
     except UnreadableError:
         raise

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from splitkit.data.dataset import Samples
-from splitkit.data.decode import FullScale, UnreadableError, decode, shown
+from splitkit.data.decode import FullScale, UnreadableError, bombs_are_errors, decode, shown
 from splitkit.data.views import crop_views
 from splitkit.errors import DataError
 from splitkit.space.search_space import InputSpace
@@ -47,7 +47,7 @@ class FileSamples:
         """
         paths = [self.paths[i] for i in indices.tolist()]
         # Threads: Pillow decodes and scales outside the interpreter lock.
-        with ThreadPoolExecutor(self.workers) as pool:
+        with bombs_are_errors(), ThreadPoolExecutor(self.workers) as pool:
             images = list(pool.map(self._decode, paths))
         shape = (0, self.space.channels, self.space.size, self.space.size)
         stacked = np.stack(images) if images else np.zeros(shape, dtype=np.uint8)

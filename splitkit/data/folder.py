@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from splitkit.data.augment import MirrorAndShift
-from splitkit.data.dataset import Dataset, Samples, SampleSource, carve_search_slice
+from splitkit.data.dataset import AS_CAPTURED, Dataset, Samples, SampleSource, carve_search_slice
 from splitkit.data.decode import (
     MODES,
     FullScale,
@@ -109,7 +109,7 @@ def load(
 
     about = [
         f"picture folder {shown(root)}, {len(layout.classes)} classes, captured at {space.size}x{space.size}",
-        train.full_scale.text(train.peaks),
+        train.full_scale.pixels(train.peaks),
         f"test set: {layout.test_set}",
         _counted(train.problems, layout.left_out),
     ]
@@ -121,6 +121,7 @@ def load(
         search=train.samples.take(searched),
         augmentation=MirrorAndShift(mirror, shift),
         open_test=open_test,
+        pixels=train.full_scale.pixels(train.peaks) or AS_CAPTURED,
         problems=(*train.problems, *layout.left_out),
     )
 

@@ -48,6 +48,7 @@ def load_dataset(
     if len(dataset.classes) != space.head.classes:
         raise DataError(
             f"{source}: {len(dataset.classes)} classes ({listed(dataset.classes)}), space {space.name!r} has "
-            f"head.classes = {space.head.classes}"
+            f"head.classes = {space.head.classes}",
+            "`splitkit init --data` writes a space that fits",
         )
     return dataset

@@ -285,7 +285,6 @@ def export_step(
     from splitkit.latency.tuned import tuned_system
     from splitkit.training.evaluation import score_subnetwork
 
-    name_left_out(data.test_problems, say)
     predicted = {
         "search_accuracy": point.accuracy,
         "test_accuracy": score_subnetwork(network, data.test),
@@ -299,7 +298,10 @@ def export_step(
             del predicted[f"{stage}_us"]
     images = data.search.images[:256].numpy()
     system = tuned_system(project.load_system(), Run.of(project).export_tuning)
-    return export_bundle(network, system, images, directory, classes=data.classes, predicted=predicted, progress=say)
+    return export_bundle(
+        network, system, images, directory,
+        classes=data.classes, pixels=data.pixels, predicted=predicted, progress=say,
+    )  # fmt: skip
 
 
 def standard_error(accuracy: float, images: int) -> float:

@@ -77,14 +77,14 @@ def test_greys_of_fewer_bits_than_their_files_fill_the_range(
     for source in (data.train, data.search, data.test):
         assert images(source).max() > 230
         assert images(source).min() < 20
-    assert f"white is {white:g} (found)" in data.description
+    assert f"255 is {white:g} (found)" in data.description
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 4095.0])
 def test_floating_point_greys_end_at_one_or_at_a_number_of_bits(tmp_path: Path, white: float) -> None:
     data = data_set(tmp_path, lambda i: Image.fromarray(ramp(white - i / 1000, "float32")), "tif")
     assert images(data.train).max() > 230
-    assert f"white is {white:g} (found)" in data.description
+    assert f"255 is {white:g} (found)" in data.description
 
 
 def test_floating_point_greys_of_no_known_scale_are_refused_until_it_is_stated(tmp_path: Path) -> None:

@@ -118,9 +118,11 @@ def test_a_set_of_sixteen_bit_greys(tmp_path: Path) -> None:
     said = follow("splitkit init --data camera", tmp_path)
     assert list(said) == STEPS
     assert any(line.startswith("grey, ") for line in said["init"])
-    assert any("white is 4095 (found)" in line for line in said["train"])
+    assert any("255 is 4095 (found)" in line for line in said["train"])
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.manifest.classes == ("flaw", "good")
+    assert "255 is 4095" in bundle.manifest.pixels
+    assert "255 is 4095" in (tmp_path / "bundle/README.md").read_text()
     images, _ = bundle.sample()
     assert images.max() > 200
     assert len(np.unique(images)) > 100
