@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +10,11 @@ import click
 
 from splitkit.cli.console import stderr
 from splitkit.cli.next_step import say_next
-from splitkit.errors import ConfigError, DataError
+from splitkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from splitkit.project.fitting import FittedSpace
     from splitkit.space import SearchSpace
-
-SPACE_FILE = "space.toml"
 
 
 @click.command("init")
@@ -47,7 +45,6 @@ def command(space: str | None, system: str, data: str, run: str, force: bool, sp
     from splitkit.profiles import load_system
     from splitkit.project.config import FILE, TEMPLATE, load_project
     from splitkit.space import load_space
-    from splitkit.space.search_space import parse_space
     from splitkit.space.search_space import space_template as template
 
     if space_template is not None:
@@ -57,11 +54,11 @@ def command(space: str | None, system: str, data: str, run: str, force: bool, sp
         return
     load_system(system)
     fitted = None if data == "digits" else _fitted(Path(data).expanduser(), space)
-    space = (space or "tiny") if fitted is None else fitted.name
-    chosen = load_space(space) if fitted is None or fitted.text is None else parse_space(fitted.text, fitted.name)
-    quoted = {name: json.dumps(text) for name, text in {"space": space, "system": system, "data": data}.items()}
+    space = fitted.name if fitted else space or "tiny"
+    chosen = fitted.space() if fitted else load_space(space)
+    quoted = {name: _quoted(name, text) for name, text in {"space": space, "system": system, "data": data}.items()}
     files = {Path(FILE): TEMPLATE.format(run=run, **quoted)}
-    if fitted is not None and fitted.text is not None:
+    if fitted and fitted.text is not None:
         files = {Path(fitted.name): fitted.text} | files
     _write_all(files, force, {Path(FILE): load_project})
     stderr.print(_summary(chosen))
@@ -69,51 +66,25 @@ def command(space: str | None, system: str, data: str, run: str, force: bool, sp
     say_next("train", carry=False)
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """A space for a folder: the name of a preset or file and, for a file that is to be written, its text."""
-
-    name: str
-    text: str | None = None
-
-
-def _fitted(root: Path, space: str | None) -> _Fitted:
-    """The space for a folder of pictures, which is looked at: a named one if it fits, else one made from a preset.
-
-    Raises:
-        DataError: the folder is missing, or holds no classes of pictures.
-        ConfigError: the user's own space has another number of classes.
-    """
-    from splitkit.data.decode import shown
-    from splitkit.data.survey import survey
+def _fitted(root: Path, space: str | None) -> "FittedSpace":
+    """A space for the pictures in a folder; what was seen there is printed."""
+    from splitkit.project.fitting import fit_space
     from splitkit.project.steps import name_left_out
-    from splitkit.space import load_space
-    from splitkit.space.fitting import fits, fitted_space, nearest_preset
-    from splitkit.space.search_space import preset_names
 
     say = partial(stderr.print, markup=False, highlight=False, soft_wrap=True)
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder", "'digits', or a folder of pictures")
-    found = survey(root)
-    for line in found.lines():
+    fitted = fit_space(root, space)
+    for line in fitted.seen.lines():
         say(line)
-    name_left_out(found.left_out, say)
+    name_left_out(fitted.seen.left_out, say)
     say("training pictures are not mirrored: where left and right may be swapped, mirror = true in [data] helps")
-    classes, channels = len(found.classes), found.channels
-    named = None if space is None else load_space(space)
-    if space is not None and named is not None and named.head.classes == classes:
-        return _Fitted(space)
-    if space is not None and space not in preset_names():
-        assert named is not None
-        raise ConfigError(
-            f"{space}: head.classes: {named.head.classes}, but {root} has {classes} classes",
-            f"set it to {classes}, or leave --space out",
-        )
-    preset, size = (space, named.input.size) if space and named else nearest_preset(channels, found.sides[1])
-    about = f"For {shown(root)}: {classes} classes, {'grey' if channels == 1 else 'colour'}, captured at {size}x{size}."
-    name = root.resolve().name
-    text = fitted_space(preset, name=name, about=about, classes=classes, channels=channels, size=size)
-    return _Fitted(preset) if fits(load_space(preset), text) else _Fitted(SPACE_FILE, text)
+    return fitted
+
+
+def _quoted(name: str, text: str) -> str:
+    """A string as TOML has it."""
+    if not text.isprintable():
+        raise ConfigError(f"--{name}: {text!a}: letters that a configuration cannot hold", "rename it")
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write_all(files: Mapping[Path, str], force: bool, checks: Mapping[Path, Callable[[Path], object]]) -> None:

@@ -74,20 +74,14 @@ class FullScale:
             DataError: no scale fits without a guess.
         """
         hint = "state it: full_scale in [data] of splitkit.toml"
-        highest = {kind: max((p.value for p in peaks if p.kind == kind), default=0.0) for kind in KINDS}
-        if 0 < highest["deep colour"] < 64:
-            raise DataError(
-                f"{source}: 16-bit colour pictures whose values end at {256 * highest['deep colour'] + 255:.0f}: only "
-                "the upper 8 of the 16 bits are read, which leaves too little of them",
-                "convert them to 8 bits a channel",
-            )
-        if 1 < highest["reals"] < 128:
-            raise DataError(
-                f"{source}: floating-point pictures end at {highest['reals']:g}: not 1, nor 255 or more", hint
-            )
-        if max(highest["integers"], highest["reals"]) >= 2 ** BITS[-1]:
-            raise DataError(f"{source}: values of {max(highest.values()):g}: more than {BITS[-1]} bits", hint)
-        return cls(_filled(highest["integers"]), 1.0 if highest["reals"] <= 1 else _filled(highest["reals"]))
+        integers, reals = (
+            max((peak.value for peak in peaks if peak.kind == kind), default=0.0) for kind in ("integers", "reals")
+        )
+        if 1 < reals < 128:
+            raise DataError(f"{source}: floating-point pictures end at {reals:g}: not 1, nor 255 or more", hint)
+        if max(integers, reals) >= 2 ** BITS[-1]:
+            raise DataError(f"{source}: values of {max(integers, reals):g}: more than {BITS[-1]} bits", hint)
+        return cls(_filled(integers), 1.0 if reals <= 1 else _filled(reals))
 
     def white(self, kind: Kind, highest: float) -> float:
         """The value that becomes 255.
@@ -110,7 +104,19 @@ class FullScale:
         return f"uint8, linear: 255 is {' and '.join(whites)} ({how}) in greys deeper than 8 bits" if whites else ""
 
 
-KINDS: tuple[Kind, ...] = ("integers", "reals", "deep colour")
+def check_colour(peaks: Sequence[Peak], source: str) -> None:
+    """Refuse 16-bit colour that a camera of fewer bits filled: of its lower bits, all it has, nothing would be read.
+
+    Raises:
+        DataError: no value reaches a quarter of the range.
+    """
+    highest = max((peak.value for peak in peaks if peak.kind == "deep colour"), default=0.0)
+    if 0 < highest < 64:
+        raise DataError(
+            f"{source}: 16-bit colour pictures whose values end at {256 * highest + 255:.0f}: only the upper 8 of the "
+            "16 bits are read, which leaves too little of them",
+            "convert them to 8 bits a channel",
+        )
 
 
 def _filled(highest: float) -> float:
@@ -194,7 +200,7 @@ def shown(path: Path) -> str:
 
 def _peak(image: Image.Image, kind: Kind) -> float:
     if kind == "deep colour":
-        return float(np.asarray(image).max(initial=0))
+        return float(np.asarray(image.convert("RGB")).max(initial=0))
     return float(_values(image).max(initial=0))
 
 

@@ -19,6 +19,7 @@ from splitkit.data.decode import (
     Peak,
     UnreadableError,
     bombs_are_errors,
+    check_colour,
     decode,
     look,
     look_at_header,
@@ -142,6 +143,7 @@ def _read(
         # Threads: Pillow decodes and scales outside the interpreter lock, and processes would have to load torch first.
         found = list(pool.map(partial(_first_look, space=space, kept=kept), paths))
         peaks = tuple(result for result in found if isinstance(result, Peak))
+        check_colour(peaks, shown(root))
         scale = full_scale or FullScale.of(peaks, shown(root))
         found = list(pool.map(partial(_second_look, space=space, kept=kept, full_scale=scale), paths, found))
     good = [i for i, result in enumerate(found) if not isinstance(result, str)]

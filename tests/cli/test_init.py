@@ -1,5 +1,6 @@
 """`splitkit init` for a search space and for pictures of one's own."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,3 +167,21 @@ def test_what_is_left_out_and_small_classes_are_named(here: Path) -> None:
     assert "left out: six/@eaDir: hidden, or kept by a system (0 files)" in result.stderr
     assert "left out: six/class1/Thumbs.db" in result.stderr
     assert "few pictures to learn from (below 20): class0" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["Bilder \U0001f642", "caf\u00e9 'x' \\ y", "[b]bold[/b] :smile:"])
+def test_folders_may_be_called_anything_that_can_be_read(here: Path, name: str) -> None:
+    pictures(here / name, 2)
+    result = run("--data", name)
+    assert result.exit_code == 0, result.output
+    assert load_project().data.source == name
+    assert name in result.stderr
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(here: Path) -> None:
+    name = os.fsdecode(b"\xff")
+    pictures(here / name, 2)
+    result = run("--data", name)
+    assert result.exit_code == 2
+    assert "--data: '\\udcff': letters that a configuration cannot hold" in result.stderr
+    assert not (here / "splitkit.toml").exists()

@@ -146,8 +146,9 @@ def test_sixteen_bit_colour_is_read_but_refused_where_it_would_come_out_black(tm
     data_set(tmp_path, lambda i: Image.new("RGB", (16, 16)), "png")
     for path in (tmp_path / "train").glob("*/*.png"):
         path.write_bytes(png_of_sixteen_bit_colour(colour // 16))
-    with pytest.raises(DataError, match=r"16-bit colour pictures whose values end at 4095.*8 bits a channel"):
-        folder.load(tmp_path, GREY)
+    for stated in (None, 4095.0):
+        with pytest.raises(DataError, match=r"16-bit colour pictures whose values end at 4095.*8 bits a channel"):
+            folder.load(tmp_path, GREY, full_scale=stated)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
