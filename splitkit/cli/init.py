@@ -71,7 +71,7 @@ def _fitted(root: Path, space: str | None) -> "FittedSpace":
     from splitkit.project.fitting import fit_space
     from splitkit.project.steps import name_left_out
 
-    say = partial(stderr.print, markup=False, highlight=False, soft_wrap=True)
+    say = partial(stderr.print, markup=False, emoji=False, highlight=False, soft_wrap=True)
     fitted = fit_space(root, space)
     for line in fitted.seen.lines():
         say(line)
