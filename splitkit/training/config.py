@@ -14,7 +14,7 @@ Rate = Annotated[float, Field(gt=0)]
 class OptimiserConfig(BaseModel):
     """Optimiser and learning-rate schedule: linear warm-up, then a half cosine down to zero."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
@@ -24,7 +24,7 @@ class OptimiserConfig(BaseModel):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     clip_norm: Rate = 5.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
 
 
 class TrainConfig(OptimiserConfig):

@@ -114,6 +114,17 @@ def test_resuming_with_other_settings_is_refused_by_name(checkpoint: Path, space
         train(space, data, CONFIG, checkpoint, resume=True, device="cpu")
 
 
+def test_checkpoint_carries_the_names_of_its_classes(checkpoint: Path, data: Dataset) -> None:
+    assert load_supernet(checkpoint).classes == data.classes == tuple("0123456789")
+
+
+def test_resuming_on_other_classes_is_refused_by_name(checkpoint: Path, space: SearchSpace, data: Dataset) -> None:
+    config = CONFIG.model_copy(update={"steps": 1})
+    for classes, named in ((("zero", *data.classes[1:]), "'0' is in one"), (data.classes[::-1], "their order differs")):
+        with pytest.raises(CheckpointError, match=rf"supernet\.pt: trained on other classes .* {named}"):
+            train(space, replace(data, classes=classes), config, checkpoint, resume=True, device="cpu")
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
 def test_truncated_checkpoint_is_named_in_one_line(checkpoint: Path, tmp_path: Path, keep: float) -> None:
     content = checkpoint.read_bytes()
