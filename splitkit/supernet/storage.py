@@ -83,9 +83,11 @@ def header_of(path: Path, body: dict[str, Any], model: type[Header], tensors: It
     try:
         return model.model_validate({field: value for field, value in body.items() if field not in tensors})
     except ValidationError as error:
-        raise CheckpointError(str(explain(error, str(path), model))) from error
-    except RecursionError as error:
-        raise CheckpointError(f"{path}: nested too deeply for a checkpoint") from error
+        try:
+            reason = str(explain(error, str(path), model))
+        except RecursionError:  # a value too deep to be shown
+            reason = f"{path}: {error.errors()[0]['loc'][0]}: nested too deeply"
+        raise CheckpointError(reason) from error
 
 
 def tensors_of(path: Path, field: str, found: Any, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ class OptimiserConfig(BaseModel):
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Rate
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     clip_norm: Rate = 5.0

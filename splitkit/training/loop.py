@@ -12,7 +12,14 @@ from splitkit.supernet import Supernet
 from splitkit.training.checkpoint import restore_supernet, save_supernet
 from splitkit.training.config import TrainConfig
 from splitkit.training.interrupt import deferred_interrupt
-from splitkit.training.optimise import Batches, apply_gradients, make_optimiser, pick_device
+from splitkit.training.optimise import (
+    Batches,
+    apply_gradients,
+    diverged,
+    first_not_finite,
+    make_optimiser,
+    pick_device,
+)
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.sandwich import Sandwich, SandwichSampler
 
@@ -50,6 +57,7 @@ def train(
 
     Raises:
         CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
+        TrainingError: it diverged. `checkpoint` holds what it held before, which is sound.
     """
     target = pick_device(device)
     supernet = Supernet(space, config.seed).to(target)
@@ -61,6 +69,12 @@ def train(
             return supernet
     batches = Batches(data.train, data.augmentation, config)
     sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
+
+    def keep(steps: int) -> None:
+        if (name := first_not_finite(supernet)) is not None:
+            raise diverged(steps - 1, config, f"{name} is not finite")
+        save_supernet(checkpoint, supernet, optimiser, config, data.classes, steps)
+
     saved_at = time.monotonic()
     with deferred_interrupt() as interruption:
         for step in range(start, config.steps):
@@ -70,11 +84,11 @@ def train(
             if report:
                 report(StepReport(step + 1, config.steps, loss, accuracy))
             if interruption.asked or time.monotonic() - saved_at > config.checkpoint_every_s:
-                save_supernet(checkpoint, supernet, optimiser, config, data.classes, step + 1)
+                keep(step + 1)
                 saved_at = time.monotonic()
             if interruption.asked:
                 raise KeyboardInterrupt
-    save_supernet(checkpoint, supernet, optimiser, config, data.classes, config.steps)
+    keep(config.steps)
     return supernet
 
 
