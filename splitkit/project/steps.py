@@ -236,12 +236,13 @@ def export_step(
     data: "Dataset",
     directory: Path,
     *,
+    sign_key: Path | None = None,
     say: Say = silent,
 ) -> "Bundle":
     """Export, compile and verify one point of a front; its test accuracy is measured here, once, and kept.
 
     Raises:
-        BundleError: `directory` exists and is not a bundle.
+        BundleError: `directory` holds something that splitkit did not write there.
         VerificationError: a half does not compute what the unsplit network does.
     """
     from splitkit.export import export_bundle
@@ -261,7 +262,9 @@ def export_step(
             del predicted[f"{stage}_us"]
     images = data.search.images[:256].numpy()
     system = tuned_system(project.load_system(), Run.of(project).export_tuning)
-    return export_bundle(network, system, images, directory, predicted=predicted, progress=say)
+    return export_bundle(
+        network, system, images, directory, predicted=predicted, sign_key=sign_key, progress=say
+    )  # fmt: skip
 
 
 def standard_error(accuracy: float, images: int) -> float:
