@@ -108,10 +108,11 @@ class Manifest(_Record):
     """Everything about a bundle but its files' contents.
 
     Attributes:
-        id: SHA-256 of what the bundle is, that is of all but the next two: one network exported twice by the same
-            tools for the same hardware has one id. Both halves name it on the wire.
-        checksum: SHA-256 of everything here but itself: tells a changed manifest from a whole one.
-        predicted: figures that were expected of it, such as `total_us`. They say nothing of what it computes.
+        id: SHA-256 of what both halves compute, for which system and with which compilers: of the graphs and of all
+            that is said here but the figures (`predicted`, `verification`). One network exported twice has one id,
+            though a runtime's own files may differ by the order of a hash table. Both halves name it on the wire.
+        checksum: SHA-256 of everything here but itself, and so of every file: tells a changed bundle from a whole one.
+        predicted: figures that were expected of it, such as `total_us`.
         files: every file that may be used, by its path relative to the bundle.
     """
 
@@ -173,13 +174,15 @@ class Manifest(_Record):
 
     def identified(self) -> "Manifest":
         """The same manifest with its `id` and `checksum` filled in."""
-        identity = self._digest(exclude={"id", "checksum", "predicted"})
+        body = self.model_dump(mode="json", exclude={"id", "checksum", "predicted", "verification", "files"})
+        halves = [half for half in (self.sensor, self.aggregator) if half is not None]
+        identity = _digest(body | {"graphs": {half.onnx: self.files[half.onnx].sha256 for half in halves}})
         named = self.model_copy(update={"id": identity})
-        return named.model_copy(update={"checksum": named._digest(exclude={"checksum"})})
+        return named.model_copy(update={"checksum": _digest(named.model_dump(mode="json", exclude={"checksum"}))})
 
-    def _digest(self, exclude: set[str]) -> str:
-        body = json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True)
-        return hashlib.sha256(body.encode()).hexdigest()
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _tensors(network: Network, classes: int) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -204,7 +207,7 @@ class Bundle:
 
     @property
     def id(self) -> str:
-        """64 hexadecimal digits; the same for the same content."""
+        """64 hexadecimal digits; the same for every export of one network by one version of the tools."""
         return self.manifest.id
 
     @property

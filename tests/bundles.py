@@ -61,8 +61,9 @@ def reseal(directory: Path, change: Callable[[dict[str, Any]], None] = lambda ma
             content = (directory / name).read_bytes()
             record |= {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
     change(body)
-    about = {"id", "checksum", "predicted"}
-    body["id"] = _digest({key: value for key, value in body.items() if key not in about})
+    about = {"id", "checksum", "predicted", "verification", "files"}
+    graphs = {name: record["sha256"] for name, record in body["files"].items() if name.endswith(".onnx")}
+    body["id"] = _digest({key: value for key, value in body.items() if key not in about} | {"graphs": graphs})
     body["checksum"] = _digest({key: value for key, value in body.items() if key != "checksum"})
     file.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
 

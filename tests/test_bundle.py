@@ -138,15 +138,6 @@ def test_unproven_halves_leave_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_same_export_has_the_same_id(tmp_path: Path) -> None:
-    first = exported(0, "float32")
-    space = space_of()
-    network = subnetwork(space, with_link(space, space.smallest(), 0, "float32"))
-    second = export_bundle(network, fast_system(), digit_images(), tmp_path / "again", predicted={"total_us": 1234.0})
-    assert second.manifest.files["aggregator.onnx"] == first.manifest.files["aggregator.onnx"]
-    assert second.manifest.link == first.manifest.link
-
-
 @pytest.mark.parametrize(
     ("split", "dtype", "views", "exporter", "shared"),
     [(2, "uint8", 1, "tvm", False), (2, "float16", 2, "onnxruntime", True), (0, "float32", 1, "onnxruntime", False)],
