@@ -56,12 +56,12 @@ def command(
 
     An older bundle in the output directory is replaced, if nothing else is there.
     """
-    from splitkit.ownership import require_own_bundle
+    from splitkit.bundle.ownership import require_own_bundle
+    from splitkit.bundle.signing import read_private_key
     from splitkit.project import Run, load_project
     from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
-    from splitkit.signing import read_private_key
 
     require_own_bundle(output)  # mistakes that are better found before the network is fine-tuned
     if sign_key is not None:

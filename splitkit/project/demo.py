@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from splitkit.bench.builder import BuildProgress
 from splitkit.bundle import Bundle, TensorRecord
+from splitkit.bundle.ownership import require_own_bundle, require_own_file
 from splitkit.data import Dataset
-from splitkit.latency.builder import BuildProgress
-from splitkit.ownership import require_own_bundle, require_own_file
 from splitkit.project.config import Project
 from splitkit.project.run import Run
 from splitkit.project.steps import (

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import ConfigError
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
-from splitkit.ownership import require_own_file
 from splitkit.project.config import FILE, Project, load_project
 from splitkit.project.run import Run
 from splitkit.project.steps import best_points, standard_error

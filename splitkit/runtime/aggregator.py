@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from splitkit.bundle import Bundle, load_bundle
+from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import LinkError
-from splitkit.ownership import require_own_file
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import Placement, place_aggregator, undisturbed

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.analytical import AnalyticalDevice
 from splitkit.devices.cpu_info import cpu_description
 from splitkit.devices.linux_cross.architecture import Architecture, architecture_of, compiler_for, emulator_for
@@ -22,7 +23,7 @@ from splitkit.devices.protocol import Device, Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.names import network_name
-from splitkit.exporters.protocol import Artifact, CompileTarget, Session
+from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import ANALYTICAL_FIELDS, DeviceProfile
 
 EMULATED = "emulated (QEMU user mode), not a device's latency"
