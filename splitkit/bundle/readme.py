@@ -52,7 +52,7 @@ int run_{name}(const {input_type} *in)
 _RUN = """\
 ```sh
 # As two processes: the aggregator first, then {sensors}.
-python -m splitkit.runtime.aggregator . --listen 127.0.0.1:4747
+python -P -m splitkit.runtime.aggregator . --listen 127.0.0.1:4747
 {commands}
 ```
 """
@@ -74,6 +74,8 @@ def bundle_readme(manifest: Manifest) -> str:
     parts = [
         f"# Network of space `{m.space.name}`, split for system `{m.system.name}`",
         "Made by `splitkit export`; `manifest.json` holds the same in full and the SHA-256 of every file.",
+        "The compiled halves are code: run them only if you trust where this comes from. If it was signed "
+        "(`manifest.sig`), `load_bundle(path, verify_key=...)` and `--verify-key` of the programs check by whom.",
         _table(m),
         "Pixels are uint8 as captured: resizing, normalisation and the link's quantisation are inside the graphs.",
         "## Sensor",
@@ -166,7 +168,7 @@ def firmware_example(half: HalfRecord, title: str) -> list[str]:
 
 def _run(m: Manifest) -> str:
     commands = [
-        f"python -m splitkit.runtime.sensor . --connect 127.0.0.1:4747 --view {view}" for view in range(m.views)
+        f"python -P -m splitkit.runtime.sensor . --connect 127.0.0.1:4747 --view {view}" for view in range(m.views)
     ]
     sensors = "the sensor" if m.views == 1 else f"the {m.views} sensors"
     return _RUN.format(sensors=sensors, commands="\n".join(commands))

@@ -162,3 +162,13 @@ def test_keys_of_another_kind_are_refused(tmp_path: Path, signed: Path) -> None:
     (tmp_path / "ec.pem").write_bytes(other.public_bytes(serialization.Encoding.PEM, form))
     with pytest.raises(ConfigError, match="not an Ed25519 public key"):
         load_bundle(signed, tmp_path / "ec.pem")
+
+
+def test_the_command_line_finds_mistakes_in_keys_first(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    run = CliRunner().invoke(main, ["bench", "--target", "sensor", "--verify-key", str(keys[1])])
+    assert run.exit_code == 2
+    assert "--verify-key goes with a bundle" in run.output
+    run = CliRunner().invoke(main, ["export", "--split", "x", "-o", str(tmp_path / "b"), "--sign", str(keys[1])])
+    assert run.exit_code == 2
+    assert "not an Ed25519 private key" in run.output
+    assert "code" in CliRunner().invoke(main, ["bench", "--help"]).output
