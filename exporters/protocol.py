@@ -12,109 +12,34 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import BundleError
+from splitkit.graphs.tensor import TensorSpec
+from splitkit.inside import file_inside, read_inside
+from splitkit.reading import parse_json, typed
 
 if TYPE_CHECKING:
     import onnx
 
 ARTIFACT_FILE = "artifact.json"
+ARTIFACT_BYTES = 16 << 20
+LARGEST_BYTES = 1 << 32
+"""Of a tensor, an arena, the weights: a damaged artifact may ask for more."""
+
+MOST_THREADS = 256
+
 SCHEMA_VERSION = 1
-TUNING = "tuning"
-"""The entry of a target's specification that is meant for exporters, not for TVM."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """A named tensor with a static shape (NCHW) and a numpy dtype name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def bytes(self) -> int:
-        """Size in bytes."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class CompileTarget:
-    """What to compile for, as a device profile states it.
-
-    `spec` is a TVM target dict (`kind`, `mtriple`, `mcpu`, `mattr`, ...); the value `{"kind": "host"}` means this
-    machine. Exporters that have no notion of a target ignore it. Its entry `tuning` holds what tuning found: parameters
-    that replace the exporter's own choice, by the key of the kernel (see `TunableExporter`).
-    """
-
-    spec: Mapping[str, Any] = field(default_factory=lambda: {"kind": "host"})
-    threads: int = 1
-
-    def key(self) -> str:
-        """Canonical text, equal for equal targets; part of a measurement's conditions.
-
-        Tuning is left out: a tuned kernel has a key of its own, and the others are what they were.
-        """
-        return self.untuned().full_key()
-
-    def full_key(self) -> str:
-        """Canonical text, equal where the same graph becomes the same kernels."""
-        return json.dumps({"spec": dict(self.spec), "threads": self.threads}, sort_keys=True)
-
-    @property
-    def tuning(self) -> Mapping[str, Any]:
-        """Parameters of tuned kernels."""
-        found: Mapping[str, Any] = self.spec.get(TUNING, {})
-        return found
-
-    def tuned(self, tuning: Mapping[str, Any]) -> "CompileTarget":
-        """The same target with these parameters of tuned kernels."""
-        return CompileTarget(dict(self.untuned().spec) | ({TUNING: dict(tuning)} if tuning else {}), self.threads)
-
-    def untuned(self) -> "CompileTarget":
-        """The same target with every choice left to the exporter."""
-        return CompileTarget({k: v for k, v in self.spec.items() if k != TUNING}, self.threads)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What the compiler runs after fusion: the unit of the latency lookup table.
-
-    Attributes:
-        key: canonical structural hash; equal keys mean equal code, shapes, layouts and epilogues.
-        label: the same in words, `conv k=3 s=2 p=1 g=96 96x40x40->96x20x20 +bias+hswish f32 nchw16c`.
-        family: `pointwise`, `dense`, `depthwise`, `grouped`, `linear`, `pool`, `elementwise`, `layout`, `fallback`...
-        macs: multiply-accumulates of one call.
-        read_bytes, write_bytes: activations read and written by one call.
-        weight_bytes: constants read by one call.
-        payload: text from which the exporter that made it builds the kernel again.
-    """
-
-    key: str
-    label: str
-    family: str
-    macs: int
-    read_bytes: int
-    write_bytes: int
-    weight_bytes: int
-    payload: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """Static memory of a compiled graph, in bytes. `arena_bytes` includes kernels' workspace."""
-
-    arena_bytes: int
-    weight_bytes: int
-    input_bytes: int
-    output_bytes: int
 
 
 @dataclass(frozen=True)
 class Artifact:
     """A compiled graph (or a library of unconnected kernels) in a directory of its own.
 
-    `kernels` are in call order. `report` counts what the user should know of the compilation, such as operators that
-    fell back to the compiler's default (`{"fallback": {"Resize": 1}, "compile_s": 1.2}`).
+    `kernels` are in call order. `report` says what the exporter needs to load it again, and what the user should know
+    of the compilation, such as operators that fell back to the compiler's default (`{"fallback": {"Resize": 1}}`).
+    `seconds` says how long its steps took: it is not written, so that equal code is an equal file.
     """
 
     path: Path
@@ -126,10 +51,20 @@ class Artifact:
     kernels: tuple[Kernel, ...]
     memory: MemoryPlan
     report: Mapping[str, Any]
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    def file(self, name: object) -> Path:
+        """A file of the artifact by the name that its report has for it.
+
+        Raises:
+            BundleError: the name leads elsewhere, or the file is missing or not a regular one.
+        """
+        return file_inside(self.path, str(name))
 
     def save(self) -> None:
         """Write `artifact.json` beside the compiled files."""
         body = asdict(self) | {"schema_version": SCHEMA_VERSION, "path": None}
+        del body["seconds"]
         body["target"] = {"spec": dict(self.target.spec), "threads": self.target.threads}
         body["report"] = dict(self.report)
         (self.path / ARTIFACT_FILE).write_text(json.dumps(body, indent=1))
@@ -139,36 +74,38 @@ class Artifact:
         """Read a directory written by `save`.
 
         Raises:
-            BundleError: the file is missing, is not JSON, or has another schema version.
+            BundleError: the file is missing, is not JSON, has another schema version, or a field that cannot be.
         """
         file = path / ARTIFACT_FILE
+        content = read_inside(path, ARTIFACT_FILE, ARTIFACT_BYTES)
         try:
-            body = json.loads(file.read_text())
-            if body["schema_version"] != SCHEMA_VERSION:
-                raise BundleError(
-                    f"{file}: schema_version {body['schema_version']}, this splitkit reads {SCHEMA_VERSION}"
-                )
-            return cls(
-                path=path,
-                exporter=body["exporter"],
-                version=body["version"],
-                target=CompileTarget(**body["target"]),
-                inputs=tuple(_tensor(t) for t in body["inputs"]),
-                outputs=tuple(_tensor(t) for t in body["outputs"]),
-                kernels=tuple(Kernel(**k) for k in body["kernels"]),
-                memory=MemoryPlan(**body["memory"]),
-                report=body["report"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{file}: not a compiled artifact: {error}", "export it again") from error
+            body = parse_json(content.decode())
+            if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
+                raise ValueError(f"schema_version: must be {SCHEMA_VERSION}")
+            artifact = typed(cls, body | {"path": path, "seconds": {}})
+            artifact._check_sizes()
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(f"{file}: not a compiled artifact: {reason}", "export it again") from error
+        return artifact
 
-
-def _tensor(body: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(body["name"], tuple(body["shape"]), body["dtype"])
+    def _check_sizes(self) -> None:
+        """Raises: ValueError or TypeError of a tensor or a size that no compilation has."""
+        for tensor in (*self.inputs, *self.outputs):
+            if len(tensor.shape) > 32 or min(tensor.shape, default=1) < 1 or not 0 < tensor.bytes <= LARGEST_BYTES:
+                raise ValueError(f"tensor {tensor.name!r}: shape and dtype cannot be {tensor.dtype} {tensor.shape}")
+        for name, size in (asdict(self.memory) | {"arena_bytes": self.report.get("arena_bytes", 0)}).items():
+            if not isinstance(size, int) or not 0 <= size <= LARGEST_BYTES:
+                raise ValueError(f"{name}: cannot be {size!r}")
+        if not 1 <= self.target.threads <= MOST_THREADS:
+            raise ValueError(f"target.threads: must be 1 to {MOST_THREADS}")
 
 
 class Session(Protocol):
-    """A loaded artifact, ready to run in this process. Not thread-safe."""
+    """A loaded artifact, ready to run in this process.
+
+    One set of buffers, so one thread at a time: `splitkit.bundle.half_of` makes of it a function that keeps to that.
+    """
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once. Shapes and dtypes must be those of `Artifact.inputs`; returns freshly owned arrays."""

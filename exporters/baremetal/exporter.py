@@ -1,22 +1,26 @@
 """ONNX to C: the kernels of the TVM exporter as an object file, and generated C that calls them in order."""
 
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splitkit.compiler.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.stages import Stages
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.names import identifier
 from splitkit.exporters.baremetal.version import code_version
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, KernelSession, MemoryPlan
+from splitkit.exporters.protocol import Artifact, KernelSession
 from splitkit.exporters.tvm import TvmExporter
-from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
-from splitkit.exporters.tvm.stages import Stages
 
 if TYPE_CHECKING:
     import onnx
 
+    from splitkit.compiler.machine import Machine
     from splitkit.exporters.baremetal.network import Network
-    from splitkit.exporters.tvm.machine import Machine
 
 
 class BareMetalExporter:
@@ -45,9 +49,9 @@ class BareMetalExporter:
             ConfigError: the target has several threads.
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
+        from splitkit.compiler.build import place_program
         from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
-        from splitkit.exporters.onnx.quantisation import stated_quantisation
-        from splitkit.exporters.tvm.build import place_program
+        from splitkit.graphs.quantisation import stated_quantisation
 
         stages = Stages()
         with stages("read"):
@@ -79,8 +83,8 @@ class BareMetalExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
+        from splitkit.compiler.build import memory_plan, place_program
         from splitkit.exporters.baremetal.network import arena_alignment
-        from splitkit.exporters.tvm.build import memory_plan, place_program
 
         graph, machine = read_graph(model), _machine(target)
         program = select_kernels(graph, machine, tuning=target.tuning)
@@ -88,9 +92,9 @@ class BareMetalExporter:
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own; `NAME_run(void)` runs them."""
+        from splitkit.compiler.build import place_kernels
+        from splitkit.compiler.spec import from_payload
         from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
-        from splitkit.exporters.tvm.build import place_kernels
-        from splitkit.exporters.tvm.spec import from_payload
 
         stages = Stages()
         machine = _machine(target)
@@ -129,15 +133,14 @@ class BareMetalExporter:
         fallback: dict[str, int],
     ) -> Artifact:
         """Write everything beside `directory`, then put it in place."""
+        from splitkit.compiler.build import memory_plan
         from splitkit.exporters.baremetal.files import write_network
         from splitkit.exporters.baremetal.staging import staged
-        from splitkit.exporters.tvm.build import memory_plan
 
         with staged(directory) as work:
             memory = write_network(network, machine, target, work, stages)
             plan = memory_plan(network.build, network.inputs, network.outputs)
             report = {
-                **stages.report(),
                 "kernels": len(network.layers),
                 "distinct_kernels": len(network.build.kernels),
                 "fallback": fallback,
@@ -147,10 +150,12 @@ class BareMetalExporter:
                 "stack_bytes": memory.stack_bytes,
             }
             kernels = tuple(layer.kernel for layer in network.layers)
-            Artifact(
-                work, self.name, self.version, target, network.inputs, network.outputs, kernels, plan, report
-            ).save()
-        return Artifact.load(directory)
+            artifact = Artifact(
+                work, self.name, self.version, target, network.inputs, network.outputs, kernels, plan, report,
+                stages.report(),
+            )  # fmt: skip
+            artifact.save()
+        return replace(artifact, path=directory)
 
 
 def _machine(target: CompileTarget) -> "Machine":

@@ -25,6 +25,10 @@ def _selector(text: str) -> tuple[str, int | None]:
 @project_options
 @click.option("--split", "selector", required=True, metavar="RUN[:INDEX]", help="The run, and the point of its front.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Directory of the bundle.")
+@click.option(
+    "--sign", "sign_key", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pem",
+    help="Sign the bundle with this private key (Ed25519, PEM).",
+)  # fmt: skip
 @RUNTIME
 @TUNE
 @JSON
@@ -37,6 +41,7 @@ def command(
     seed: int | None,
     selector: str,
     output: Path,
+    sign_key: Path | None,
     runtimes: "dict[Side, str]",
     tune_s: float | None,
     as_json: bool,
@@ -49,12 +54,20 @@ def command(
     Example:  splitkit export --split first -o bundle
               splitkit export --split first:4 -o bundle4 --tune 60s
               splitkit export --split first -o bundle --runtime aggregator=onnxruntime
+              splitkit export --split first -o bundle --sign keys/signing-key.pem
+
+    An older bundle in the output directory is replaced, if nothing else is there.
     """
+    from splitkit.bundle.ownership import require_own_bundle
+    from splitkit.bundle.signing import read_private_key
     from splitkit.project import Run, load_project
     from splitkit.project.steps import check_search, export_step, finish_network, name_left_out, open_run, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
 
+    require_own_bundle(output)  # mistakes that are better found before the network is fine-tuned
+    if sign_key is not None:
+        read_private_key(sign_key)
     name, index = _selector(selector)
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     project = project.model_copy(update={"runtimes": runtimes})
@@ -69,7 +82,7 @@ def command(
             stderr.print(f"{side}: {report.text()}")
     with stderr.status("extracting") as status:
         network = finish_network(project, supernet, point.architecture, dataset, status.update)
-        bundle = export_step(project, point, network, dataset, output, say=status.update)
+        bundle = export_step(project, point, network, dataset, output, sign_key=sign_key, say=status.update)
     name_left_out(dataset.test_problems, partial(stderr.print, markup=False))
     if as_json:
         print_json(bundle.manifest.model_dump(mode="json"))

@@ -15,17 +15,21 @@ from typing import Any
 import numpy as np
 
 from splitkit.bundle import Bundle, load_bundle
+from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import LinkError
 from splitkit.labels import shown_name
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import Placement, place_aggregator, undisturbed
-from splitkit.runtime.program import address, run_program
+from splitkit.runtime.program import address, run_program, verify_key_option
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.wire import Kind, Message, bundle_key
 
 LEAD_NS = 250_000
 """How far ahead a capture is ordered, so that every sensor has the order in time: all views are of one moment."""
+
+RECORDS_BEGIN = b'[{"frame": '
+"""How a file of records begins: another file of that name is not overwritten."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +180,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16, help="how many frames to run")
     parser.add_argument("--records", type=Path, help="write the frames' records there, as JSON")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds of silence after which to give up")
+    verify_key_option(parser)
     given = parser.parse_args()
-    bundle = load_bundle(given.bundle)
+    if given.records is not None:
+        require_own_file(given.records, lambda head: head.startswith(RECORDS_BEGIN))
+    bundle = load_bundle(given.bundle, given.verify_key)
 
     def announce(port: int) -> None:
         print(f"listening on {given.listen[0]}:{port}", flush=True)

@@ -136,6 +136,8 @@ def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float)
     """The aggregator's records of all frames."""
     records, path = scratch / "records.json", str(bundle.path)
     timeout = ["--timeout", str(timeout_s)]
+    if bundle.verify_key is not None:
+        timeout += ["--verify-key", str(bundle.verify_key)]
     aggregator = _start(
         "aggregator", [path, "--listen", "127.0.0.1:0", "--frames", str(frames), "--records", str(records), *timeout]
     )

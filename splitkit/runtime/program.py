@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from splitkit.errors import SplitkitError
 
@@ -13,6 +14,13 @@ def address(text: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host, int(port)
+
+
+def verify_key_option(parser: argparse.ArgumentParser) -> None:
+    """`--verify-key`, which both programs hand to `load_bundle`: a compiled half is code."""
+    parser.add_argument(
+        "--verify-key", type=Path, metavar="PUB.pem", help="run the bundle only if this public key's owner signed it"
+    )
 
 
 def run_program(main: Callable[[], None]) -> int:

@@ -17,7 +17,7 @@ from splitkit.errors import LinkError
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import place_sensor, undisturbed
-from splitkit.runtime.program import address, run_program
+from splitkit.runtime.program import address, run_program, verify_key_option
 from splitkit.runtime.shaper import ShapedLink, SharedLink
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.wire import Kind, Message, bundle_key, encode
@@ -123,8 +123,9 @@ def main() -> None:
     parser.add_argument("--view", type=int, default=0, help="which view this sensor is, from 0")
     parser.add_argument("--shared-link", type=Path, help="file in which sensors of this machine share one link")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds of silence after which to give up")
+    verify_key_option(parser)
     given = parser.parse_args()
-    bundle = load_bundle(given.bundle)
+    bundle = load_bundle(given.bundle, given.verify_key)
     images = _views_of(bundle.sample()[0], given.view, f"{given.bundle}/sample.npz")
     run_sensor(bundle, images, given.view, given.connect, given.shared_link, given.timeout)
 
