@@ -1,10 +1,10 @@
 # make demo   train, measure, search, split, run and measure again, on embedded data
-# make test   the fast tests;  make test-slow  all of them;  make lint  ruff, mypy and the import contracts
+# make test   the fast tests;  make test-slow  all of them;  make lint  ruff, mypy and the import contracts;  make docs  the site
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint install clean
+.PHONY: demo test test-slow lint docs install clean
 
 demo: install
 	$(BIN)/splitkit demo
@@ -20,6 +20,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p splitkit
 	$(BIN)/lint-imports --no-cache
+
+# Both notices are about the future of mkdocs, which is bounded in pyproject.toml.
+docs: install
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict -q
 
 install: $(VENV)/installed
 

@@ -20,9 +20,13 @@ from numpy.typing import NDArray
 
 from report import emit
 from splitkit.compiler.codegen.code import Code, Operand, fma, splat
-from splitkit.compiler.library import Library, aligned, compiled, operands, timed
+from splitkit.compiler.epilogue import Activation, Epilogue
+from splitkit.compiler.kernels.convolution import ConvSpec
+from splitkit.compiler.kernels.layout import LayoutSpec
+from splitkit.compiler.kernels.linear import LinearSpec
+from splitkit.compiler.kernels.pool import PoolSpec
+from splitkit.compiler.library import Library, Spec, aligned, compiled, operands, timed
 from splitkit.compiler.machine import Machine, block_for
-from splitkit.compiler.spec import Activation, ConvSpec, Epilogue, LayoutSpec, LinearSpec, PoolSpec, Spec
 from splitkit.exporters import CompileTarget
 
 BURST_US = 1500.0

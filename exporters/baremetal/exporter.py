@@ -93,7 +93,7 @@ class BareMetalExporter:
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own; `NAME_run(void)` runs them."""
         from splitkit.compiler.build import place_kernels
-        from splitkit.compiler.spec import from_payload
+        from splitkit.compiler.kernels import from_payload
         from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
 
         stages = Stages()

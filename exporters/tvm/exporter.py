@@ -79,7 +79,7 @@ class TvmExporter:
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own."""
         from splitkit.compiler.build import place_kernels
-        from splitkit.compiler.spec import from_payload
+        from splitkit.compiler.kernels import from_payload
 
         stages = Stages()
         machine = machine_of(target)

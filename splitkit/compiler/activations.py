@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from math import isfinite
 
+from splitkit.compiler.epilogue import Activation
 from splitkit.compiler.graph import Array, Node
 from splitkit.compiler.simplify import clip_bounds
-from splitkit.compiler.spec import Activation
 
 _PLAIN = {"Relu": "relu", "HardSwish": "hard_swish", "Swish": "swish", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 

@@ -2,32 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.arena import ALIGNMENT, Plan, aligned, plan_memory
 from splitkit.compiler.constants import pack_constants
-from splitkit.compiler.lowering import KernelFunction, lower_kernels
+from splitkit.compiler.kernels import key
+from splitkit.compiler.kernels.protocol import KernelFunction, KernelSpec
+from splitkit.compiler.lowering import lower_kernels
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.module import ARENA, WEIGHTS, Address, PlacedCall
 from splitkit.compiler.program import Buffer, Call, Constant, Program
-from splitkit.compiler.spec import (
-    AnySpec,
-    ConvSpec,
-    ElementwiseSpec,
-    FallbackSpec,
-    LayoutSpec,
-    LinearSpec,
-    MatmulSpec,
-    PoolSpec,
-    ResizeSpec,
-    RowSpec,
-    key,
-    packed_shape,
-)
 from splitkit.graphs.tensor import TensorSpec
 
 
@@ -107,14 +94,14 @@ def _worth_forking(program: Program, machine: Machine) -> Machine:
     return machine if sum(map(busy_ns, program.calls)) > RUN_NS else replace(machine, threads=1)
 
 
-def place_kernels(specs: Sequence[AnySpec], machine: Machine, alignment: int = ALIGNMENT) -> Build:
+def place_kernels(specs: Sequence[KernelSpec], machine: Machine, alignment: int = ALIGNMENT) -> Build:
     """Every kernel on activations, constants and workspace of its own."""
     rng = np.random.default_rng(0)
     buffers: dict[str, Buffer] = {}
     calls = []
     for i, spec in enumerate(specs):
         operands: list[str | Constant] = []
-        for k, operand in enumerate(sample_operands(spec, rng)):
+        for k, operand in enumerate(spec.sample(rng)):
             if isinstance(operand, Constant):
                 operands.append(operand)
                 continue
@@ -141,58 +128,3 @@ def place_kernels(specs: Sequence[AnySpec], machine: Machine, alignment: int = A
         placed.append(PlacedCall(which[i], tuple(addresses)))
     fill = [(offsets[b.name], b.bytes, b.dtype) for b in buffers.values()]
     return Build(kernels, labels, placed, constants.data, size, fill)
-
-
-def sample_operands(spec: AnySpec, rng: np.random.Generator) -> list[tuple[tuple[int, ...], str] | Constant]:
-    """Operands a kernel can be timed on: (shape, dtype) of its activations, random constants; the output last."""
-
-    def random(*shape: int) -> NDArray[Any]:
-        return rng.uniform(-1, 1, shape).astype(np.float32)
-
-    found: list[tuple[tuple[int, ...], str] | Constant] = []
-    match spec:
-        case ConvSpec():
-            out = packed_shape(spec.batch, spec.out_channels, spec.out_size, spec.out_block)
-            found.append((packed_shape(spec.batch, spec.in_channels, spec.size, spec.in_block), "float32"))
-            if spec.input_scale:
-                found.append((packed_shape(spec.batch, spec.in_channels, (1, 1), spec.in_block), "float32"))
-            found.append(Constant(random(spec.out_channels, spec.in_channels // spec.groups, *spec.kernel), "weight"))
-            if spec.epilogue.bias:
-                found.append(Constant(random(spec.out_channels), "bias"))
-            if spec.epilogue.residual:
-                found.append((out, "float32"))
-            found.append((out, "float32"))
-        case LinearSpec():
-            found.append(((spec.batch, spec.in_features), "float32"))
-            found.append(Constant(random(spec.out_features, spec.in_features), "weight"))
-            if spec.epilogue.bias:
-                found.append(Constant(random(spec.out_features), "bias"))
-            found.append(((spec.batch, spec.out_features), "float32"))
-        case PoolSpec():
-            found.append((packed_shape(spec.batch, spec.channels, spec.size, spec.block), "float32"))
-            found.append((packed_shape(spec.batch, spec.channels, spec.out_size, spec.block), "float32"))
-        case LayoutSpec():
-            found.append((packed_shape(spec.batch, spec.channels, spec.size, spec.in_block), "float32"))
-            found.append((packed_shape(spec.batch, spec.channels, spec.size, spec.out_block), "float32"))
-        case ElementwiseSpec():
-            for operand in spec.inputs:
-                extents = [e for e, varies in zip(spec.shape, operand.axes, strict=True) if varies]
-                found.append((tuple(extents), operand.dtype))
-            found.append((spec.shape, spec.dtype))
-        case MatmulSpec():
-            left, right = (1 if spec.shared == side else spec.batch for side in ("left", "right"))
-            found.append(((left, spec.rows, spec.depth), "float32"))
-            found.append(((right, spec.depth, spec.columns), "float32"))
-            found.append(((spec.batch, spec.rows, spec.columns), "float32"))
-        case RowSpec():
-            found.append(((spec.rows, spec.length), "float32"))
-            vectors = (1 + spec.bias) if spec.function == "layer_norm" else 0
-            found += [Constant(random(spec.length), "raw") for _ in range(vectors)]
-            found.append(((spec.rows, spec.length), "float32"))
-        case ResizeSpec():
-            found.append(((spec.planes, *spec.size), spec.dtype))
-            found += [Constant(random(size) * 0.5 + 0.5, "raw") for size in spec.out_size]
-            found.append(((spec.planes, *spec.out_size), "float32"))
-        case FallbackSpec():
-            found += zip(spec.shapes, spec.dtypes, strict=True)
-    return found

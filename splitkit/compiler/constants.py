@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.arena import ALIGNMENT, aligned
-from splitkit.compiler.kernels import pack_bias, pack_weight
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.program import Call, Constant
-from splitkit.compiler.spec import AnySpec, ConvSpec, LinearSpec
 
 
 @dataclass(frozen=True)
@@ -32,23 +29,11 @@ def pack_constants(calls: Sequence[Call], machine: Machine, alignment: int = ALI
         for position, operand in enumerate(call.operands):
             if not isinstance(operand, Constant):
                 continue
-            identity = (id(operand.value), operand.role, _packing(call.spec))
+            identity = (id(operand.value), operand.role, call.spec.packs_alike())
             if identity not in known:
-                data = _pack(call.spec, operand, machine).tobytes()
+                data = call.spec.pack(operand.role, operand.value, machine).tobytes()
                 known[identity] = size
                 parts.append(data.ljust(aligned(len(data), alignment), b"\0"))
                 size += len(parts[-1])
             offsets[index, position] = known[identity]
     return Constants(np.frombuffer(b"".join(parts) or bytes(alignment), np.uint8), offsets)
-
-
-def _packing(spec: AnySpec) -> str:
-    return repr(spec) if isinstance(spec, ConvSpec | LinearSpec) else ""
-
-
-def _pack(spec: AnySpec, constant: Constant, machine: Machine) -> NDArray[Any]:
-    if isinstance(spec, ConvSpec | LinearSpec) and constant.role == "weight":
-        return pack_weight(spec, constant.value, machine)
-    if isinstance(spec, ConvSpec | LinearSpec) and constant.role == "bias":
-        return pack_bias(spec, constant.value, machine)
-    return np.ascontiguousarray(constant.value)

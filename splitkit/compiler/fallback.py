@@ -8,7 +8,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from splitkit.compiler.graph import Array, Graph, Node, Type, to_proto
-from splitkit.compiler.spec import FallbackSpec
+from splitkit.compiler.kernels.fallback import FallbackSpec
 from splitkit.errors import ModelError
 
 if TYPE_CHECKING:

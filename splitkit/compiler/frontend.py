@@ -82,8 +82,8 @@ def kernels_of(program: "Program") -> tuple[Kernel, ...]:
 
 
 def _kernel(call: "Call", program: "Program") -> Kernel:
-    from splitkit.compiler.program import Constant, constant_bytes
-    from splitkit.compiler.spec import key, payload
+    from splitkit.compiler.kernels import key, payload
+    from splitkit.compiler.program import Constant
 
     spec = call.spec
     return Kernel(
@@ -93,6 +93,6 @@ def _kernel(call: "Call", program: "Program") -> Kernel:
         macs=spec.macs,
         read_bytes=sum(program.buffers[n].bytes for n in call.reads),
         write_bytes=program.buffers[call.writes].bytes,
-        weight_bytes=sum(constant_bytes(spec, o) for o in call.operands if isinstance(o, Constant)),
+        weight_bytes=sum(spec.constant_bytes(o.role, o.value) for o in call.operands if isinstance(o, Constant)),
         payload=payload(spec),
     )

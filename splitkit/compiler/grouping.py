@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from splitkit.compiler.activations import activation_of
+from splitkit.compiler.epilogue import Epilogue
 from splitkit.compiler.graph import Array, Graph, Node
 from splitkit.compiler.pointwise import MAX_OPERANDS, is_pointwise
-from splitkit.compiler.spec import Epilogue
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that only rename the axes of a plain tensor."""
@@ -17,7 +16,7 @@ VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 class Group:
     """Operators that become one kernel (or none, or a few).
 
-    `kind`: conv, linear, pool, pointwise, matmul, row, resize, view, concat, slice or fallback. `scale` is the
+    `kind` is that of the kernels' family, or pointwise, view, concat, slice or fallback. `scale` is the
     squeeze-excite operand of a convolution whose input is `data`; `residual` what its epilogue adds.
     """
 
@@ -30,12 +29,12 @@ class Group:
     epilogue: Epilogue = field(default_factory=Epilogue)
 
 
-def fuse(graph: Graph) -> list[Group]:
+def grouped(graph: Graph) -> list[Group]:
     """Groups in an order in which every tensor is written before it is read."""
-    return _Fuser(graph).groups()
+    return _Grouping(graph).groups()
 
 
-class _Fuser:
+class _Grouping:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.consumers = graph.consumers()
@@ -189,16 +188,15 @@ class _Fuser:
 
     def _simple_kind(self, node: Node) -> str:
         """Kinds of one operator. What a kind cannot do after all, the selection hands to the fallback."""
-        if node.op in ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"):
-            return "pool" if _poolable(node, self.graph) else ""
+        from splitkit.compiler.kernels import families  # whose rules read groups
+
+        for kind, family in families().items():
+            if family.takes(node, self.graph):
+                return kind
         if node.op in VIEWS:
             return "view"
         if node.op == "Concat":
             return "concat" if _concatenable(node, self.graph) else ""
-        if node.op == "MatMul":
-            return "matmul" if _multipliable(node, self.graph) else ""
-        if node.op in ("Softmax", "LayerNormalization"):
-            return "row" if _by_rows(node, self.graph) else ""
         if node.op in ("Slice", "Split"):
             return "slice" if channel_ranges(node, self.graph) else ""
         return ""
@@ -206,42 +204,6 @@ class _Fuser:
 
 def _fallback(run: list[Node]) -> Group:
     return Group("fallback", tuple(run), run[-1].output)
-
-
-def _poolable(node: Node, graph: Graph) -> bool:
-    type_ = graph.types[node.inputs[0]]
-    if len(type_.shape) != 4 or type_.dtype != "float32" or len(node.outputs) != 1:
-        return False
-    if node.op == "GlobalAveragePool":
-        return True
-    if node.op == "ReduceMean":
-        return sorted(a % 4 for a in reduce_axes(node, graph.constants)) == [2, 3]
-    kernel = node.attrs["kernel_shape"]
-    stride, pads = node.attrs.get("strides", [1, 1]), node.attrs.get("pads", [0] * 4)
-    if any(d != 1 for d in node.attrs.get("dilations", [1, 1])) or node.attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
-        return False
-    floor = [(type_.shape[2 + i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1)]
-    return graph.types[node.output].shape[2:] == tuple(floor)
-
-
-def _multipliable(node: Node, graph: Graph) -> bool:
-    """Matrices of equal batches, or a batch of matrices with one matrix."""
-    types = [graph.types[n] for n in node.inputs]
-    batches = [t.shape[:-2] for t in types]
-    single = [prod(b) == 1 for b in batches]
-    plain = all(len(t.shape) >= 2 and t.dtype == "float32" for t in types)
-    return plain and (batches[0] == batches[1] or any(single)) and not any(n in graph.constants for n in node.inputs)
-
-
-def _by_rows(node: Node, graph: Graph) -> bool:
-    """Over the last axis only, float32, with constant parameters."""
-    type_ = graph.types[node.inputs[0]]
-    if type_.dtype != "float32" or len(node.outputs) != 1 or not type_.shape:
-        return False
-    if node.op == "Softmax" and graph.opsets.get("", 0) < 13:
-        return False  # it flattened the axes after `axis` then
-    vectors = all(n in graph.constants and graph.constants[n].shape == type_.shape[-1:] for n in node.inputs[1:] if n)
-    return vectors and node.attrs.get("axis", -1) % len(type_.shape) == len(type_.shape) - 1
 
 
 def resize_coordinates(node: Node) -> str:

@@ -13,9 +13,15 @@ from tvm import IRModule, get_global_func, tirx, transform
 from tvm.ir import Call, GlobalVar, PointerType, PrimType
 
 from splitkit.compiler.codegen.threads import is_shared
-from splitkit.compiler.kernels import emit, pack_bias, pack_weight
+from splitkit.compiler.kernels.convolution import ConvSpec
+from splitkit.compiler.kernels.layout import LayoutSpec
+from splitkit.compiler.kernels.linear import LinearSpec
+from splitkit.compiler.kernels.pool import PoolSpec
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import ConvSpec, LayoutSpec, LinearSpec, PoolSpec, Spec, packed_shape
+from splitkit.compiler.packing import packed_shape
+
+Spec = ConvSpec | LinearSpec | PoolSpec | LayoutSpec
+"""Kernels that a library can hold."""
 
 Array = NDArray[np.float32]
 ALIGNMENT = 64
@@ -73,7 +79,7 @@ class Library:
 
     @classmethod
     def build(cls, specs: Sequence[Spec], machine: Machine) -> "Library":
-        scheduled = [emit(spec, machine) for spec in specs]
+        scheduled = [spec.emit(machine) for spec in specs]
         module = compiled([kernel.func for kernel in scheduled], machine)
         return cls(tuple(specs), machine, module, tuple(kernel.workspace_bytes for kernel in scheduled))
 
@@ -117,16 +123,16 @@ def operands(spec: Spec, machine: Machine, tensors: dict[str, NDArray[Any]]) -> 
             arrays = [pack(tensors["x"], spec.in_block)]
             if spec.input_scale:
                 arrays.append(pack(tensors["scale"][:, :, None, None], spec.in_block))
-            arrays.append(pack_weight(spec, tensors["weight"], machine))
+            arrays.append(spec.pack("weight", tensors["weight"], machine))
             if spec.epilogue.bias:
-                arrays.append(pack_bias(spec, tensors["bias"], machine))
+                arrays.append(spec.pack("bias", tensors["bias"], machine))
             if spec.epilogue.residual:
                 arrays.append(pack(tensors["residual"], spec.out_block))
             return arrays
         case LinearSpec():
-            arrays = [np.ascontiguousarray(tensors["x"], np.float32), pack_weight(spec, tensors["weight"], machine)]
+            arrays = [np.ascontiguousarray(tensors["x"], np.float32), spec.pack("weight", tensors["weight"], machine)]
             if spec.epilogue.bias:
-                arrays.append(pack_bias(spec, tensors["bias"], machine))
+                arrays.append(spec.pack("bias", tensors["bias"], machine))
             return arrays
         case PoolSpec():
             return [pack(tensors["x"], spec.block)]

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from splitkit.compiler.codegen.threads import Step, in_order, is_shared
-from splitkit.compiler.lowering import KernelFunction
+from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
 from splitkit.graphs.tensor import TensorSpec
 

@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.compiler.spec import AnySpec, ConvSpec, LinearSpec
+if TYPE_CHECKING:
+    from splitkit.compiler.kernels.protocol import KernelSpec
+
+PLAIN = 0
+"""The layout of a tensor in ONNX order; any other layout is the size of a channel block."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Constant:
 class Call:
     """One kernel call. `operands` in the order of the specification; the output is the last one, a buffer's name."""
 
-    spec: AnySpec
+    spec: "KernelSpec"
     operands: tuple[str | Constant, ...]
     origin: str
 
@@ -84,12 +89,3 @@ def root(buffers: Mapping[str, Buffer], name: str) -> tuple[Buffer, int]:
         offset += buffer.offset
         buffer = buffers[buffer.parent]
     return buffer, offset
-
-
-def constant_bytes(spec: AnySpec, constant: Constant) -> int:
-    """Bytes of constants a kernel needs, before padding to blocks: what the model says, whatever the packing."""
-    if constant.role == "weight" and isinstance(spec, ConvSpec):
-        return spec.weight_elements * 4
-    if constant.role == "weight" and isinstance(spec, LinearSpec):
-        return spec.in_features * spec.out_features * 4
-    return int(constant.value.nbytes)

@@ -14,26 +14,14 @@ import numpy as np
 
 from splitkit.compiler.fallback import lower_fallback
 from splitkit.compiler.graph import Array, Graph, Type
-from splitkit.compiler.grouping import Group, affine, channel_ranges, fuse, resize_coordinates, slice_axis
-from splitkit.compiler.kernels.resize import fractions
+from splitkit.compiler.grouping import Group, channel_ranges, grouped, slice_axis
+from splitkit.compiler.kernels import families
+from splitkit.compiler.kernels.elementwise import Step
+from splitkit.compiler.kernels.layout import LayoutSpec
+from splitkit.compiler.kernels.protocol import KernelSpec
+from splitkit.compiler.packing import packed_shape
 from splitkit.compiler.pointwise import UNSAFE_ON_ZERO, Chain, elementwise_spec
-from splitkit.compiler.program import Buffer, Call, Constant, Program, root
-from splitkit.compiler.spec import (
-    AnySpec,
-    ConvSpec,
-    LayoutSpec,
-    LinearSpec,
-    MatmulSpec,
-    PoolSpec,
-    ResizeSpec,
-    RowSpec,
-    Step,
-    packed_shape,
-)
-from splitkit.errors import ModelError
-
-PLAIN = 0
-"""The layout of a tensor in ONNX order; any other layout is the size of a channel block."""
+from splitkit.compiler.program import PLAIN, Buffer, Call, Constant, Program, root
 
 
 def select(graph: Graph, block_for: Callable[[int], int], interior: Set[str] = frozenset()) -> Program:
@@ -42,10 +30,12 @@ def select(graph: Graph, block_for: Callable[[int], int], interior: Set[str] = f
     Raises:
         ModelError: an operator neither has a schedule nor a default lowering.
     """
-    return _Selector(graph, block_for, interior).program()
+    return Selector(graph, block_for, interior).program()
 
 
-class _Selector:
+class Selector:
+    """Calls and buffers as they come about; the rules of the kernels' families speak to it."""
+
     def __init__(self, graph: Graph, block_for: Callable[[int], int], interior: Set[str]) -> None:
         self.graph = graph
         self.block_for = block_for
@@ -88,7 +78,11 @@ class _Selector:
         self.buffers[buffer] = replace(self.buffers[buffer], parent=parent, offset=offset)
         return buffer
 
-    def call(self, spec: AnySpec, operands: Sequence[str | Constant], origin: str) -> None:
+    def add_tensor(self, name: str, type_: Type) -> None:
+        """A tensor that the graph does not have, between two kernels of one group."""
+        self.graph = replace(self.graph, types=dict(self.graph.types) | {name: type_})
+
+    def call(self, spec: KernelSpec, operands: Sequence[str | Constant], origin: str) -> None:
         self.calls.append(Call(spec, tuple(operands), origin))
 
     def read(self, name: str, layout: int) -> str:
@@ -123,21 +117,19 @@ class _Selector:
         for name in self.graph.inputs:
             layout = self.block(name) if name in self.interior and self.packable(name) else PLAIN
             self.inputs.append(self.make(name, layout))
-        handlers = {
-            "conv": self._conv,
-            "linear": self._linear,
-            "pool": self._pool,
+        moves = {
             "pointwise": self._pointwise,
-            "matmul": self._matmul,
-            "row": self._row,
-            "resize": self._resize,
             "view": self._view,
             "concat": self._concat,
             "slice": self._slice,
             "fallback": self._fallback,
         }
-        for group in fuse(self.graph):
-            handlers[group.kind](group)
+        kernels = families()
+        for group in grouped(self.graph):
+            if group.kind in moves:
+                moves[group.kind](group)
+            else:
+                kernels[group.kind].select(group, self)
         outputs = self._outputs()
         return Program(
             tuple(self.calls), self.buffers, tuple(self.inputs), tuple(outputs), self.graph.outputs, dict(self.fallback)
@@ -171,83 +163,6 @@ class _Selector:
             (prod(buffer.shape),), [((prod(buffer.shape),), buffer.dtype)], [Step("copy", ("i0",))], buffer.dtype
         )
         self.call(spec, [source, target], origin)
-
-    # layers
-
-    def _conv(self, group: Group) -> None:
-        node = group.nodes[0]
-        weight = self.graph.constants[node.inputs[1]]
-        (n, c, h, w), out = self.type(group.data).shape, self.type(group.output).shape
-        stride = _pair(node.attrs.get("strides", (1, 1)))
-        dilation = _pair(node.attrs.get("dilations", (1, 1)))
-        kernel = (weight.shape[2], weight.shape[3])
-        padding = _padding(node.attrs, (h, w), kernel, stride, dilation)
-        groups = node.attrs.get("group", 1)
-        in_block, out_block = self.block(group.data), self.block(group.output)
-        if kernel == (1, 1) == (h, w) == out[2:] and groups == 1:
-            self._linear_conv(group, weight, n, in_block, out_block)
-            return
-        spec = ConvSpec(
-            n, c, out[1], (h, w), kernel, stride, padding, dilation, groups, in_block, out_block,
-            group.scale is not None, group.epilogue,
-        )  # fmt: skip
-        if spec.out_size != out[2:]:
-            raise ModelError(f"node {node.name!r} (Conv): output size {out[2:]} is not the {spec.out_size} it computes")
-        operands: list[str | Constant] = [self.read(group.data, in_block)]
-        if group.scale is not None:
-            operands.append(self.read(group.scale, self.block(group.scale)))
-        operands += self._constants(group)
-        if group.residual is not None:
-            operands.append(self.read(group.residual, out_block))
-        self.call(spec, [*operands, self.make(group.output, out_block)], node.name)
-
-    def _constants(self, group: Group) -> list[str | Constant]:
-        node = group.nodes[0]
-        found: list[str | Constant] = [Constant(self.graph.constants[node.inputs[1]], "weight")]
-        if group.epilogue.bias:
-            found.append(Constant(self.graph.constants[node.inputs[2]], "bias"))
-        return found
-
-    def _linear_conv(self, group: Group, weight: Array, batch: int, in_block: int, out_block: int) -> None:
-        """A 1x1 convolution of one pixel is a matrix product over padded channel vectors."""
-        node = group.nodes[0]
-        rows, columns = (ceil(s / b) * b for s, b in zip(weight.shape[:2], (out_block, in_block), strict=True))
-        matrix = np.zeros((rows, columns), np.float32)
-        matrix[: weight.shape[0], : weight.shape[1]] = weight[:, :, 0, 0]
-        operands: list[str | Constant] = [self.read(group.data, in_block), Constant(matrix, "weight")]
-        if group.epilogue.bias:
-            bias = self.graph.constants[node.inputs[2]]
-            operands.append(Constant(np.pad(bias, (0, rows - len(bias))), "bias"))
-        spec = LinearSpec(batch, columns, rows, group.epilogue)
-        self.call(spec, [*operands, self.make(group.output, out_block)], node.name)
-
-    def _linear(self, group: Group) -> None:
-        shape, out = self.type(group.data).shape, self.type(group.output).shape
-        spec = LinearSpec(prod(shape[:-1]), shape[-1], out[-1], group.epilogue)
-        operands = [self.read(group.data, PLAIN), *self._constants(group)]
-        self.call(spec, [*operands, self.make(group.output, PLAIN)], group.nodes[0].name)
-
-    def _pool(self, group: Group) -> None:
-        node = group.nodes[0]
-        n, c, h, w = self.type(group.data).shape
-        block = self.block(group.data)
-        source = self.read(group.data, block)
-        if node.op in ("GlobalAveragePool", "ReduceMean"):
-            spec = PoolSpec("global_avg", n, c, (h, w), (h, w), block=block)
-            if len(self.type(group.output).shape) == 4:
-                self.call(spec, [source, self.make(group.output, block)], node.name)
-                return
-            pooled = f"{group.output}.pooled"
-            self.graph = replace(self.graph, types=dict(self.graph.types) | {pooled: Type((n, c, 1, 1), "float32")})
-            self.call(spec, [source, self.make(pooled, block)], node.name)
-            self.view(group.output, PLAIN, self.read(pooled, PLAIN))
-            return
-        spec = PoolSpec(
-            "max" if node.op == "MaxPool" else "avg", n, c, (h, w), _pair(node.attrs["kernel_shape"]),
-            _pair(node.attrs.get("strides", (1, 1))), _quad(node.attrs.get("pads", (0, 0, 0, 0))), block,
-            bool(node.attrs.get("count_include_pad", 0)),
-        )  # fmt: skip
-        self.call(spec, [source, self.make(group.output, block)], node.name)
 
     # point-wise
 
@@ -289,36 +204,6 @@ class _Selector:
             return PLAIN
         packed = any(layout not in (PLAIN, 1) for n in chain.tensors for layout in self.found[n])
         return block if packed else PLAIN
-
-    # attention
-
-    def _matmul(self, group: Group) -> None:
-        node = group.nodes[0]
-        left, right = (self.type(n).shape for n in node.inputs)
-        batches = (prod(left[:-2]), prod(right[:-2]))
-        shared = "" if batches[0] == batches[1] else "left" if batches[0] == 1 else "right"
-        spec = MatmulSpec(max(batches), left[-2], left[-1], right[-1], shared)
-        operands = [self.read(n, PLAIN) for n in node.inputs]
-        self.call(spec, [*operands, self.make(group.output, PLAIN)], node.name)
-
-    def _row(self, group: Group) -> None:
-        node = group.nodes[0]
-        shape = self.type(group.data).shape
-        vectors = [Constant(self.graph.constants[n], "raw") for n in node.inputs[1:] if n]
-        norm = node.op == "LayerNormalization"
-        epsilon = float(node.attrs.get("epsilon", 1e-5)) if norm else 0.0
-        spec = RowSpec("layer_norm" if norm else "softmax", prod(shape[:-1]), shape[-1], epsilon, len(vectors) == 2)
-        self.call(spec, [self.read(group.data, PLAIN), *vectors, self.make(group.output, PLAIN)], node.name)
-
-    def _resize(self, group: Group) -> None:
-        node = next(n for n in group.nodes if n.op == "Resize")
-        source, (n, c, *out_size) = self.type(group.data), self.type(group.output).shape
-        scale, shift = affine(group.nodes[group.nodes.index(node) + 1 :], self.graph.constants)
-        spec = ResizeSpec(
-            n * c, _pair(source.shape[2:]), _pair(out_size), resize_coordinates(node), source.dtype, scale, shift
-        )
-        tables = [Constant(fractions(spec, axis), "raw") for axis in (0, 1)]
-        self.call(spec, [self.read(group.data, PLAIN), *tables, self.make(group.output, PLAIN)], node.name)
 
     # data movement
 
@@ -441,31 +326,3 @@ def _packed_constant(value: Array, block: int) -> Array:
     padded = np.ones((n, blocks * block, h, w), np.float32)
     padded[:, :c] = value
     return np.ascontiguousarray(padded.reshape(n, blocks, block, h, w).transpose(0, 1, 3, 4, 2))
-
-
-def _pair(value: Sequence[int]) -> tuple[int, int]:
-    return int(value[0]), int(value[1])
-
-
-def _quad(value: Sequence[int]) -> tuple[int, int, int, int]:
-    return int(value[0]), int(value[1]), int(value[2]), int(value[3])
-
-
-def _padding(
-    attrs: object, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Explicit padding of a convolution, whatever `auto_pad` says."""
-    assert isinstance(attrs, dict)
-    auto = attrs.get("auto_pad", b"NOTSET")
-    if auto == b"NOTSET":
-        return _quad(attrs.get("pads", (0, 0, 0, 0)))
-    if auto == b"VALID":
-        return 0, 0, 0, 0
-    begin, end = [], []
-    for i in (0, 1):
-        total = max((ceil(size[i] / stride[i]) - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - size[i], 0)
-        small = total // 2
-        first, last = (small, total - small) if auto == b"SAME_UPPER" else (total - small, small)
-        begin.append(first)
-        end.append(last)
-    return begin[0], begin[1], end[0], end[1]

@@ -6,13 +6,14 @@ What a target's `tuning` holds for this exporter is `[strips, pixels]` by the ke
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from splitkit.compiler.codegen.tiling import Tile
 from splitkit.compiler.kernel import Kernel
-from splitkit.compiler.kernels import candidates
+from splitkit.compiler.kernels import from_payload, key
+from splitkit.compiler.kernels.protocol import KernelSpec
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.program import Program
-from splitkit.compiler.spec import AnySpec, ConvSpec, LinearSpec, Tile, from_payload, key
 from splitkit.errors import ModelError
 
 
@@ -22,29 +23,14 @@ def variants(kernel: Kernel, machine: Machine) -> tuple[list[int], ...]:
     Tiles of other sizes may cut a row alike; of those that become the same code one is listed.
     """
     spec = from_payload(kernel.payload)
-    if not isinstance(spec, ConvSpec | LinearSpec):
-        return ()
-    known = {_code(spec, machine)}
+    known = {spec.tiled_as(machine)}
     found = []
-    for tile in candidates(spec, machine):
-        code = _code(replace(spec, tile=tile), machine)
+    for tile in spec.tiles(machine):
+        code = _with_tile(spec, tile).tiled_as(machine)
         if code not in known:
             known.add(code)
             found.append([tile.strips, tile.pixels])
     return tuple(found)
-
-
-def _code(spec: ConvSpec | LinearSpec, machine: Machine) -> Any:
-    """What two specifications that differ in their tiles share if they become the same code."""
-    from splitkit.compiler.codegen.tiling import balanced
-    from splitkit.compiler.kernels import conv, depthwise, linear
-
-    if isinstance(spec, LinearSpec):
-        return linear.plan(spec, machine)
-    if depthwise.applies(spec):
-        tile = spec.tile or candidates(spec, machine)[0]
-        return balanced(spec.out_size[1], tile.pixels)
-    return conv.plan(spec, machine)
 
 
 def retiled(program: Program, tuning: Mapping[str, Any]) -> Program:
@@ -59,13 +45,16 @@ def retiled(program: Program, tuning: Mapping[str, Any]) -> Program:
     return replace(program, calls=calls)
 
 
-def _retiled(spec: AnySpec, tuning: Mapping[str, Any]) -> AnySpec:
-    if not isinstance(spec, ConvSpec | LinearSpec):
-        return spec
+def _with_tile(spec: KernelSpec, tile: Tile) -> KernelSpec:
+    changed: Any = replace(spec, tile=tile)  # type: ignore[call-arg]  # families with `tiles` have it
+    return cast(KernelSpec, changed)
+
+
+def _retiled(spec: KernelSpec, tuning: Mapping[str, Any]) -> KernelSpec:
     found = tuning.get(key(spec))
     if found is None:
         return spec
     match found:
         case [int(strips), int(pixels)] if strips > 0 and pixels > 0:
-            return replace(spec, tile=Tile(strips, pixels))
+            return _with_tile(spec, Tile(strips, pixels))
     raise ModelError(f"target: tuning.{key(spec)}: {found!r}", "[strips, pixels] is expected: tune again")

@@ -9,9 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from splitkit.compiler.frontend import machine_of
-from splitkit.compiler.kernels.resize import emit_resize, fractions
+from splitkit.compiler.kernels.resize import ResizeSpec, fractions
 from splitkit.compiler.library import aligned, compiled, timed
-from splitkit.compiler.spec import ResizeSpec
 from splitkit.exporters import CompileTarget
 from splitkit.exporters.tvm import TvmExporter
 from tests.compiler.test_agreement import check, reference
@@ -53,11 +52,11 @@ def test_any_size_agrees_at_any_vector_length(lanes: int) -> None:
         coordinates, dtype = str(rng.choice(COORDINATES)), str(rng.choice(["float32", "uint8"]))
         specs.append(ResizeSpec(2, (height, width), (out_height, out_width), coordinates, dtype))
     machine = replace(host, lanes=min(lanes, host.lanes), threads=2)
-    module = compiled([emit_resize(spec, machine)[0] for spec in specs], machine)
+    module = compiled([spec.emit(machine).func for spec in specs], machine)
     for i, spec in enumerate(specs):
         image = rng.integers(0, 256, (1, 2, *spec.size)).astype(spec.dtype)
         arrays = [np.ascontiguousarray(image), *(fractions(spec, axis) for axis in (0, 1))]
-        arrays += [aligned(2 * int(np.prod(spec.out_size))), aligned(emit_resize(spec, machine)[1] // 4)]
+        arrays += [aligned(2 * int(np.prod(spec.out_size))), aligned(spec.emit(machine).workspace_bytes // 4)]
         timed(module, i, arrays, 1)
         expected = reference(resize(spec, 2), {"x": image})["y"]
         np.testing.assert_allclose(arrays[3].reshape(expected.shape), expected, rtol=1e-5, atol=2e-3, err_msg=f"{spec}")

@@ -11,7 +11,7 @@ from math import erf, exp, log, tanh
 from tvm import tirx
 
 from splitkit.compiler.codegen.code import Code, Expr, fma, splat, vector_type
-from splitkit.compiler.spec import Activation
+from splitkit.compiler.epilogue import Activation
 
 _ROUND = 12582912.0
 """1.5 * 2**23: adding it leaves the nearest integer in the low bits of a float32's significand."""

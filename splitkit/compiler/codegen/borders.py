@@ -1,15 +1,31 @@
 """Where a window hangs over the image: rows are clipped when the kernel runs, columns when it is generated."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from tvm import tirx
 
 from splitkit.compiler.codegen.code import Code, Expr, divide, integer
 from splitkit.compiler.codegen.tiling import Run
-from splitkit.compiler.spec import ConvSpec
 
 
-def kernel_rows(code: Code, spec: ConvSpec, y: Expr) -> tuple[Expr, Expr]:
+class Window(Protocol):
+    """Windows that move over an image: what convolutions and pools have in common."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def kernel(self) -> tuple[int, int]: ...
+    @property
+    def stride(self) -> tuple[int, int]: ...
+    @property
+    def padding(self) -> tuple[int, int, int, int]: ...
+    @property
+    def dilation(self) -> tuple[int, int]: ...
+    @property
+    def out_size(self) -> tuple[int, int]: ...
+
+
+def kernel_rows(code: Code, spec: Window, y: Expr) -> tuple[Expr, Expr]:
     """First and past-the-last kernel row that meets the image at output row `y`."""
     (kh, _), (height, _), (stride, _), (dilation, _) = spec.kernel, spec.size, spec.stride, spec.dilation
     top = spec.padding[0]
@@ -27,17 +43,17 @@ def kernel_rows(code: Code, spec: ConvSpec, y: Expr) -> tuple[Expr, Expr]:
     return low, high
 
 
-def inside(spec: ConvSpec, column: int, s: int) -> bool:
+def inside(spec: Window, column: int, s: int) -> bool:
     """Whether column `s` of the kernel meets the image at output column `column`."""
     return 0 <= column * spec.stride[1] + s * spec.dilation[1] - spec.padding[1] < spec.size[1]
 
 
-def touches_edge(spec: ConvSpec, start: int, size: int) -> bool:
+def touches_edge(spec: Window, start: int, size: int) -> bool:
     """Whether a window of these output columns hangs over the left or right edge."""
     return any(not inside(spec, start + j, s) for j in range(size) for s in (0, spec.kernel[1] - 1))
 
 
-def reached(spec: ConvSpec, size: int, column: Expr) -> list[tuple[int, list[tuple[int, int]]]]:
+def reached(spec: Window, size: int, column: Expr) -> list[tuple[int, list[tuple[int, int]]]]:
     """Input columns under one kernel row of a tile of `size` pixels from `column`, and what each takes part in.
 
     Returns (offset from the first input column, [(pixel of the tile, column of the kernel)]), leaving out what falls
@@ -51,7 +67,7 @@ def reached(spec: ConvSpec, size: int, column: Expr) -> list[tuple[int, list[tup
     return sorted(users.items())
 
 
-def column_runs(spec: ConvSpec, tiles: tuple[Run, ...]) -> list[Run]:
+def column_runs(spec: Window, tiles: tuple[Run, ...]) -> list[Run]:
     """The tiles of a row with those that touch an edge singled out, so that their position is known."""
     runs: list[Run] = []
     for run in tiles:

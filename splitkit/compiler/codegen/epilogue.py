@@ -8,7 +8,7 @@ from tvm import tirx
 
 from splitkit.compiler.codegen.activation import activate, value_at_zero
 from splitkit.compiler.codegen.code import Code, Expr, splat
-from splitkit.compiler.spec import Epilogue
+from splitkit.compiler.epilogue import Epilogue
 
 
 def finish(code: Code, epilogue: Epilogue, value: Expr, bias: Expr | None, residual: Expr | None, lanes: int) -> Expr:

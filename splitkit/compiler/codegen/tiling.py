@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import Tile
 
 IN_FLIGHT = 8
 """Independent multiply-adds that hide their latency (4 cycles on two pipes), where there are registers for them."""
@@ -25,6 +24,17 @@ TILE_START = 12
 LOAD_SHARE = 0.1
 """Cycles of a load that runs beside multiply-adds: decides between tiles that are otherwise as good."""
 MOST_STRIPS = 12
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a tuned kernel is cut, instead of as the rules would: `strips` of output channels by `pixels`.
+
+    For a linear layer the pixels are rows of the batch. A depthwise kernel has one strip.
+    """
+
+    strips: int
+    pixels: int
 
 
 @dataclass(frozen=True)

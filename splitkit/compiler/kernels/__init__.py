@@ -1,89 +1,58 @@
-"""Schedules: one kernel specification in, one function out. Rules by family, parameters from the machine model."""
+"""Kernels: one file per family, found by being here.
 
-from dataclasses import dataclass
-from math import ceil
+A file holds the family's specification, which operators it stands for, how its constants are packed, its code, what it
+is timed on and how it may be tuned, behind `protocol.KernelSpec`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import ConvSpec, LayoutSpec, LinearSpec, PoolSpec, Spec, Tile
-
-Weights = NDArray[np.float32]
+from splitkit.compiler.kernels.protocol import KernelSpec
 
 
-@dataclass(frozen=True)
-class Scheduled:
-    """A private `tirx.PrimFunc` on raw pointers, in lowered form.
-
-    Its parameters are the specification's operands in order, then a workspace pointer if `workspace_bytes` > 0. All are
-    aligned to 64 bytes and do not overlap. The function needs no lowering but `LowerIntrin`, and no pass that moves
-    allocations (`StorageRewrite`) may touch it.
-    """
-
-    func: Any
-    workspace_bytes: int
+def families() -> Mapping[str, type[KernelSpec]]:
+    """Every family in this package, by its kind."""
+    return _families(tuple(sorted(module.name for module in iter_modules(__path__))))
 
 
-def emit(spec: Spec, machine: Machine) -> Scheduled:
-    """The kernel of a specification."""
-    from splitkit.compiler.kernels import conv, depthwise, layout, linear, pool
-
-    workspace = 0
-    match spec:
-        case ConvSpec() if depthwise.applies(spec):
-            code, operands = depthwise.conv(spec, machine)
-        case ConvSpec():
-            code, operands, workspace = conv.conv(spec, machine)
-        case LinearSpec():
-            code, operands = linear.linear(spec, machine)
-        case PoolSpec():
-            code, operands, workspace = pool.pool(spec, machine)
-        case LayoutSpec():
-            code, operands = layout.layout(spec, machine)
-    return Scheduled(code.function(operands), workspace)
+@cache
+def _families(names: tuple[str, ...]) -> Mapping[str, type[KernelSpec]]:
+    found = {}
+    for name in names:
+        module = import_module(f"{__name__}.{name}")
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, KernelSpec) and value.__module__ == module.__name__:
+                found[getattr(value, "kind", "")] = value
+    del found[""]  # the protocol itself
+    return found
 
 
-def pack_weight(spec: ConvSpec | LinearSpec, weight: NDArray[Any], machine: Machine) -> Weights:
-    """OIHW (or (out, in)) float32 in the layout the kernel of `spec` reads."""
-    from splitkit.compiler.kernels import conv, depthwise, linear
-
-    weight = np.ascontiguousarray(weight, np.float32)
-    match spec:
-        case ConvSpec() if depthwise.applies(spec):
-            return depthwise.pack(spec, weight)
-        case ConvSpec():
-            return conv.pack(spec, weight, machine)
-        case LinearSpec():
-            return linear.pack(spec, weight, machine)
+def payload(spec: KernelSpec) -> str:
+    """Canonical JSON of a specification, from which it is made again."""
+    unsaid = {f.name for f in fields(spec) if f.metadata.get("unsaid") and getattr(spec, f.name) == f.default}
+    body = {name: value for name, value in asdict(spec).items() if name not in unsaid}
+    return json.dumps({"kind": spec.kind} | body, sort_keys=True, separators=(",", ":"))
 
 
-def pack_bias(spec: ConvSpec | LinearSpec, bias: NDArray[Any], machine: Machine) -> Weights:
-    """(out,) float32 padded with zeros to the channels the kernel of `spec` computes."""
-    from splitkit.compiler.kernels import conv, depthwise, linear
-
-    bias = np.ascontiguousarray(bias, np.float32)
-    match spec:
-        case ConvSpec() if depthwise.applies(spec):
-            length = ceil(len(bias) / spec.out_block) * spec.out_block
-        case ConvSpec():
-            return conv.pack_bias(spec, bias, machine)
-        case LinearSpec():
-            length = linear.plan(spec, machine).padded_channels
-    return np.pad(bias, (0, length - len(bias)))
+def key(spec: KernelSpec) -> str:
+    """Readable family and a 64-bit hash of the payload, `pointwise-9f86d081884c7d65`."""
+    return f"{spec.family}-{hashlib.sha256(payload(spec).encode()).hexdigest()[:16]}"
 
 
-def candidates(spec: Spec, machine: Machine) -> tuple[Tile, ...]:
-    """Tiles worth a try when a kernel is tuned, the most promising first; none where nothing can be chosen."""
-    from splitkit.compiler.kernels import conv, depthwise, linear
+def from_payload(text: str) -> KernelSpec:
+    """The specification a payload was made from."""
+    body: dict[str, Any] = json.loads(text)
+    return _adapter(families()[body.pop("kind")]).validate_python(body)
 
-    match spec:
-        case ConvSpec() if depthwise.applies(spec):
-            return depthwise.candidates(spec, machine)
-        case ConvSpec():
-            return conv.candidates(spec, machine)
-        case LinearSpec():
-            return linear.candidates(spec, machine)
-        case PoolSpec() | LayoutSpec():
-            return ()
+
+@cache
+def _adapter(family: type[KernelSpec]) -> TypeAdapter[KernelSpec]:
+    return TypeAdapter(family)

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.codegen.borders import column_runs, kernel_rows, reached
-from splitkit.compiler.codegen.code import Code, Expr, Operand, Register, divide, splat
-from splitkit.compiler.codegen.operands import ConvOperands
+from splitkit.compiler.codegen.code import Code, Expr, Register, divide, splat
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
-from splitkit.compiler.codegen.tiling import Run, balanced
+from splitkit.compiler.codegen.tiling import Run, Tile, balanced
+from splitkit.compiler.kernels.convolution import ConvOperands, ConvSpec
+from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import ConvSpec, Tile
 
 MOST_PIXELS = 16
 
 
 def applies(spec: ConvSpec) -> bool:
+    """Whether this is how the convolution becomes code."""
     return spec.family == "depthwise" and spec.in_block == spec.out_block and not spec.input_scale
 
 
@@ -32,12 +33,22 @@ def pack(spec: ConvSpec, weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(padded.reshape(blocks, v, *spec.kernel).transpose(0, 2, 3, 1))
 
 
-def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
-    """Emit the kernel. Weights as `pack` lays them out; bias padded to whole blocks."""
+def pack_bias(spec: ConvSpec, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(out,) padded with zeros to whole blocks."""
+    return np.pad(bias, (0, -len(bias) % spec.out_block))
+
+
+def plan(spec: ConvSpec, machine: Machine) -> tuple[Run, ...]:
+    """Tiles of a row of output pixels."""
+    return balanced(spec.out_size[1], spec.tile.pixels if spec.tile else _most_pixels(spec, machine))
+
+
+def emit(spec: ConvSpec, machine: Machine) -> KernelFunction:
+    """The kernel. Weights as `pack` lays them out; bias padded to whole blocks."""
     code = Code()
     v, blocks = spec.out_block, ceil(spec.out_channels / spec.out_block)
     ops = ConvOperands(code, spec, blocks * v * prod(spec.kernel), blocks * v)
-    tiles = balanced(spec.out_size[1], spec.tile.pixels if spec.tile else _most_pixels(spec, machine))
+    tiles = plan(spec, machine)
     planes, rows = spec.batch * blocks, spec.out_size[0]
     threads = threads_for(machine, spec.macs, 4 * (ops.x.elements + ops.out.elements))
     by_rows = balance(rows, threads) >= min(UNEVEN, balance(planes, threads))
@@ -59,7 +70,7 @@ def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand]]:
                             _row(code, spec, ops, acc, plane, b, y, r, run, column)
                         for j, register in enumerate(acc):
                             ops.store(register.get(), v, v, n, [(b, 0)], y, column + j)
-    return code, ops.in_order
+    return KernelFunction(code.function(ops.in_order))
 
 
 def candidates(spec: ConvSpec, machine: Machine) -> tuple[Tile, ...]:

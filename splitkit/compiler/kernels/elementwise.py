@@ -5,17 +5,21 @@ The error function is 7.1.26 of Abramowitz and Stegun, "Handbook of Mathematical
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 from tvm import tirx
 from tvm.ir import PointerType, PrimType
 
 from splitkit.compiler.codegen.activation import activate, exponential
 from splitkit.compiler.codegen.code import Code, Expr, fma, splat, vector_type
 from splitkit.compiler.codegen.parallel import shared
+from splitkit.compiler.epilogue import Activation
+from splitkit.compiler.kernels.protocol import KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import Activation, ElementwiseSpec, Operand, Step
+from splitkit.compiler.program import Constant
 
 PARALLEL_ELEMENTS = 1 << 17
 """Chains shorter than this stay on one thread."""
@@ -36,9 +40,63 @@ _ROUNDING = frozenset({"round", "floor", "ceil", "cast"})
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
-def emit_elementwise(spec: ElementwiseSpec, machine: Machine) -> Any:
-    """The private `tirx.PrimFunc` of a chain."""
-    return _Emitter(spec, machine).function()
+@dataclass(frozen=True)
+class Operand:
+    """An input of an element-wise kernel: its dtype, and which of the kernel's axes it varies over."""
+
+    dtype: str
+    axes: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scalar operation. Each argument is `i<n>` (an input), `s<n>` (an earlier step) or a number.
+
+    `op`: add, sub, mul, div, max, min, pow, neg, abs, exp, log, sqrt, reciprocal, floor, ceil, round (half to even),
+    erf, copy, cast (to the dtype in `text`, the value staying float32), or the kind of an `Activation` with its
+    constants as further arguments (low, high, alpha, beta).
+    """
+
+    op: str
+    args: tuple[str, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class ElementwiseSpec(KernelSpec):
+    """A chain of point-wise operations, computed in float32 whatever the storage is. Operands: inputs, output.
+
+    Attributes:
+        shape: extent of every axis of the output; axes that broadcast alike are merged, the last one is contiguous.
+        inputs: an operand holds only the axes it varies over, dense, in order.
+        steps: the last one is the result.
+        dtype: storage of the output (float32, float16, uint8, int8, bool...); integers are stored as they are cast.
+    """
+
+    kind: ClassVar[str] = "elementwise"
+    shape: tuple[int, ...]
+    inputs: tuple[Operand, ...]
+    steps: tuple[Step, ...]
+    dtype: str = "float32"
+
+    @property
+    def family(self) -> str:
+        return "elementwise"
+
+    def label(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        ops = "+".join(step.text or step.op for step in self.steps)
+        return f"elementwise {ops} {shape} {','.join(i.dtype for i in self.inputs)}->{self.dtype}"
+
+    def emit(self, machine: Machine) -> KernelFunction:
+        return KernelFunction(_Emitter(self, machine).function())
+
+    def sample(self, rng: np.random.Generator) -> "list[Physical | Constant]":
+        found: list[Physical | Constant] = []
+        for operand in self.inputs:
+            extents = [e for e, varies in zip(self.shape, operand.axes, strict=True) if varies]
+            found.append((tuple(extents), operand.dtype))
+        return [*found, (self.shape, self.dtype)]
 
 
 class _Emitter:

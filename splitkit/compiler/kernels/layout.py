@@ -5,18 +5,52 @@ two-vector shuffles); everything else, and what is left at the end of a plane, g
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import ceil, prod
+from typing import Any, ClassVar
 
+import numpy as np
 from tvm import tirx
 
 from splitkit.compiler.codegen.code import Code, Expr, Operand, divide, splat
 from splitkit.compiler.codegen.parallel import shared, threads_for
+from splitkit.compiler.kernels.protocol import SHORT, UNSAID, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import LayoutSpec
+from splitkit.compiler.packing import packed_shape
+from splitkit.compiler.program import Constant
 
 
-def layout(spec: LayoutSpec, machine: Machine) -> tuple[Code, list[Operand]]:
-    """Channels past C of the output are zero."""
+@dataclass(frozen=True)
+class LayoutSpec(KernelSpec):
+    """Copy between two channel packings of one tensor. Operands: input, output."""
+
+    kind: ClassVar[str] = "layout"
+    batch: int
+    channels: int
+    size: tuple[int, int]
+    in_block: int
+    out_block: int
+    dtype: str = field(default="float32", metadata=UNSAID)
+
+    @property
+    def family(self) -> str:
+        return "layout"
+
+    def label(self) -> str:
+        h, w = self.size
+        blocks = f"nchw{self.in_block}c->{self.out_block}c"
+        return f"layout {self.batch}x{self.channels}x{h}x{w} {SHORT[self.dtype]} {blocks}"
+
+    def emit(self, machine: Machine) -> KernelFunction:
+        return KernelFunction(layout(self, machine))
+
+    def sample(self, rng: np.random.Generator) -> "list[Physical | Constant]":
+        blocks = (self.in_block, self.out_block)
+        return [(packed_shape(self.batch, self.channels, self.size, block), self.dtype) for block in blocks]
+
+
+def layout(spec: LayoutSpec, machine: Machine) -> Any:
+    """The function. Channels past C of the output are zero."""
     code, pixels = Code(), prod(spec.size)
     planes_in, planes_out = (spec.batch * ceil(spec.channels / v) for v in (spec.in_block, spec.out_block))
     x = Operand(code, "x", planes_in * pixels * spec.in_block)
@@ -35,7 +69,7 @@ def layout(spec: LayoutSpec, machine: Machine) -> tuple[Code, list[Operand]]:
                     _block(code, spec, x, out, n, full, rest)
     else:
         _by_value(code, spec, x, out)
-    return code, [x, out]
+    return code.function([x, out])
 
 
 def _block(code: Code, spec: LayoutSpec, x: Operand, out: Operand, n: Expr, block: Expr, channels: int) -> None:

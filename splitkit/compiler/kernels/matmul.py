@@ -4,19 +4,95 @@ The right operand is read row by row as it lies, so nothing is packed at run tim
 """
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from splitkit.compiler.codegen.code import Code, Expr, Operand, splat
 from splitkit.compiler.codegen.parallel import shared
+from splitkit.compiler.kernels.protocol import SHORT, UNSAID, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import MatmulSpec
+from splitkit.compiler.program import PLAIN, Constant
+
+if TYPE_CHECKING:
+    from splitkit.compiler.graph import Graph, Node
+    from splitkit.compiler.grouping import Group
+    from splitkit.compiler.selection import Selector
 
 PARALLEL_MACS = 1 << 20
 """Products smaller than this stay on one thread."""
 
 
-def emit_matmul(spec: MatmulSpec, machine: Machine) -> Any:
-    """The private `tirx.PrimFunc` of a product."""
+@dataclass(frozen=True)
+class MatmulSpec(KernelSpec):
+    """Product of two activations, (batch, rows, depth) x (batch, depth, columns).
+
+    Operands: left, right, output.
+
+    Attributes:
+        shared: which operand the whole batch uses: `left`, `right` or the empty string.
+    """
+
+    kind: ClassVar[str] = "matmul"
+    batch: int
+    rows: int
+    depth: int
+    columns: int
+    shared: str = ""
+    dtype: str = field(default="float32", metadata=UNSAID)
+
+    @property
+    def family(self) -> str:
+        return "matmul"
+
+    @property
+    def macs(self) -> int:
+        return self.batch * self.rows * self.depth * self.columns
+
+    def label(self) -> str:
+        shared = f" one {self.shared}" if self.shared else ""
+        return f"matmul {self.batch}x{self.rows}x{self.depth} x {self.depth}x{self.columns}{shared} {SHORT[self.dtype]}"
+
+    def emit(self, machine: Machine) -> KernelFunction:
+        return KernelFunction(matmul(self, machine))
+
+    def sample(self, rng: np.random.Generator) -> "list[Physical | Constant]":
+        left, right = (1 if self.shared == side else self.batch for side in ("left", "right"))
+        shapes = (
+            (left, self.rows, self.depth),
+            (right, self.depth, self.columns),
+            (self.batch, self.rows, self.columns),
+        )
+        return [(shape, self.dtype) for shape in shapes]
+
+    @classmethod
+    def takes(cls, node: "Node", graph: "Graph") -> bool:
+        """Matrices of equal batches, or a batch of matrices with one matrix."""
+        if node.op != "MatMul":
+            return False
+        types = [graph.types[n] for n in node.inputs]
+        batches = [t.shape[:-2] for t in types]
+        single = [prod(b) == 1 for b in batches]
+        plain = all(len(t.shape) >= 2 and t.dtype == "float32" for t in types)
+        return (
+            plain and (batches[0] == batches[1] or any(single)) and not any(n in graph.constants for n in node.inputs)
+        )
+
+    @classmethod
+    def select(cls, group: "Group", to: "Selector") -> None:
+        node = group.nodes[0]
+        left, right = (to.type(n).shape for n in node.inputs)
+        batches = (prod(left[:-2]), prod(right[:-2]))
+        shared = "" if batches[0] == batches[1] else "left" if batches[0] == 1 else "right"
+        spec = cls(max(batches), left[-2], left[-1], right[-1], shared)
+        operands = [to.read(n, PLAIN) for n in node.inputs]
+        to.call(spec, [*operands, to.make(group.output, PLAIN)], node.name)
+
+
+def matmul(spec: MatmulSpec, machine: Machine) -> Any:
+    """The function of a product."""
     code = Code()
     one_left, one_right = spec.shared == "left", spec.shared == "right"
     left = Operand(code, "left", (1 if one_left else spec.batch) * spec.rows * spec.depth)

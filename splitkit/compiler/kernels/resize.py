@@ -5,32 +5,82 @@ therefore picked from the one or two vectors of the row that hold its neighbours
 lies from the left one is a constant. The row is kept in workspace, which is small enough for the first-level cache.
 """
 
+from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 
+from splitkit.compiler.attributes import pair
 from splitkit.compiler.codegen.code import Code, Expr, Operand, divide, fma, integer, splat, vector_type
 from splitkit.compiler.codegen.parallel import shared, threads_for
+from splitkit.compiler.grouping import affine, resize_coordinates
+from splitkit.compiler.kernels.protocol import KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import ResizeSpec
+from splitkit.compiler.program import PLAIN, Constant
+
+if TYPE_CHECKING:
+    from splitkit.compiler.grouping import Group
+    from splitkit.compiler.selection import Selector
 
 ALIGNED = 16
 """Elements in 64 bytes, the widest vector."""
 
 
+@dataclass(frozen=True)
+class ResizeSpec(KernelSpec):
+    """Bilinear resizing of plain images, and an affine function of the result. Operands: input, the fractions by which
+    output rows and columns lie past the input's (float32), output (float32).
+
+    Attributes:
+        planes: batch times channels.
+        coordinates: half_pixel, align_corners or asymmetric, as ONNX defines them.
+        dtype: of the input, float32 or uint8.
+        scale, shift: the output is scale * y + shift.
+    """
+
+    kind: ClassVar[str] = "resize"
+    planes: int
+    size: tuple[int, int]
+    out_size: tuple[int, int]
+    coordinates: str = "half_pixel"
+    dtype: str = "float32"
+    scale: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def family(self) -> str:
+        return "resize"
+
+    def label(self) -> str:
+        (h, w), (oh, ow) = self.size, self.out_size
+        affine = " +affine" if (self.scale, self.shift) != (1.0, 0.0) else ""
+        return f"resize {self.coordinates} {self.planes}x{h}x{w}->{self.planes}x{oh}x{ow}{affine} {self.dtype}->float32"
+
+    def emit(self, machine: Machine) -> KernelFunction:
+        kernel = _Resize(self, machine)
+        kernel.emit()
+        return KernelFunction(kernel.code.function(kernel.operands), 4 * kernel.row.elements * kernel.copies)
+
+    def sample(self, rng: np.random.Generator) -> "list[Physical | Constant]":
+        tables = [Constant(rng.uniform(0, 1, size).astype(np.float32), "raw") for size in self.out_size]
+        return [((self.planes, *self.size), self.dtype), *tables, ((self.planes, *self.out_size), "float32")]
+
+    @classmethod
+    def select(cls, group: "Group", to: "Selector") -> None:
+        node = next(n for n in group.nodes if n.op == "Resize")
+        source, (n, c, *out_size) = to.type(group.data), to.type(group.output).shape
+        scale, shift = affine(group.nodes[group.nodes.index(node) + 1 :], to.graph.constants)
+        spec = cls(n * c, pair(source.shape[2:]), pair(out_size), resize_coordinates(node), source.dtype, scale, shift)
+        tables = [Constant(fractions(spec, axis), "raw") for axis in (0, 1)]
+        to.call(spec, [to.read(group.data, PLAIN), *tables, to.make(group.output, PLAIN)], node.name)
+
+
 def fractions(spec: ResizeSpec, axis: int) -> NDArray[np.float32]:
     """How far each output row (axis 0) or column (axis 1) lies from the input's before it, in [0, 1)."""
     return np.array([position % 1 for position in _positions(spec, axis)], np.float32)
-
-
-def emit_resize(spec: ResizeSpec, machine: Machine) -> tuple[Any, int]:
-    """The private `tirx.PrimFunc`, and its workspace in bytes."""
-    kernel = _Resize(spec, machine)
-    kernel.emit()
-    return kernel.code.function(kernel.operands), 4 * kernel.row.elements * kernel.copies
 
 
 def _ratio(spec: ResizeSpec, axis: int) -> tuple[int, int, int]:

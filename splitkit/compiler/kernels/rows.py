@@ -4,23 +4,89 @@ Softmax subtracts the row's maximum first; layer normalisation takes the varianc
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from tvm import tirx
 
 from splitkit.compiler.codegen.activation import exponential
 from splitkit.compiler.codegen.code import Code, Expr, Operand, Register, splat
 from splitkit.compiler.codegen.parallel import shared
+from splitkit.compiler.kernels.protocol import SHORT, UNSAID, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import RowSpec
+from splitkit.compiler.program import PLAIN, Constant
+
+if TYPE_CHECKING:
+    from splitkit.compiler.graph import Graph, Node
+    from splitkit.compiler.grouping import Group
+    from splitkit.compiler.selection import Selector
 
 PARALLEL_ELEMENTS = 1 << 16
 """Fewer elements than this stay on one thread."""
 _LOWEST = -3.4e38
 
 
-def emit_rows(spec: RowSpec, machine: Machine) -> Any:
-    """The private `tirx.PrimFunc` of a row function."""
+@dataclass(frozen=True)
+class RowSpec(KernelSpec):
+    """A function of every row of a (rows, length) matrix. `function`: softmax or layer_norm.
+
+    Operands: input, output; layer_norm: input, scale (length,), [bias (length,)], output.
+    """
+
+    kind: ClassVar[str] = "row"
+    function: str
+    rows: int
+    length: int
+    epsilon: float = 0.0
+    bias: bool = False
+    dtype: str = field(default="float32", metadata=UNSAID)
+
+    @property
+    def family(self) -> str:
+        return "row"
+
+    def label(self) -> str:
+        return f"{self.function} {self.rows}x{self.length}{' +bias' if self.bias else ''} {SHORT[self.dtype]}"
+
+    def emit(self, machine: Machine) -> KernelFunction:
+        return KernelFunction(rows(self, machine))
+
+    def sample(self, rng: np.random.Generator) -> "list[Physical | Constant]":
+        vectors = (1 + self.bias) if self.function == "layer_norm" else 0
+        constants = [Constant(rng.uniform(-1, 1, self.length).astype(np.float32), "raw") for _ in range(vectors)]
+        matrix = (self.rows, self.length), self.dtype
+        return [matrix, *constants, matrix]
+
+    @classmethod
+    def takes(cls, node: "Node", graph: "Graph") -> bool:
+        """Over the last axis only, float32, with constant parameters."""
+        if node.op not in ("Softmax", "LayerNormalization"):
+            return False
+        type_ = graph.types[node.inputs[0]]
+        if type_.dtype != "float32" or len(node.outputs) != 1 or not type_.shape:
+            return False
+        if node.op == "Softmax" and graph.opsets.get("", 0) < 13:
+            return False  # it flattened the axes after `axis` then
+        vectors = all(
+            n in graph.constants and graph.constants[n].shape == type_.shape[-1:] for n in node.inputs[1:] if n
+        )
+        return vectors and node.attrs.get("axis", -1) % len(type_.shape) == len(type_.shape) - 1
+
+    @classmethod
+    def select(cls, group: "Group", to: "Selector") -> None:
+        node = group.nodes[0]
+        shape = to.type(group.data).shape
+        vectors = [Constant(to.graph.constants[n], "raw") for n in node.inputs[1:] if n]
+        norm = node.op == "LayerNormalization"
+        epsilon = float(node.attrs.get("epsilon", 1e-5)) if norm else 0.0
+        spec = cls("layer_norm" if norm else "softmax", prod(shape[:-1]), shape[-1], epsilon, len(vectors) == 2)
+        to.call(spec, [to.read(group.data, PLAIN), *vectors, to.make(group.output, PLAIN)], node.name)
+
+
+def rows(spec: RowSpec, machine: Machine) -> Any:
+    """The function of a row function."""
     code = Code()
     size = spec.rows * spec.length
     x = Operand(code, "x", size)

@@ -9,9 +9,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from splitkit.compiler.codegen.activation import reference as activation
-from splitkit.compiler.library import Library, operands, unpack
+from splitkit.compiler.epilogue import Activation, Epilogue
+from splitkit.compiler.kernels.convolution import ConvSpec
+from splitkit.compiler.kernels.layout import LayoutSpec
+from splitkit.compiler.kernels.linear import LinearSpec
+from splitkit.compiler.kernels.pool import PoolSpec
+from splitkit.compiler.library import Library, Spec, operands, unpack
 from splitkit.compiler.machine import Machine, block_for
-from splitkit.compiler.spec import Activation, ConvSpec, Epilogue, LayoutSpec, LinearSpec, PoolSpec, Spec
 
 Tensors = dict[str, NDArray[Any]]
 TOLERANCE = 1e-4

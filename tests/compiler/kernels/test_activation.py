@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from splitkit.compiler.codegen.activation import reference, value_at_zero
+from splitkit.compiler.epilogue import Activation, Epilogue
+from splitkit.compiler.kernels.convolution import ConvSpec
 from splitkit.compiler.library import Library, operands, unpack
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import Activation, ConvSpec, Epilogue
 from splitkit.compiler.target import CompileTarget
 from tests.compiler.kernels.reference import ACTIVATIONS, Tensors
 

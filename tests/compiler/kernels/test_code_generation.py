@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from splitkit.compiler.library import Library
+from splitkit.compiler.epilogue import Activation, Epilogue
+from splitkit.compiler.kernels.convolution import ConvSpec
+from splitkit.compiler.kernels.linear import LinearSpec
+from splitkit.compiler.library import Library, Spec
 from splitkit.compiler.machine import Machine, block_for
-from splitkit.compiler.spec import Activation, ConvSpec, Epilogue, LinearSpec, Spec
 from splitkit.compiler.target import CompileTarget
 from tests.compiler.test_machine import TARGETS
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.codegen.borders import column_runs, inside, kernel_rows, reached, touches_edge
-from splitkit.compiler.codegen.code import Code, Expr, Operand, Register, divide, splat
-from splitkit.compiler.codegen.operands import ConvOperands
+from splitkit.compiler.codegen.code import Code, Expr, Register, divide, splat
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
-from splitkit.compiler.codegen.tiling import Group, Run, Tiling, panels, ranked_tiles, tiling
+from splitkit.compiler.codegen.tiling import Group, Run, Tile, Tiling, panels, ranked_tiles, tiling
+from splitkit.compiler.kernels.convolution import ConvOperands, ConvSpec
+from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
-from splitkit.compiler.spec import ConvSpec, Tile
 
 HELD_WEIGHTS = 8
 """Most weights per strip that are held in registers while a plain image's columns pass by."""
@@ -30,11 +30,11 @@ WRITTEN_OUT_CHANNELS = 3
 """Plain inputs of so few channels are reduced without a loop over them."""
 
 
-def conv(spec: ConvSpec, machine: Machine) -> tuple[Code, list[Operand], int]:
-    """Emit the kernel. Weights as `pack`, bias as `pack_bias` lays it out. Returns the workspace in bytes too."""
+def emit(spec: ConvSpec, machine: Machine) -> KernelFunction:
+    """The kernel. Weights as `pack`, bias as `pack_bias` lays it out."""
     kernel = DenseKernel(flattened(spec), machine)
     kernel.emit()
-    return kernel.code, kernel.operands.in_order, 4 * kernel.workspace_elements
+    return KernelFunction(kernel.code.function(kernel.operands.in_order), 4 * kernel.workspace_elements)
 
 
 def plan(spec: ConvSpec, machine: Machine) -> Tiling:
