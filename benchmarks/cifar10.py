@@ -277,7 +277,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
         run="cifar10",
         space=arguments.space,
         system=arguments.system,
-        data=DataSection(source=source, search_images=arguments.search_images),
+        data=DataSection(source=source, search_images=arguments.search_images, mirror=source != "digits"),
         train=TrainSection(steps=arguments.train_steps, fine_tune_steps=arguments.fine_tune_steps),
         root=work,
     )

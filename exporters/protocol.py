@@ -5,7 +5,7 @@ Layout outside a compiler is NCHW. An `Artifact` is a directory; everything need
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,11 +17,19 @@ from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.target import CompileTarget
 from splitkit.errors import BundleError
 from splitkit.graphs.tensor import TensorSpec
+from splitkit.inside import file_inside, read_inside
+from splitkit.reading import parse_json, typed
 
 if TYPE_CHECKING:
     import onnx
 
 ARTIFACT_FILE = "artifact.json"
+ARTIFACT_BYTES = 16 << 20
+LARGEST_BYTES = 1 << 32
+"""Of a tensor, an arena, the weights: a damaged artifact may ask for more."""
+
+MOST_THREADS = 256
+
 SCHEMA_VERSION = 1
 
 
@@ -29,8 +37,9 @@ SCHEMA_VERSION = 1
 class Artifact:
     """A compiled graph (or a library of unconnected kernels) in a directory of its own.
 
-    `kernels` are in call order. `report` counts what the user should know of the compilation, such as operators that
-    fell back to the compiler's default (`{"fallback": {"Resize": 1}, "compile_s": 1.2}`).
+    `kernels` are in call order. `report` says what the exporter needs to load it again, and what the user should know
+    of the compilation, such as operators that fell back to the compiler's default (`{"fallback": {"Resize": 1}}`).
+    `seconds` says how long its steps took: it is not written, so that equal code is an equal file.
     """
 
     path: Path
@@ -42,10 +51,20 @@ class Artifact:
     kernels: tuple[Kernel, ...]
     memory: MemoryPlan
     report: Mapping[str, Any]
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    def file(self, name: object) -> Path:
+        """A file of the artifact by the name that its report has for it.
+
+        Raises:
+            BundleError: the name leads elsewhere, or the file is missing or not a regular one.
+        """
+        return file_inside(self.path, str(name))
 
     def save(self) -> None:
         """Write `artifact.json` beside the compiled files."""
         body = asdict(self) | {"schema_version": SCHEMA_VERSION, "path": None}
+        del body["seconds"]
         body["target"] = {"spec": dict(self.target.spec), "threads": self.target.threads}
         body["report"] = dict(self.report)
         (self.path / ARTIFACT_FILE).write_text(json.dumps(body, indent=1))
@@ -55,36 +74,38 @@ class Artifact:
         """Read a directory written by `save`.
 
         Raises:
-            BundleError: the file is missing, is not JSON, or has another schema version.
+            BundleError: the file is missing, is not JSON, has another schema version, or a field that cannot be.
         """
         file = path / ARTIFACT_FILE
+        content = read_inside(path, ARTIFACT_FILE, ARTIFACT_BYTES)
         try:
-            body = json.loads(file.read_text())
-            if body["schema_version"] != SCHEMA_VERSION:
-                raise BundleError(
-                    f"{file}: schema_version {body['schema_version']}, this splitkit reads {SCHEMA_VERSION}"
-                )
-            return cls(
-                path=path,
-                exporter=body["exporter"],
-                version=body["version"],
-                target=CompileTarget(**body["target"]),
-                inputs=tuple(_tensor(t) for t in body["inputs"]),
-                outputs=tuple(_tensor(t) for t in body["outputs"]),
-                kernels=tuple(Kernel(**k) for k in body["kernels"]),
-                memory=MemoryPlan(**body["memory"]),
-                report=body["report"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{file}: not a compiled artifact: {error}", "export it again") from error
+            body = parse_json(content.decode())
+            if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
+                raise ValueError(f"schema_version: must be {SCHEMA_VERSION}")
+            artifact = typed(cls, body | {"path": path, "seconds": {}})
+            artifact._check_sizes()
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(f"{file}: not a compiled artifact: {reason}", "export it again") from error
+        return artifact
 
-
-def _tensor(body: dict[str, Any]) -> TensorSpec:
-    return TensorSpec(body["name"], tuple(body["shape"]), body["dtype"])
+    def _check_sizes(self) -> None:
+        """Raises: ValueError or TypeError of a tensor or a size that no compilation has."""
+        for tensor in (*self.inputs, *self.outputs):
+            if len(tensor.shape) > 32 or min(tensor.shape, default=1) < 1 or not 0 < tensor.bytes <= LARGEST_BYTES:
+                raise ValueError(f"tensor {tensor.name!r}: shape and dtype cannot be {tensor.dtype} {tensor.shape}")
+        for name, size in (asdict(self.memory) | {"arena_bytes": self.report.get("arena_bytes", 0)}).items():
+            if not isinstance(size, int) or not 0 <= size <= LARGEST_BYTES:
+                raise ValueError(f"{name}: cannot be {size!r}")
+        if not 1 <= self.target.threads <= MOST_THREADS:
+            raise ValueError(f"target.threads: must be 1 to {MOST_THREADS}")
 
 
 class Session(Protocol):
-    """A loaded artifact, ready to run in this process. Not thread-safe."""
+    """A loaded artifact, ready to run in this process.
+
+    One set of buffers, so one thread at a time: `splitkit.bundle.half_of` makes of it a function that keeps to that.
+    """
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once. Shapes and dtypes must be those of `Artifact.inputs`; returns freshly owned arrays."""

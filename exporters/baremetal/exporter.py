@@ -1,6 +1,7 @@
 """ONNX to C: the kernels of the TVM exporter as an object file, and generated C that calls them in order."""
 
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,6 @@ class BareMetalExporter:
             memory = write_network(network, machine, target, work, stages)
             plan = memory_plan(network.build, network.inputs, network.outputs)
             report = {
-                **stages.report(),
                 "kernels": len(network.layers),
                 "distinct_kernels": len(network.build.kernels),
                 "fallback": fallback,
@@ -150,10 +150,12 @@ class BareMetalExporter:
                 "stack_bytes": memory.stack_bytes,
             }
             kernels = tuple(layer.kernel for layer in network.layers)
-            Artifact(
-                work, self.name, self.version, target, network.inputs, network.outputs, kernels, plan, report
-            ).save()
-        return Artifact.load(directory)
+            artifact = Artifact(
+                work, self.name, self.version, target, network.inputs, network.outputs, kernels, plan, report,
+                stages.report(),
+            )  # fmt: skip
+            artifact.save()
+        return replace(artifact, path=directory)
 
 
 def _machine(target: CompileTarget) -> "Machine":

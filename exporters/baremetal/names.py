@@ -1,6 +1,12 @@
 """Names and types of the C interface."""
 
 import re
+from typing import TYPE_CHECKING
+
+from splitkit.errors import BundleError
+
+if TYPE_CHECKING:
+    from splitkit.exporters.protocol import Artifact
 
 _RESERVED = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
@@ -37,3 +43,15 @@ def distinct_identifiers(texts: list[str]) -> list[str]:
             name = f"{identifier(text)}_{n}"
         found.append(name)
     return found
+
+
+def network_name(artifact: "Artifact") -> str | None:
+    """What an artifact's sources and functions are called; None where it was not compiled to C.
+
+    Raises:
+        BundleError: it is no identifier, and so no name that this exporter gives.
+    """
+    name = artifact.report.get("name")
+    if name is not None and (not isinstance(name, str) or identifier(name) != name):
+        raise BundleError(f"{artifact.path}: report.name: {str(name)[:40]!r} is no C identifier", "export it again")
+    return name

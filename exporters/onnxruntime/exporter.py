@@ -49,8 +49,9 @@ class OnnxRuntimeExporter:
         convert(model, target, directory)
         weights = sum(onnx.numpy_helper.to_array(t).nbytes for t in model.graph.initializer)
         memory = MemoryPlan(0, weights, sum(t.bytes for t in inputs), sum(t.bytes for t in outputs))
-        report = {"compile_s": round(time.perf_counter() - start, 3), "fallback": {}}
-        artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, (), memory, report)
+        seconds = {"compile": round(time.perf_counter() - start, 3)}
+        report: dict[str, object] = {"fallback": {}}
+        artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, (), memory, report, seconds)
         artifact.save()
         return artifact
 

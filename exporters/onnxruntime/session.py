@@ -24,12 +24,19 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = artifact.target.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        path = artifact.file(MODEL_FILE)
         try:
-            path = str(artifact.path / MODEL_FILE)
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise BundleError(f"{artifact.path / MODEL_FILE}: cannot be loaded: {error}", "export it again") from error
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(f"{path}: cannot be loaded: {reason}", "export it again") from error
         rng = np.random.default_rng(0)
+        for role, stated, found in (
+            ("input", artifact.inputs, self._session.get_inputs()),
+            ("output", artifact.outputs, self._session.get_outputs()),
+        ):
+            if [(t.name, list(t.shape)) for t in stated] != [(t.name, list(t.shape)) for t in found]:
+                raise BundleError(f"{path}: has other {role}s than the artifact states", "export it again")
         self._inputs = {t.name: _values(rng, t.shape, t.dtype) for t in artifact.inputs}
         self._outputs = {t.name: np.zeros(t.shape, t.dtype) for t in artifact.outputs}
         self._binding = self._session.io_binding()

@@ -140,7 +140,6 @@ class TvmExporter:
         build.weights.tofile(directory / WEIGHTS_FILE)
         memory = memory_plan(build, inputs, outputs)
         report = {
-            **stages.report(),
             "kernels": len(build.calls),
             "distinct_kernels": len(build.kernels),
             "fallback": fallback,
@@ -149,6 +148,8 @@ class TvmExporter:
             "entries": entries(machine),
             "library": name,
         }
-        artifact = Artifact(directory, self.name, self.version, target, inputs, outputs, kernels, memory, report)
+        artifact = Artifact(
+            directory, self.name, self.version, target, inputs, outputs, kernels, memory, report, stages.report()
+        )
         artifact.save()
         return artifact

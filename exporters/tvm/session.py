@@ -44,34 +44,38 @@ def fill(array: NDArray[Any], rng: np.random.Generator) -> None:
 
 
 class TvmSession:
-    """Staging buffers, arena and weights of one artifact, and its entries. Not thread-safe."""
+    """Staging buffers, arena and weights of one artifact, and its entries. For one thread at a time."""
 
     def __init__(self, artifact: Artifact) -> None:
         import tvm_ffi
 
         self.artifact = artifact
+        library, weights_file = artifact.file(artifact.report.get("library")), artifact.file(WEIGHTS_FILE)
         self._cpus = _start_threads(artifact.target.threads) if artifact.target.threads > 1 else ()
         try:
-            module = tvm_ffi.load_module(str(artifact.path / artifact.report["library"]))
+            module = tvm_ffi.load_module(str(library))
             self._run = module["run"]
             self._profiled = module["run_profiled"] if artifact.report["entries"][1] == "run_profiled" else None
-            weights = np.fromfile(artifact.path / WEIGHTS_FILE, np.uint8)
+            weights = np.fromfile(weights_file, np.uint8)
         except Exception as error:
-            raise BundleError(f"{artifact.path}: cannot be loaded: {error}", "compile it for this machine") from error
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(f"{library}: cannot be loaded: {reason}", "compile it for this machine") from error
         if weights.nbytes != artifact.memory.weight_bytes:
             raise BundleError(
-                f"{artifact.path / WEIGHTS_FILE}: {weights.nbytes} bytes, the artifact states"
-                f" {artifact.memory.weight_bytes}",
+                f"{weights_file}: {weights.nbytes} bytes, the artifact states {artifact.memory.weight_bytes}",
                 "export it again",
             )
         self._module = module
-        self._inputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.inputs}
-        self._outputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.outputs}
-        self._weights = aligned_zeros(weights.shape, "uint8")
-        self._weights[:] = weights
-        self._arena = aligned_zeros((artifact.report["arena_bytes"],), "uint8")
-        self._cycles = aligned_zeros((len(artifact.kernels) + 1,), "int64")
-        self._fill()
+        try:
+            self._inputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.inputs}
+            self._outputs = {t.name: aligned_zeros(t.shape, t.dtype) for t in artifact.outputs}
+            self._weights = aligned_zeros(weights.shape, "uint8")
+            self._weights[:] = weights
+            self._arena = aligned_zeros((artifact.report["arena_bytes"],), "uint8")
+            self._cycles = aligned_zeros((len(artifact.kernels) + 1,), "int64")
+            self._fill()
+        except (MemoryError, ValueError, TypeError, KeyError) as error:
+            raise BundleError(f"{artifact.path}: buffers cannot be made: {error}", "export it again") from error
         arrays = [*self._inputs.values(), *self._outputs.values(), self._weights, self._arena]
         self._arguments = [tvm_ffi.from_dlpack(a) for a in arrays]
         self._profiled_arguments = [*self._arguments, tvm_ffi.from_dlpack(self._cycles)]

@@ -2,6 +2,7 @@
 
 from splitkit.bundle.bundle import (
     MANIFEST,
+    SIDES,
     Bundle,
     FileRecord,
     HalfRecord,
@@ -10,14 +11,14 @@ from splitkit.bundle.bundle import (
     TensorRecord,
     VerificationRecord,
     half_of,
-    hash_file,
     hash_files,
-    is_bundle,
     load_bundle,
+    write_manifest,
 )
 
 __all__ = [
     "MANIFEST",
+    "SIDES",
     "Bundle",
     "FileRecord",
     "HalfRecord",
@@ -26,8 +27,7 @@ __all__ = [
     "TensorRecord",
     "VerificationRecord",
     "half_of",
-    "hash_file",
     "hash_files",
-    "is_bundle",
     "load_bundle",
+    "write_manifest",
 ]

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from splitkit.bundle import (
-    MANIFEST,
+    SIDES,
     Bundle,
     HalfRecord,
     LinkRecord,
@@ -23,14 +23,16 @@ from splitkit.bundle import (
     VerificationRecord,
     half_of,
     hash_files,
-    is_bundle,
     load_bundle,
+    write_manifest,
 )
+from splitkit.bundle.ownership import require_own_bundle
 from splitkit.bundle.readme import bundle_readme
+from splitkit.bundle.sample import write_sample
+from splitkit.bundle.signing import read_private_key
 from splitkit.bundle.verify import Reference, verify
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices.registry import get_device
-from splitkit.errors import BundleError
 from splitkit.exporters.baremetal import MEMORY_FILE, MemoryReport, check_budget
 from splitkit.exporters.protocol import Artifact
 from splitkit.exporters.registry import get_exporter
@@ -39,8 +41,6 @@ from splitkit.profiles.schema import Side, System
 from splitkit.space.network import Network, describe
 from splitkit.supernet.subnetwork import SubNetwork
 
-SAMPLE_FRAMES = 16
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 REFERENCE_RUNTIME = "onnxruntime"
 
 Progress = Callable[[str], None]
@@ -52,33 +52,43 @@ def export_bundle(
     images: NDArray[np.uint8],
     directory: str | Path,
     *,
+    classes: Sequence[str] = (),
+    pixels: str = "uint8 as captured",
     predicted: Mapping[str, float] | None = None,
+    sign_key: Path | None = None,
     progress: Progress = lambda step: None,
 ) -> Bundle:
     """Export both halves, compile them for the system's devices, prove them against the unsplit network, write.
 
     Everything is made in a directory beside `directory`, which is put in place at the end: a failure leaves nothing
-    behind. An older bundle of that name is replaced.
+    behind. An older bundle of that name is replaced, if nothing else is in its directory.
 
     Args:
         images: real images, uint8 (frames, views, channels, size, size); a few hundred make the proof meaningful.
-        predicted: figures to keep for comparison, such as `{"total_us": ...}`.
+        classes: names by label, kept in the manifest.
+        pixels: what the images' values stand for, likewise: sensors have to deliver the same.
+        predicted: figures to keep for comparison, such as `{"total_us": ...}`; no part of the bundle's id.
+        sign_key: a file with a private key (Ed25519, PEM) to sign the manifest with.
         progress: called with a few words before each step.
 
     Raises:
-        BundleError: `directory` exists and is not a bundle.
+        BundleError: `directory` holds something that splitkit did not write there, or that was changed since.
+        ConfigError: the key cannot be read.
         ModelError: a half cannot be exported or compiled.
         DeviceError: a half is too large for its device; says by how much and which layers hold it.
         VerificationError: a half computes something else than the unsplit network.
     """
     target = Path(directory)
-    if target.exists() and not is_bundle(target) and (not target.is_dir() or any(target.iterdir())):
-        raise BundleError(f"{target}: exists and is not a bundle: it will not be overwritten", "choose another name")
+    require_own_bundle(target)
+    if sign_key is not None:
+        read_private_key(sign_key)  # a mistake in it is better found now
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write(subnetwork, system, images, work, predicted or {}, progress)
+        manifest = _write(subnetwork, system, images, work, classes, pixels, predicted or {}, progress)
+        write_manifest(manifest, work, sign_key)
         work.chmod(0o755)  # mkdtemp makes it private
+        require_own_bundle(target)  # still: compiling takes a while
         _put_in_place(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -100,10 +110,12 @@ def _write(
     system: System,
     images: NDArray[np.uint8],
     work: Path,
+    classes: Sequence[str],
+    pixels: str,
     predicted: Mapping[str, float],
     progress: Progress,
-) -> None:
-    """Fill `work` with a verified bundle."""
+) -> Manifest:
+    """Fill `work` with a verified bundle, all but its manifest."""
     network = describe(subnetwork.space, subnetwork.architecture)
     progress("exporting to ONNX")
     models = {side: model for side in SIDES if (model := export_half(subnetwork, side)) is not None}
@@ -114,13 +126,15 @@ def _write(
     progress("verifying")
     reference = reference_of(subnetwork, images)
     agreements = [_verify_onnxruntime(reference, models), _verify_compiled(reference, system, artifacts)]
-    np.savez(work / "sample.npz", images=images[:SAMPLE_FRAMES], scores=reference.scores[:SAMPLE_FRAMES])
+    write_sample(work, images, reference.scores)
     manifest = Manifest(
         created_by=f"splitkit {version('splitkit')}",
         space=subnetwork.space,
-        architecture=subnetwork.architecture.to_json(),
+        architecture=subnetwork.architecture,
         system=system,
         views=network.views,
+        classes=tuple(classes),
+        pixels=pixels,
         image=TensorRecord(name=IMAGE, shape=network.image.shape, dtype=network.image.dtype),
         link=_link_record(subnetwork, network),
         scores=TensorRecord(name="scores", shape=(1, reference.scores.shape[1]), dtype="float32"),
@@ -131,8 +145,7 @@ def _write(
         files={},
     )
     (work / "README.md").write_text(bundle_readme(manifest), encoding="utf-8")
-    manifest = manifest.model_copy(update={"files": hash_files(work)}).identified()
-    (work / MANIFEST).write_text(manifest.text(), encoding="utf-8")
+    return manifest.model_copy(update={"files": hash_files(work)})
 
 
 def _compile(model: onnx.ModelProto, side: Side, system: System, directory: Path) -> Artifact:

@@ -1,7 +1,10 @@
 """The README inside a bundle: what it holds and code that runs each half as it stands."""
 
+from collections.abc import Sequence
+
 from splitkit.bundle import HalfRecord, Manifest
 from splitkit.exporters.baremetal.names import C_TYPES, identifier
+from splitkit.labels import shown_name
 
 _COMPILED = """\
 ```python
@@ -52,7 +55,7 @@ int run_{name}(const {input_type} *in)
 _RUN = """\
 ```sh
 # As two processes: the aggregator first, then {sensors}.
-python -m splitkit.runtime.aggregator . --listen 127.0.0.1:4747
+python -P -m splitkit.runtime.aggregator . --listen 127.0.0.1:4747
 {commands}
 ```
 """
@@ -74,8 +77,10 @@ def bundle_readme(manifest: Manifest) -> str:
     parts = [
         f"# Network of space `{m.space.name}`, split for system `{m.system.name}`",
         "Made by `splitkit export`; `manifest.json` holds the same in full and the SHA-256 of every file.",
+        "The compiled halves are code: run them only if you trust where this comes from. If it was signed "
+        "(`manifest.sig`), `load_bundle(path, verify_key=...)` and `--verify-key` of the programs check by whom.",
         _table(m),
-        "Pixels are uint8 as captured: resizing, normalisation and the link's quantisation are inside the graphs.",
+        f"Pixels are {m.pixels}. Resizing, normalisation and the link's quantisation are inside the graphs.",
         "## Sensor",
         *_sensor(m),
         "## Aggregator",
@@ -96,6 +101,7 @@ def _table(m: Manifest) -> str:
         ("image", _tensor(m.image.dtype, m.image.shape)),
         ("link, per view", f"{_tensor(link.dtype, link.shape)}, {link.payload_bytes} bytes{meaning}"),
         ("scores", _tensor(m.scores.dtype, m.scores.shape)),
+        *([("classes, by score", _class_names(m.classes))] if m.classes else []),
         ("sensor", _half(m.sensor, "sends its image as it is")),
         ("aggregator", _half(m.aggregator, "receives the scores, computes nothing")),
     ]
@@ -166,7 +172,7 @@ def firmware_example(half: HalfRecord, title: str) -> list[str]:
 
 def _run(m: Manifest) -> str:
     commands = [
-        f"python -m splitkit.runtime.sensor . --connect 127.0.0.1:4747 --view {view}" for view in range(m.views)
+        f"python -P -m splitkit.runtime.sensor . --connect 127.0.0.1:4747 --view {view}" for view in range(m.views)
     ]
     sensors = "the sensor" if m.views == 1 else f"the {m.views} sensors"
     return _RUN.format(sensors=sensors, commands="\n".join(commands))
@@ -190,6 +196,13 @@ def _on_devices(m: Manifest) -> list[str]:
         f"{_tensor(m.image.dtype, m.image.shape)} each; `./runner --help` lists the other commands."
     )
     return ["## On the devices", *blocks, about]
+
+
+def _class_names(classes: Sequence[str], most: int = 20) -> str:
+    """The first names as code, whatever is in them; the manifest has all."""
+    names = [shown_name(name).replace("`", "'").replace("|", "\\|") for name in classes[:most]]
+    more = f" and {len(classes) - most} more in `manifest.json`" if len(classes) > most else ""
+    return ", ".join(f"{label} `{name}`" for label, name in enumerate(names)) + more
 
 
 def _half(record: HalfRecord | None, absent: str) -> str:

@@ -1,57 +1,58 @@
 """The same halves on other edge runtimes: a bundle's ONNX graphs compiled anew, nothing trained or cut again."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import onnx
-
-from splitkit.bundle import MANIFEST, Bundle, HalfRecord, TensorRecord, hash_files, load_bundle
+from splitkit.bundle import Bundle, HalfRecord, TensorRecord, hash_files, load_bundle, write_manifest
 from splitkit.devices.registry import get_device
-from splitkit.errors import ModelError
+from splitkit.errors import BundleError
 from splitkit.exporters.registry import get_exporter
+from splitkit.graphs.model import load_model
+from splitkit.inside import file_inside, read_inside
 from splitkit.profiles.schema import Side, System
 
 
 def recompile(bundle: Bundle, runtimes: Mapping[Side, str], directory: Path) -> Bundle:
     """A copy of `bundle` in `directory`, the named sides compiled by these exporters, without predictions for them.
 
-    Its verification stays that of the ONNX graphs; running it compares with the unsplit network's scores anew.
+    The copy holds what the manifest lists and nothing else. Its verification stays that of the ONNX graphs; running it
+    compares with the unsplit network's scores anew. It is another bundle, so a signature does not go with it.
 
     Raises:
+        BundleError: `directory` is not empty, or the bundle has changed since it was read.
         ConfigError: there is no such exporter.
         ModelError: it cannot compile the half.
     """
-    shutil.copytree(bundle.path, directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise BundleError(f"{directory}: exists and is not empty", "name another directory")
     system = bundle.manifest.system.with_exporters(runtimes)
-    halves: dict[str, Any] = {s: _recompiled(bundle, s, system, directory) for s in runtimes if bundle.half(s)}
+    halves = {side: half for side in runtimes if (half := bundle.half(side)) is not None}
+    for name, record in bundle.manifest.files.items():
+        if name.split("/")[0] not in halves:
+            file = directory / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(read_inside(bundle.path, name, record.size_bytes))
+    updated: dict[str, Any] = {s: _recompiled(bundle, s, half, system, directory) for s, half in halves.items()}
     lost = {f"{stage}_us" for stage in ("total", *runtimes)}
     manifest = bundle.manifest.model_copy(
         update={
-            **halves,
+            **updated,
             "system": system,
             "verification": tuple(r for r in bundle.manifest.verification if r.runtime == "onnxruntime"),
             "predicted": {name: value for name, value in bundle.manifest.predicted.items() if name not in lost},
         }
     )
-    (directory / MANIFEST).unlink()
-    manifest = manifest.model_copy(update={"files": hash_files(directory)}).identified()
-    (directory / MANIFEST).write_text(manifest.text(), encoding="utf-8")
+    write_manifest(manifest.model_copy(update={"files": hash_files(directory)}), directory)
     return load_bundle(directory)
 
 
-def _recompiled(bundle: Bundle, side: Side, system: System, directory: Path) -> HalfRecord:
-    record = bundle.half(side)
-    assert record is not None
+def _recompiled(bundle: Bundle, side: Side, record: HalfRecord, system: System, directory: Path) -> HalfRecord:
     device = get_device(system.device(side))
-    shutil.rmtree(directory / record.artifact)
-    try:
-        model = onnx.load(str(directory / record.onnx))
-    except Exception as error:  # protobuf's errors share no public base class
-        raise ModelError(f"{bundle.path / record.onnx}: not an ONNX graph: {error}") from error
-    artifact = get_exporter(device.profile.exporter).compile(model, device.target(), directory / record.artifact)
+    model = load_model(file_inside(bundle.path, record.onnx), external_data=False)
+    artifact = get_exporter(device.profile.exporter).compile(model, device.target(), directory / side)
+    device.open(artifact)  # what a device adds to an artifact has to be there before its files are listed
     (source,), (result,) = artifact.inputs, artifact.outputs
     return record.model_copy(
         update={

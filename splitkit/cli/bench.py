@@ -9,6 +9,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ COLUMNS = (
 @click.option(
     "--frames", type=click.IntRange(min=10), default=100, show_default=True, help="Frames to run of a bundle."
 )
+@click.option(
+    "--verify-key", type=click.Path(path_type=Path, dir_okay=False), metavar="PUB.pem",
+    help="Run the bundle only if the owner of this public key signed it.",
+)  # fmt: skip
 @click.option("--tracker", metavar="HOST[:PORT]", help="Use all boards that this tracker knows (devices of kind rpc).")
 @click.option("--key", help="What those boards call themselves.")
 @RUNTIME
@@ -42,6 +47,7 @@ def command(
     target: "Side | None",
     budget: float | None,
     frames: int,
+    verify_key: Path | None,
     tracker: str | None,
     key: str | None,
     runtimes: "dict[Side, str]",
@@ -56,12 +62,16 @@ def command(
 ) -> None:
     """Measure kernels on a target, or a bundle as two processes over its link.
 
+    A compiled bundle is code, and running it runs that code with your rights: use bundles whose origin you trust, or
+    have --verify-key check who signed it before anything of it is loaded.
+
     \b
     Example:  splitkit bench --target sensor --budget 20m
               splitkit bench --target sensor --tune 5m
               splitkit bench --target sensor --tracker 127.0.0.1:9190 --key rpi4
               splitkit bench bundle
               splitkit bench bundle --runtime onnxruntime
+              splitkit bench bundle --verify-key keys/signing-key.pub.pem
     """
     if (bundle is None) == (target is None):
         raise click.UsageError("name either a bundle or --target sensor|aggregator")
@@ -70,8 +80,10 @@ def command(
             raise click.UsageError("--tune goes with --target: a bundle is compiled already")
         if tracker is not None or key is not None:
             raise click.UsageError("--tracker and --key go with --target: boards measure kernels")
-        _bench_bundle(bundle, frames, runtimes, as_json)
+        _bench_bundle(bundle, frames, runtimes, verify_key, as_json)
         return
+    if verify_key is not None:
+        raise click.UsageError("--verify-key goes with a bundle: kernels are compiled here")
     from splitkit.project import Run, load_project
     from splitkit.project.steps import bench_step, hop_of
 
@@ -89,9 +101,13 @@ def command(
         report = bench_step(project, (target,), budget, show, tracker=tracker, key=key)[target]
     _print_report(report)
     stderr.print(f"link: {hop_of(project).text()}")
-    stderr.print(f"wrote {Run.of(project).lut}: next, splitkit search")
+    stderr.print(f"wrote {Run.of(project).lut}", markup=False)
     if as_json:
         print_json({"schema_version": 1, "target": target, **report.__dict__})
+    if target == "sensor":
+        say_next("bench", "--target", "aggregator", *([] if budget is None else ["--budget", f"{budget:g}s"]))
+    else:
+        say_next("search")
 
 
 def _left(state: "BuildProgress") -> str:
@@ -123,20 +139,26 @@ def _tune(project: "Project", target: "Side", budget_s: float) -> None:
     stderr.print(f"{target}: {report.text()}")
 
 
-def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", as_json: bool) -> None:
+def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", verify_key: Path | None, as_json: bool) -> None:
     from splitkit.bundle import load_bundle
+    from splitkit.labels import shown_name
     from splitkit.report.tables import stage_table
     from splitkit.runtime.measure import measure_bundle
 
-    bundle = load_bundle(path)
+    bundle = load_bundle(path, verify_key)
     with TemporaryDirectory(prefix="splitkit-") as scratch:
         if runtimes:
             from splitkit.bundle.recompile import recompile
 
             bundle = recompile(bundle, runtimes, Path(scratch) / "bundle")
+            if verify_key is not None:
+                stderr.print("the signature was right; what runs is a copy, compiled here and not signed")
         with stderr.status(f"running {frames} frames"):
             measured = measure_bundle(bundle, frames)
     if as_json:
         print_json({"schema_version": 1, "bundle": bundle.id, **measured.to_json()})
     else:
         stderr.print(stage_table(measured))
+        found = ", ".join(f"{shown_name(name)} {count}" for name, count in measured.found.items())
+        stderr.print(f"classes found: {found}", markup=False, highlight=False)
+    stderr.print(f"{path / 'README.md'} says how each half is run", markup=False)

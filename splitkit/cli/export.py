@@ -1,11 +1,13 @@
 """`splitkit export`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ def _selector(text: str) -> tuple[str, int | None]:
 @project_options
 @click.option("--split", "selector", required=True, metavar="RUN[:INDEX]", help="The run, and the point of its front.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Directory of the bundle.")
+@click.option(
+    "--sign", "sign_key", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pem",
+    help="Sign the bundle with this private key (Ed25519, PEM).",
+)  # fmt: skip
 @RUNTIME
 @TUNE
 @JSON
@@ -35,6 +41,7 @@ def command(
     seed: int | None,
     selector: str,
     output: Path,
+    sign_key: Path | None,
     runtimes: "dict[Side, str]",
     tune_s: float | None,
     as_json: bool,
@@ -47,18 +54,26 @@ def command(
     Example:  splitkit export --split first -o bundle
               splitkit export --split first:4 -o bundle4 --tune 60s
               splitkit export --split first -o bundle --runtime aggregator=onnxruntime
+              splitkit export --split first -o bundle --sign keys/signing-key.pem
+
+    An older bundle in the output directory is replaced, if nothing else is there.
     """
+    from splitkit.bundle.ownership import require_own_bundle
+    from splitkit.bundle.signing import read_private_key
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import export_step, finish_network, load_data, load_trained, pick_point
+    from splitkit.project.steps import check_search, export_step, finish_network, name_left_out, open_run, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
 
+    require_own_bundle(output)  # mistakes that are better found before the network is fine-tuned
+    if sign_key is not None:
+        read_private_key(sign_key)
     name, index = _selector(selector)
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     project = project.model_copy(update={"runtimes": runtimes})
     result = load_result(Run.of(project).pareto)
-    supernet = load_trained(project)
-    dataset = load_data(project, project.load_space(), stderr.print)
+    supernet, dataset = open_run(project, stderr.print)
+    check_search(project, result)
     point = pick_point(result, index, len(dataset.search))
     if tune_s is not None:
         with stderr.status("tuning kernels") as status:
@@ -67,7 +82,8 @@ def command(
             stderr.print(f"{side}: {report.text()}")
     with stderr.status("extracting") as status:
         network = finish_network(project, supernet, point.architecture, dataset, status.update)
-        bundle = export_step(project, point, network, dataset, output, say=status.update)
+        bundle = export_step(project, point, network, dataset, output, sign_key=sign_key, say=status.update)
+    name_left_out(dataset.test_problems, partial(stderr.print, markup=False))
     if as_json:
         print_json(bundle.manifest.model_dump(mode="json"))
     for record in bundle.manifest.verification:
@@ -75,4 +91,5 @@ def command(
             f"verified on {record.frames} images with {record.runtime}: scores within {record.scores_error:.1e}, "
             f"top-1 agreement {record.top1_agreement:.2%}"
         )
-    stderr.print(f"wrote {bundle.path}: next, splitkit bench {bundle.path}")
+    stderr.print(f"wrote {bundle.path}", markup=False)
+    say_next("bench", str(bundle.path), carry=False)

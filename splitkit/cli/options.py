@@ -31,7 +31,7 @@ CONFIG = click.option(
 )
 SPACE = click.option("--space", help="Search space: a preset or a .toml file.")
 SYSTEM = click.option("--system", help="System: a profile or a .toml file.")
-DATA = click.option("--data", help="'digits', or a directory with train/<class>/ and val/<class>/.")
+DATA = click.option("--data", help="'digits', or a folder with train/<class>/ and val/<class>/, or <class>/.")
 RUN = click.option("--run", help="Name of the run: results go to runs/NAME/.")
 SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")
 TUNE = click.option(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import CONFIG, JSON, SPACE, SYSTEM
 
 
@@ -35,4 +36,5 @@ def command(
         files = report_step(project, output)
     if as_json:
         print_json({"schema_version": 1, "page": str(files[0]), "pictures": [str(file) for file in files[1:]]})
-    stderr.print(f"wrote {files[0]} and {len(files) - 1} pictures: open it in a browser")
+    stderr.print(f"wrote {files[0]} and {len(files) - 1} pictures: open it in a browser", markup=False)
+    say_next("export", "--split", run, "-o", "bundle")

@@ -7,6 +7,7 @@ import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, project_options
 
 if TYPE_CHECKING:
@@ -35,12 +36,11 @@ def command(
     Example:  splitkit search --feedback-rounds 3
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import load_data, load_trained, search_step, trained_evaluator
+    from splitkit.project.steps import open_run, search_step, trained_evaluator
     from splitkit.report.tables import front_table
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
-    supernet = load_trained(project)
-    evaluator = trained_evaluator(project, supernet, load_data(project, project.load_space(), stderr.print))
+    evaluator = trained_evaluator(project, *open_run(project, stderr.print))
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
         task = bar.add_task("searching", total=None)
 
@@ -69,4 +69,5 @@ def command(
             f"accuracy predictor, {name}: {quality.proposed} candidates proposed, {quality.held_out} of the chosen "
             f"scored, rank correlation {tau} (Kendall's tau, each predicted before it was scored)"
         )
-    stderr.print(f"wrote {Run.of(project).pareto}: next, splitkit export --split {project.run} -o bundle")
+    stderr.print(f"wrote {Run.of(project).pareto}", markup=False)
+    say_next("report", project.run)

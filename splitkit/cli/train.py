@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, project_options
 
 
@@ -33,16 +34,19 @@ def command(
               splitkit train --space cifar --data ~/cifar10 --resume
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import load_data, train_step
+    from splitkit.project.steps import begun_classes, load_data, train_step
     from splitkit.training import progress_bar
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     overrides = {name: value for name, value in (("steps", steps), ("device", device)) if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
-    dataset = load_data(project, project.load_space(), stderr.print)
+    trained_on = begun_classes(project) if resume else None
+    dataset = load_data(project, project.load_space(), stderr.print, trained_on)
+    stderr.print(dataset.description, markup=False, highlight=False)
     with progress_bar("training", stderr) as report:
         train_step(project, dataset, resume=resume, report=report)
     checkpoint = Run.of(project).supernet
-    stderr.print(f"wrote {checkpoint}: next, splitkit bench --target sensor")
+    stderr.print(f"wrote {checkpoint}", markup=False)
     if as_json:
         print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
+    say_next("bench", "--target", "sensor")

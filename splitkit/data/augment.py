@@ -4,6 +4,7 @@ All views of a sample move together: they show one scene.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,23 +34,32 @@ def move_and_turn(images: Tensor, generator: torch.Generator) -> Tensor:
     return moved.round().clamp(0, 255).to(torch.uint8).view_as(images)
 
 
-def flip_and_shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror every other image and shift by up to an eighth of the side, edges reflected: for photographs.
+@dataclass(frozen=True, slots=True)
+class MirrorAndShift:
+    """For photographs: mirror every other image, shift by up to so many pixels, edges reflected.
 
-    Args and shapes as in `move_and_turn`.
+    Attributes:
+        mirror: off for what a mirror changes: text, signs, hands.
+        shift: most pixels, up, down, left and right; None is an eighth of the side.
     """
-    n, size = len(images), images.shape[-1]
-    reach = size // 8
-    mirror = torch.rand(n, generator=generator) < 0.5
-    top = torch.randint(2 * reach + 1, (n,), generator=generator)
-    left = torch.randint(2 * reach + 1, (n,), generator=generator)
-    rows = _reflected(torch.arange(size)[None] + top[:, None] - reach, size)
-    columns = _reflected(torch.arange(size)[None] + left[:, None] - reach, size)
-    columns = torch.where(mirror[:, None], columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    sample = torch.arange(n, device=images.device)[:, None, None]
-    # Indexed dimensions come first: (n, size, size, views, channels).
-    return images[sample, :, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 4, 1, 2).contiguous()
+
+    mirror: bool
+    shift: int | None = None
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Args and shapes as in `move_and_turn`."""
+        n, size = len(images), images.shape[-1]
+        reach = size // 8 if self.shift is None else self.shift
+        mirrored = torch.rand(n, generator=generator) < (0.5 if self.mirror else 0)
+        top = torch.randint(2 * reach + 1, (n,), generator=generator)
+        left = torch.randint(2 * reach + 1, (n,), generator=generator)
+        rows = _reflected(torch.arange(size)[None] + top[:, None] - reach, size)
+        columns = _reflected(torch.arange(size)[None] + left[:, None] - reach, size)
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+        rows, columns = rows.to(images.device), columns.to(images.device)
+        sample = torch.arange(n, device=images.device)[:, None, None]
+        # Indexed dimensions come first: (n, size, size, views, channels).
+        return images[sample, :, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 4, 1, 2).contiguous()
 
 
 def _reflected(index: Tensor, size: int) -> Tensor:

@@ -95,6 +95,8 @@ class Joined:
         return Joined(self.first.part(indices[ahead]), self.second.part(indices[~ahead] - len(self.first)))
 
 
+AS_CAPTURED = "uint8 as captured"
+
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 (n, views, channels, size, size) -> changed images of the same shape, drawing from the generator only."""
 
@@ -110,8 +112,9 @@ class Dataset:
         train: what weights are fitted to; disjoint from `search`.
         search: a seeded slice of the training set that ranks candidates.
         augmentation: how training images are varied.
-        open_test: reads the test set; see `test`.
-        problems: files that could not be used, named, one line each.
+        open_test: reads the test set; see `test`. Gives the files of it that could not be used as well.
+        pixels: what an image's uint8 values stand for: a sensor that is deployed has to deliver the same.
+        problems: files of the training set that could not be used, one line each: "path: why".
     """
 
     name: str
@@ -120,7 +123,8 @@ class Dataset:
     train: SampleSource
     search: Samples
     augmentation: Augmentation
-    open_test: Callable[[], SampleSource]
+    open_test: "Callable[[], tuple[SampleSource, tuple[str, ...]]]"
+    pixels: str = AS_CAPTURED
     problems: tuple[str, ...] = ()
 
     @property
@@ -128,9 +132,18 @@ class Dataset:
         """Everything but the test set, for networks that are chosen already: `train`, then the search slice."""
         return Joined(self.train, self.search)
 
-    @cached_property
+    @property
     def test(self) -> SampleSource:
         """The test set. For frozen choices only: nothing may be selected by what it says."""
+        return self._opened[0]
+
+    @property
+    def test_problems(self) -> tuple[str, ...]:
+        """Files of the test set that could not be used, as in `problems`; opens it."""
+        return self._opened[1]
+
+    @cached_property
+    def _opened(self) -> tuple[SampleSource, tuple[str, ...]]:
         return self.open_test()
 
 

@@ -49,7 +49,7 @@ def load(space: InputSpace, seed: int = 0, search_fraction: float = 0.2, search_
         train=whole.take(train),
         search=whole.take(search),
         augmentation=move_and_turn,
-        open_test=partial(render, test_indices),
+        open_test=lambda: (render(test_indices), ()),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from splitkit.data.dataset import Samples
-from splitkit.data.decode import UNREADABLE, decode, unreadable
+from splitkit.data.decode import FullScale, UnreadableError, bombs_are_errors, decode, shown
 from splitkit.data.views import crop_views
 from splitkit.errors import DataError
 from splitkit.space.search_space import InputSpace
@@ -22,12 +22,14 @@ class FileSamples:
     Attributes:
         labels: int64 (n,).
         space: what is captured of each image.
+        full_scale: of greys deeper than 8 bits.
     """
 
     paths: tuple[Path, ...]
     labels: Tensor
     space: InputSpace
     workers: int
+    full_scale: FullScale
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -45,7 +47,7 @@ class FileSamples:
         """
         paths = [self.paths[i] for i in indices.tolist()]
         # Threads: Pillow decodes and scales outside the interpreter lock.
-        with ThreadPoolExecutor(self.workers) as pool:
+        with bombs_are_errors(), ThreadPoolExecutor(self.workers) as pool:
             images = list(pool.map(self._decode, paths))
         shape = (0, self.space.channels, self.space.size, self.space.size)
         stacked = np.stack(images) if images else np.zeros(shape, dtype=np.uint8)
@@ -53,6 +55,6 @@ class FileSamples:
 
     def _decode(self, path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
         try:
-            return decode(path, self.space.channels, self.space.size)
-        except UNREADABLE as error:
-            raise DataError(unreadable(path, error), "take it out of the folder and go on") from error
+            return decode(path, self.space.channels, self.space.size, self.full_scale)
+        except UnreadableError as error:
+            raise DataError(f"{shown(path)}: {error}", "take it out of the folder and go on") from error

@@ -1,21 +1,32 @@
-"""Image folders: `root/train/<class>/*` and `root/val/<class>/*`, anything Pillow opens."""
+"""Picture folders (`layout` says how they may look), anything Pillow opens (`decode` says what becomes of it)."""
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from splitkit.data.augment import flip_and_shift
-from splitkit.data.dataset import Dataset, Samples, SampleSource, carve_search_slice
-from splitkit.data.decode import MODES, UNREADABLE, decode, problem_with, unreadable
+from splitkit.data.augment import MirrorAndShift
+from splitkit.data.dataset import AS_CAPTURED, Dataset, Samples, SampleSource, carve_search_slice
+from splitkit.data.decode import (
+    MODES,
+    FullScale,
+    Peak,
+    UnreadableError,
+    bombs_are_errors,
+    check_colour,
+    decode,
+    look,
+    look_at_header,
+    shown,
+)
 from splitkit.data.files import FileSamples
+from splitkit.data.layout import Files, find_layout
 from splitkit.data.views import crop_views
 from splitkit.errors import DataError
 from splitkit.space.search_space import InputSpace
@@ -26,19 +37,22 @@ SEARCH_FRACTION, SEARCH_IMAGES = 0.1, 5000
 MEMORY_BYTES = 1 << 30
 """Images that take no more than this once decoded are decoded once and kept; others stay in their files."""
 
-_CHUNK = 256
-"""Files one worker decodes at a time."""
-
-
-_Chunk = Sequence[tuple[Path, int]]
+_Look = NDArray[np.uint8] | Peak | str | None
+"""What looking at a file gave: pixels, the largest value of what is deeper, why it cannot be used, or nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    """The readable images of some files: uint8 (n, channels, size, size), labels (n,), one line per broken file."""
+class _Read:
+    """The usable pictures of some files.
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    Attributes:
+        peaks: of those deeper than 8 bits.
+        problems: one line for every other file.
+    """
+
+    samples: SampleSource
+    full_scale: FullScale
+    peaks: tuple[Peak, ...]
     problems: tuple[str, ...]
 
 
@@ -47,109 +61,134 @@ def load(
     space: InputSpace,
     seed: int = 0,
     search_fraction: float = SEARCH_FRACTION,
+    *,
     search_images: int | None = None,
     workers: int | None = None,
+    mirror: bool = False,
+    shift: int | None = None,
+    full_scale: float | None = None,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Dataset:
-    """A data set from a folder; `val` is the test set and is not read before it is opened.
+    """A data set from a folder; the test set is not read before it is opened.
 
-    Images are cropped to their centre square and scaled to the captured size. Broken ones are left out and named in
-    `Dataset.problems`. Sets of more than `memory_bytes` are decoded as they are needed; of their files only the headers
-    are read here, so that one whose pixels are broken is a DataError when it is met.
+    Files that cannot be used are left out and named in `Dataset.problems`. Sets of more than `memory_bytes` are decoded
+    as they are needed; of their files only the headers are read here (greys deeper than 8 bits wholly, for their
+    scale), so that one whose pixels are broken is a DataError when it is met.
 
     Args:
-        root: holds `train` and `val`, each with one folder per class.
+        root: the folder.
         space: channels, size and views of what the sensor captures.
         seed: draws the search slice.
         search_fraction: share of every class in the search slice.
         search_images: most images in the search slice; `SEARCH_IMAGES` by default.
         workers: decoding threads; None takes one per available core.
+        mirror: training images may be mirrored; a class that its mirror image does not belong to needs this off.
+        shift: training images are shifted by up to so many pixels; an eighth of the side by default.
+        full_scale: the value that becomes 255 in greys deeper than 8 bits; found from the training set by default.
 
     Raises:
-        DataError: a folder is missing, a class has no readable image, or `train` and `val` name different classes.
+        DataError: a folder is missing or misses pictures, classes differ between training and test set, or the greys
+            fit no scale.
     """
     if space.channels not in MODES:
-        raise DataError(f"{root}: images have 1, 3 or 4 channels, the space's input.channels is {space.channels}")
-    classes = _class_names(root / "train")
-    in_test = _class_names(root / "val")
-    if classes != in_test:
-        odd = sorted(set(classes) ^ set(in_test))
-        raise DataError(f"{root}: classes differ between train and val: {', '.join(odd[:5])}")
+        raise DataError(
+            f"{shown(root)}: images have 1, 3 or 4 channels, the space's input.channels is {space.channels}"
+        )
+    if shift is not None and shift >= space.size:
+        raise DataError(f"data.shift: {shift} pixels, of images of {space.size}", "an eighth of the side is usual")
+    layout = find_layout(root)
+    given = None if full_scale is None else FullScale(full_scale, full_scale, given=True)
     threads = workers or len(os.sched_getaffinity(0))
-    read = partial(_read, classes=classes, space=space, workers=threads, memory_bytes=memory_bytes)
-    train, problems = read(root / "train")
-    fitted, searched = carve_search_slice(train.labels, search_fraction, seed, search_images or SEARCH_IMAGES)
+    read = partial(_read, root=root, classes=layout.classes, space=space, workers=threads, memory_bytes=memory_bytes)
+    train = read(layout.train, full_scale=given)
+    _check_counts(root, layout.classes, train.samples)
+    fitted, searched = carve_search_slice(train.samples.labels, search_fraction, seed, search_images or SEARCH_IMAGES)
+
+    def open_test() -> tuple[SampleSource, tuple[str, ...]]:
+        test = read(layout.test, full_scale=train.full_scale)
+        return test.samples, (*test.problems, *layout.test_left_out)
+
+    about = [
+        f"picture folder {shown(root)}, {len(layout.classes)} classes, captured at {space.size}x{space.size}",
+        train.full_scale.pixels(train.peaks),
+        f"test set: {layout.test_set}",
+        _counted(train.problems, layout.left_out),
+    ]
     return Dataset(
         name=root.resolve().name,
-        description=f"image folder {root}, {len(classes)} classes, captured at {space.size}x{space.size}",
-        classes=classes,
-        train=train.part(fitted),
-        search=train.take(searched),
-        augmentation=flip_and_shift,
-        open_test=lambda: read(root / "val")[0],
-        problems=problems,
+        description="; ".join(part for part in about if part),
+        classes=layout.classes,
+        train=train.samples.part(fitted),
+        search=train.samples.take(searched),
+        augmentation=MirrorAndShift(mirror, shift),
+        open_test=open_test,
+        pixels=train.full_scale.pixels(train.peaks) or AS_CAPTURED,
+        problems=(*train.problems, *layout.left_out),
     )
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder", "expected train/<class>/* and val/<class>/*")
-    names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
-    if not names:
-        raise DataError(f"{folder}: holds no class folders", "expected one folder per class")
-    return names
-
-
 def _read(
-    folder: Path, classes: Sequence[str], space: InputSpace, workers: int, memory_bytes: int
-) -> tuple[SampleSource, tuple[str, ...]]:
-    """Every readable image under `folder`, class by class, and a line for every other file."""
-    files = [(path, label) for label, name in enumerate(classes) for path in _files(folder / name)]
-    samples: SampleSource
-    if len(files) * space.views * space.channels * space.size**2 <= memory_bytes:
-        samples, problems = _read_into_memory(files, space, workers)
-    else:
-        samples, problems = _read_headers(files, space, workers)
+    files: Files,
+    root: Path,
+    classes: Sequence[str],
+    space: InputSpace,
+    workers: int,
+    memory_bytes: int,
+    full_scale: FullScale | None,
+) -> _Read:
+    """Every usable picture among `files`, in their order; without a `full_scale`, that of these pictures is found."""
+    kept = len(files) * space.views * space.channels * space.size**2 <= memory_bytes
+    paths, all_labels = [path for path, _ in files], torch.tensor([label for _, label in files], dtype=torch.int64)
+    with bombs_are_errors(), ThreadPoolExecutor(workers) as pool:
+        # Threads: Pillow decodes and scales outside the interpreter lock, and processes would have to load torch first.
+        found = list(pool.map(partial(_first_look, space=space, kept=kept), paths))
+        peaks = tuple(result for result in found if isinstance(result, Peak))
+        check_colour(peaks, shown(root))
+        scale = full_scale or FullScale.of(peaks, shown(root))
+        found = list(pool.map(partial(_second_look, space=space, kept=kept, full_scale=scale), paths, found))
+    good = [i for i, result in enumerate(found) if not isinstance(result, str)]
+    labels, problems = all_labels[good], tuple(result for result in found if isinstance(result, str))
     for label, name in enumerate(classes):
-        if not (samples.labels == label).any():
+        if not (labels == label).any():
             broken = f"; {problems[0]}" if problems else ""
-            raise DataError(f"{folder / name}: class without a readable image{broken}")
-    return samples, problems
+            raise DataError(f"{shown(root)}: class {name!a} without a readable picture{broken}")
+    if not kept:
+        return _Read(FileSamples(tuple(paths[i] for i in good), labels, space, workers, scale), scale, peaks, problems)
+    images = np.stack([result for result in found if isinstance(result, np.ndarray)])
+    return _Read(Samples(crop_views(torch.from_numpy(images), space.views), labels), scale, peaks, problems)
 
 
-def _read_into_memory(files: _Chunk, space: InputSpace, workers: int) -> tuple[Samples, tuple[str, ...]]:
-    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-    # Threads: Pillow decodes and scales outside the interpreter lock, and processes would have to load torch first.
-    with ThreadPoolExecutor(workers) as pool:
-        decoded = list(pool.map(partial(_decode, channels=space.channels, size=space.size), chunks))
-    shape = (0, space.channels, space.size, space.size)
-    images = torch.from_numpy(np.concatenate([np.zeros(shape, np.uint8), *(part.images for part in decoded)]))
-    labels = torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(part.labels for part in decoded)]))
-    problems = tuple(chain.from_iterable(part.problems for part in decoded))
-    return Samples(crop_views(images, space.views), labels), problems
+def _first_look(path: Path, space: InputSpace, kept: bool) -> _Look:
+    try:
+        return look(path, space.channels, space.size) if kept else look_at_header(path)
+    except UnreadableError as error:
+        return f"{shown(path)}: {error}"
 
 
-def _read_headers(files: _Chunk, space: InputSpace, workers: int) -> tuple[FileSamples, tuple[str, ...]]:
-    with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(problem_with, (path for path, _ in files), chunksize=_CHUNK))
-    good = [file for file, problem in zip(files, found, strict=True) if problem is None]
-    labels = torch.tensor([label for _, label in good], dtype=torch.int64)
-    problems = tuple(problem for problem in found if problem is not None)
-    return FileSamples(tuple(path for path, _ in good), labels, space, workers), problems
+def _second_look(path: Path, result: _Look, space: InputSpace, kept: bool, full_scale: FullScale) -> _Look:
+    """What became of pictures deeper than 8 bits, now that their scale is known; the others are as they were."""
+    if not isinstance(result, Peak):
+        return result
+    try:
+        full_scale.white(result.kind, result.value)
+        return decode(path, space.channels, space.size, full_scale) if kept else None
+    except UnreadableError as error:
+        return f"{shown(path)}: {error}"
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+def _check_counts(root: Path, classes: Sequence[str], samples: SampleSource) -> None:
+    counts = samples.labels.bincount(minlength=len(classes)).tolist()
+    for name, count in zip(classes, counts, strict=True):
+        if count < 2:
+            raise DataError(
+                f"{shown(root)}: class {name!a} has one training picture: two are needed, to train and to search"
+            )
 
 
-def _decode(files: _Chunk, channels: int, size: int) -> _Decoded:
-    images, labels, problems = [], [], []
-    for path, label in files:
-        try:
-            images.append(decode(path, channels, size))
-        except UNREADABLE as error:
-            problems.append(unreadable(path, error))
-            continue
-        labels.append(label)
-    stacked = np.stack(images) if images else np.zeros((0, channels, size, size), dtype=np.uint8)
-    return _Decoded(stacked, np.array(labels, dtype=np.int64), tuple(problems))
+def _counted(problems: Sequence[str], left_out: Sequence[str]) -> str:
+    """How many files and folders a data set goes without."""
+    if not problems and not left_out:
+        return ""
+    unread = f"{len(problems)} files that are no usable pictures" if problems else ""
+    skipped = f"{len(left_out)} files and folders by their names or places" if left_out else ""
+    return "left out: " + " and ".join(part for part in (unread, skipped) if part)

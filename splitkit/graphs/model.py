@@ -1,22 +1,27 @@
 """Reading ONNX files, with errors that name the file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from splitkit.errors import ModelError
 
 
-def load_model(path: str | Path) -> onnx.ModelProto:
-    """Read and check an ONNX file, external weights included.
+def load_model(path: str | Path, *, external_data: bool = True) -> onnx.ModelProto:
+    """Read and check an ONNX file, weights in other files beside it included unless those are not to be touched.
 
     Raises:
-        ModelError: the file is missing, truncated, not ONNX, or not a valid graph.
+        ModelError: the file is missing, truncated, not ONNX, or not a valid graph; or weights are in a file that is
+            missing, not a regular one, not inside the model's directory, or not to be touched.
     """
     file = Path(path)
     try:
-        model = onnx.load(str(file))
+        model = onnx.load(str(file), load_external_data=external_data)
+        outside = next((tensor.name for tensor in _tensors(model) if tensor.external_data), None)
+        if outside is not None and not external_data:
+            raise ModelError(f"{file}: tensor {outside!r}: its data is in another file", "save the model in one file")
         onnx.checker.check_model(model)
     except FileNotFoundError as error:
         missing = error.filename or file
@@ -30,6 +35,16 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelError(f"{file}: the graph has no operators", "an empty or truncated file reads like this")
     return model
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Every tensor anywhere in a model: initialisers, attributes, subgraphs, functions."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                if isinstance(part, onnx.TensorProto):
+                    yield part
+                yield from _tensors(part)
 
 
 def _first_line(error: Exception) -> str:

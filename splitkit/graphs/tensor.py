@@ -1,6 +1,7 @@
 """A tensor at the edge of a graph: its name, static shape and dtype."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -16,4 +17,4 @@ class TensorSpec:
     @property
     def bytes(self) -> int:
         """Size in bytes."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        return prod(self.shape) * np.dtype(self.dtype).itemsize

@@ -3,9 +3,9 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
@@ -26,14 +26,34 @@ class _Section(BaseModel):
 
 
 class DataSection(_Section):
-    """`source` is `digits`, or a directory with `train/<class>/` and `val/<class>/`.
+    """`source` is `digits`, or a folder of pictures: `train/<class>/` and `val/<class>/`, or `<class>/`.
 
-    `search_images` bounds the slice of `train` that candidates are scored on.
+    Attributes:
+        search_images: bounds the slice of `train` that candidates are scored on.
+        mirror: training pictures are mirrored at random; never right for text, signs or hands.
+        shift: most pixels by which training pictures are moved; an eighth of the side by default.
+        full_scale: the value of white in greys deeper than 8 bits; found from the training pictures by default.
     """
 
     source: str = "digits"
     workers: Positive | None = None
     search_images: Positive | None = None
+    mirror: bool = False
+    shift: Count | None = None
+    full_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _digits_are_as_they_are(self) -> Self:
+        for name in ("mirror", "shift", "full_scale"):
+            if self.source == "digits" and getattr(self, name) not in (None, False):
+                raise ValueError(
+                    f"{name}: for folders of pictures: digits are varied in a way of their own; leave it out"
+                )
+        return self
+
+    def reading(self) -> dict[str, Any]:
+        """How the data set is read, as `load_dataset` takes it."""
+        return self.model_dump(exclude={"source"})
 
 
 class TrainSection(_Section):
@@ -41,7 +61,7 @@ class TrainSection(_Section):
 
     steps: Positive | None = None
     batch: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
     random_subnetworks: Count | None = None
     fine_tune_steps: Count | None = None
     device: str = "auto"
@@ -125,7 +145,9 @@ class Project(_Section):
     @property
     def data_source(self) -> str:
         """`digits` or the data set's directory."""
-        return self.data.source if self.data.source == "digits" else str(self.root / self.data.source)
+        return (
+            self.data.source if self.data.source == "digits" else str(self.root / Path(self.data.source).expanduser())
+        )
 
     def search_config(self) -> SearchConfig:
         """Budget of one evolution."""
@@ -149,7 +171,8 @@ class Project(_Section):
 def load_project(path: Path | None = None, **overrides: Any) -> Project:
     """Read `splitkit.toml` (or `path`); `overrides` that are not None replace its fields, as flags do.
 
-    Without a file the overrides must say everything that has no default.
+    Without a file the overrides must say everything that has no default. Paths in the file are relative to it, those in
+    overrides to where one stands.
 
     Raises:
         ConfigError: no such file, not TOML, or a field that is missing, unknown or out of range.
@@ -169,13 +192,23 @@ def load_project(path: Path | None = None, **overrides: Any) -> Project:
         raise ConfigError(f"{path}: there is no such file", "splitkit init writes one")
     for name in NOT_IN_FILES & set(body):
         raise ConfigError(f"{source}: {name}: unknown key", f"known: {', '.join(_fields())}")
-    body |= {name: value for name, value in overrides.items() if value is not None and name != "data"}
-    if overrides.get("data") is not None:
-        body["data"] = {**body.get("data", {}), "source": overrides["data"]}
+    given = {name: value for name, value in overrides.items() if value is not None}
+    for name in ("space", "system"):
+        if name in given and given[name].endswith(".toml"):
+            given[name] = _from_here(given[name], file.parent)
+    if (data := given.pop("data", None)) is not None:
+        given["data"] = {**body.get("data", {}), "source": data if data == "digits" else _from_here(data, file.parent)}
+    body |= given
     try:
         return Project.model_validate(body | {"root": file.parent})
     except ValidationError as error:
         raise _explained(error, source, file.exists()) from error
+
+
+def _from_here(path: str, root: Path) -> str:
+    """A path relative to where one stands, for a project in `root`."""
+    there = Path(path).expanduser()
+    return path if root.resolve() == Path.cwd() else str(there.absolute())
 
 
 def _explained(error: ValidationError, source: str, exists: bool) -> ConfigError:
@@ -206,8 +239,11 @@ system = {system}            # a profile (`splitkit profiles`) or a .toml file
 # views = 2               # sensors, one view each; the space's own number by default
 
 [data]
-source = {data}         # "digits" (embedded), or a directory with train/<class>/ and val/<class>/
+source = {data}         # "digits" (embedded), or a folder with train/<class>/ and val/<class>/, or <class>/ alone
 # search_images = 1500    # of train, held back to score candidates on; fewer make a search faster and less exact
+# mirror = true           # train on mirrored pictures too: more of them, but text, signs and hands are lost
+# shift = 4               # most pixels by which training pictures are moved; an eighth of the side by default
+# full_scale = 4095       # white in greys deeper than 8 bits; by default what the training pictures fill
 
 [train]
 # Left out, each follows the space's own schedule.

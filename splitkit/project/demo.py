@@ -12,6 +12,7 @@ import numpy as np
 
 from splitkit.bench.builder import BuildProgress
 from splitkit.bundle import Bundle, TensorRecord
+from splitkit.bundle.ownership import require_own_bundle, require_own_file
 from splitkit.data import Dataset
 from splitkit.project.config import Project
 from splitkit.project.run import Run
@@ -105,12 +106,21 @@ class Demo:
 def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
     """Train, measure kernels, search with feedback, then export, prove, run and measure the best of each system.
 
-    A demo that was stopped goes on where it was; one that ended is begun anew. Writes `runs/NAME/summary.json`.
+    A demo that was stopped goes on where it was; one that ended is begun anew, which takes away what it wrote and
+    nothing else. Writes `runs/NAME/summary.json`.
+
+    Raises:
+        BundleError, ConfigError: something that splitkit did not write is where the demo's files go.
     """
     to = reporters or Reporters()
     run = Run.of(project)
-    if (run.directory / "summary.json").exists():
-        shutil.rmtree(run.directory)
+    for name in NAMES.values():
+        require_own_bundle(run.bundle(name))
+    if run.summary.exists():
+        require_own_file(run.summary, lambda head: head.startswith(b'{\n "schema_version": '))
+        for name in NAMES.values():
+            shutil.rmtree(run.bundle(name), ignore_errors=True)
+        run.forget()
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -133,7 +143,7 @@ def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
     with step("deploy", "exporting, proving, running"):
         systems = _deploy(project, result, supernet, data, to.say)
     demo = Demo(result, systems, data.description, seconds)
-    write_json(run.directory / "summary.json", demo.to_json())
+    write_json(run.summary, demo.to_json())
     return demo
 
 

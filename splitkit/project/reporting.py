@@ -4,12 +4,13 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import ConfigError
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
 from splitkit.project.run import Run
-from splitkit.project.steps import best_points, standard_error
+from splitkit.project.steps import best_points, check_search, standard_error
 from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
 from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
@@ -42,6 +43,7 @@ def read_run(project: Project) -> Content:
     run, space, system = Run.of(project), project.load_space(), project.load_system()
     result = load_result(run.pareto)
     _check_names(run, result, space.name, system.name)
+    check_search(project, result, ("space",))
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
     reference = reference_accuracy([result.front(name) for name in result.fronts])
     best = best_points(result, result.scored_on or UNKNOWN_IMAGES)
@@ -69,24 +71,29 @@ def read_run(project: Project) -> Content:
 def report_step(project: Project, directory: Path | None = None) -> tuple[Path, ...]:
     """Write `report.html` and the PNGs into `directory`, `runs/NAME/report` by default; the files, the page first.
 
+    Those of an older report are replaced.
+
     Raises:
-        ConfigError: there is no finished search, or `directory` cannot be written to.
+        ConfigError: there is no finished search, `directory` cannot be written to, or has files of those names that are
+            not of a report.
     """
-    from splitkit.report.page import render_page
-    from splitkit.report.pictures import draw_pictures
+    from splitkit.report.page import GENERATOR, render_page
+    from splitkit.report.pictures import SOFTWARE, draw_pictures
 
     content = read_run(project)
     target = directory or Run.of(project).directory / "report"
     page = target / "report.html"
+    require_own_file(page, lambda head: GENERATOR.encode() in head)
+    for name in PICTURES:
+        require_own_file(target / name, lambda head: SOFTWARE.encode() in head)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".report-", dir=target) as made:
             (Path(made) / page.name).write_text(render_page(content), encoding="utf-8")
             draw_pictures(content, Path(made))
             pictures = sorted(Path(made).glob("*.png"))
-            for old in target.glob("*.png"):
-                if old.name not in {picture.name for picture in pictures} and old.name in PICTURES:
-                    old.unlink()
+            for name in PICTURES - {picture.name for picture in pictures}:
+                (target / name).unlink(missing_ok=True)
             for file in (*pictures, Path(made) / page.name):
                 file.replace(target / file.name)
     except OSError as error:

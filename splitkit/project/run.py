@@ -71,6 +71,20 @@ class Run:
         """Those that `export --tune` found: bundles of this run have them, its search and its table do not."""
         return self.directory / "tuning.json"
 
+    @property
+    def summary(self) -> Path:
+        """What `splitkit demo` found."""
+        return self.directory / "summary.json"
+
+    def forget(self) -> None:
+        """Take away the files that a run which ended has written, so that it is begun anew; all else stays."""
+        logs = [self.snapshot.with_name(self.snapshot.name + end) for end in ("-wal", "-shm")]
+        for file in (
+            self.summary, self.supernet, self.pareto, self.journal, self.snapshot, *logs, self.unfinished,
+            self.corrections, self.export_tuning,
+        ):  # fmt: skip
+            file.unlink(missing_ok=True)
+
     def bundle(self, name: str) -> Path:
         """Directory of an exported bundle."""
         return self.directory / "bundles" / name

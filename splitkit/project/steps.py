@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from splitkit.errors import ConfigError
-from splitkit.project.config import Project
+from splitkit.project.config import DataSection, Project
 from splitkit.project.farm import behind_tracker
 from splitkit.project.run import Run
 from splitkit.project.runtimes import require_kernels
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.space import Architecture, SearchSpace
     from splitkit.supernet import SubNetwork, Supernet
+    from splitkit.training import TrainedSupernet
     from splitkit.training.progress import Reporter
 
 Say = Callable[[str], None]
@@ -36,20 +37,29 @@ def silent(text: str) -> None:
     """Say nothing."""
 
 
-def load_data(project: Project, space: "SearchSpace", say: Say = silent) -> "Dataset":
+def load_data(
+    project: Project, space: "SearchSpace", say: Say = silent, trained_on: Sequence[str] | None = None
+) -> "Dataset":
     """The project's data set; files that could not be used are named through `say`.
 
     Raises:
-        DataError: it is missing, malformed, or has another number of classes than the space.
+        DataError: it is missing, malformed, has another number of classes than the space, or not the classes that a
+            network was `trained_on`.
     """
     from splitkit.data import load_dataset
 
-    data = load_dataset(project.data_source, space, project.seed, project.data.workers, project.data.search_images)
-    for problem in data.problems[:20]:
-        say(f"left out: {problem}")
-    if len(data.problems) > 20:
-        say(f"left out: {len(data.problems) - 20} more files")
+    reading = project.data.reading()
+    data = load_dataset(project.data_source, space, project.seed, trained_on=trained_on, **reading)
+    name_left_out(data.problems, say)
     return data
+
+
+def name_left_out(problems: Sequence[str], say: Say) -> None:
+    """One line for each file that a data set goes without, the first twenty of them."""
+    for problem in problems[:20]:
+        say(f"left out: {problem}")
+    if len(problems) > 20:
+        say(f"left out: {len(problems) - 20} more")
 
 
 def train_step(
@@ -74,12 +84,39 @@ def train_step(
     )  # fmt: skip
 
 
+def open_run(project: Project, say: Say = silent) -> "tuple[Supernet, Dataset]":
+    """The run's supernet, and the data set it was trained on.
+
+    Raises:
+        CheckpointError: the supernet is missing, truncated, of another space, or not trained to its end.
+        DataError: the data set is missing or malformed, or its classes are not those of the supernet.
+    """
+    trained = _load_trained(project)
+    return trained.supernet, load_data(project, project.load_space(), say, trained.classes)
+
+
 def load_trained(project: Project) -> "Supernet":
     """The run's supernet.
 
     Raises:
         CheckpointError: it is missing, truncated, of another space, or not trained to its end.
     """
+    return _load_trained(project).supernet
+
+
+def begun_classes(project: Project) -> tuple[str, ...] | None:
+    """The classes that the run's supernet is being trained on; None before it has a checkpoint.
+
+    Raises:
+        CheckpointError: it is truncated, or of another space.
+    """
+    from splitkit.training import load_supernet
+
+    checkpoint = Run.of(project).supernet
+    return load_supernet(checkpoint, project.load_space()).classes if checkpoint.exists() else None
+
+
+def _load_trained(project: Project) -> "TrainedSupernet":
     from splitkit.errors import CheckpointError
     from splitkit.training import load_supernet
 
@@ -90,7 +127,7 @@ def load_trained(project: Project) -> "Supernet":
             f"{run.supernet}: trained for {trained.step} of {trained.config.steps} steps",
             "splitkit train --resume finishes it",
         )
-    return trained.supernet
+    return trained
 
 
 def bench_step(
@@ -256,12 +293,13 @@ def export_step(
     data: "Dataset",
     directory: Path,
     *,
+    sign_key: Path | None = None,
     say: Say = silent,
 ) -> "Bundle":
     """Export, compile and verify one point of a front; its test accuracy is measured here, once, and kept.
 
     Raises:
-        BundleError: `directory` exists and is not a bundle.
+        BundleError: `directory` holds something that splitkit did not write there.
         VerificationError: a half does not compute what the unsplit network does.
     """
     from splitkit.bundle.export import export_bundle
@@ -281,7 +319,10 @@ def export_step(
             del predicted[f"{stage}_us"]
     images = data.search.images[:256].numpy()
     system = tuned_system(project.load_system(), Run.of(project).export_tuning)
-    return export_bundle(network, system, images, directory, predicted=predicted, progress=say)
+    return export_bundle(
+        network, system, images, directory,
+        classes=data.classes, pixels=data.pixels, predicted=predicted, sign_key=sign_key, progress=say,
+    )  # fmt: skip
 
 
 def standard_error(accuracy: float, images: int) -> float:
@@ -318,14 +359,46 @@ def pick_point(result: "SearchResult", index: int | None, images: int) -> "Point
     return min(best.values(), key=lambda point: point.total_us)
 
 
+def check_search(project: Project, result: "SearchResult", parts: Sequence[str] = ("space", "supernet")) -> None:
+    """Refuse a search that was made with other networks than the run has now.
+
+    Raises:
+        ConfigError: the space was changed since, or its supernet trained again; the changed field is named.
+    """
+    run, now = Run.of(project), _conditions(project, Run.of(project))
+    for name in parts:
+        if result.conditions.get(name, now[name]) != now[name]:
+            what = f": {difference}" if name == "space" and (difference := _edited(project)) else ""
+            raise ConfigError(
+                f"{run.pareto}: the {name} is not the one that was searched{what}", "run `splitkit search` again"
+            )
+
+
+def _edited(project: Project) -> str | None:
+    """The field in which the space differs from the one the run's supernet was trained with, where that can be read."""
+    from splitkit.space.difference import space_difference
+    from splitkit.training import load_supernet
+
+    checkpoint = Run.of(project).supernet
+    if not checkpoint.exists():
+        return None
+    return space_difference(load_supernet(checkpoint).supernet.space, project.load_space())
+
+
 def _conditions(project: Project, run: Run) -> dict[str, str]:
     """What a search's answers depend on: the space, the system, the weights, the data."""
     return {
         "space": _digest(project.load_space().model_dump_json().encode()),
         "system": _digest(project.load_system().model_dump_json().encode()),
         "supernet": _digest(run.supernet.read_bytes()) if run.supernet.exists() else "none",
-        "data": f"{project.data.source} seed {project.seed}",
+        "data": " ".join([f"{project.data.source} seed {project.seed}", *_scored_on(project.data)]),
     }
+
+
+def _scored_on(data: DataSection) -> list[str]:
+    """The settings that change what candidates are scored on, those that are given."""
+    settings = {"search_images": data.search_images, "full_scale": data.full_scale}
+    return [f"{name} {value}" for name, value in settings.items() if value is not None]
 
 
 def _digest(content: bytes) -> str:

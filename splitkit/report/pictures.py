@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SOFTWARE = "Software\0splitkit"
+"""Stands near the beginning of every picture, as PNG's text chunks say it: see `page.GENERATOR`."""
+
 MARKERS = {"sensor": "^", "aggregator": "s", "split": "o"}
 COLOURS = {"sensor": LIGHT.sensor, "link": LIGHT.link, "aggregator": LIGHT.aggregator, "split": LIGHT.split}
 STYLE: Any = {
@@ -56,7 +59,7 @@ def draw_pictures(content: Content, directory: Path) -> tuple[Path, ...]:
             draw(figure, content)
             figure.supxlabel(content.labels, fontsize=7, color=LIGHT.soft)
             files.append(directory / f"{name}.png")
-            figure.savefig(files[-1])
+            figure.savefig(files[-1], metadata=dict([SOFTWARE.split("\0")]))
     return tuple(files)
 
 

@@ -15,19 +15,32 @@ import numpy as np
 
 from splitkit.addresses import format_address
 from splitkit.bundle import Bundle, load_bundle
+from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import LinkError
+from splitkit.labels import shown_name
 from splitkit.runtime.admission import Gathering, Terms, listen
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import place_aggregator, undisturbed
-from splitkit.runtime.program import PORT, add_timeout, count, listening_address, run_program, to_stderr
+from splitkit.runtime.program import (
+    PORT,
+    add_timeout,
+    count,
+    listening_address,
+    run_program,
+    to_stderr,
+    verify_key_option,
+)
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.tls import Credentials, add_flags, credentials_of
 from splitkit.runtime.wire import Kind, Message, TensorType, bundle_key
 
 LEAD_NS = 250_000
 """How far ahead a capture is ordered, so that every sensor has the order in time: all views are of one moment."""
+
+RECORDS_BEGIN = b'[{"frame": '
+"""How a file of records begins: another file of that name is not overwritten."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +161,15 @@ def main() -> None:
     parser.add_argument("--records", type=Path, help="write the frames' records there, as JSON")
     add_timeout(parser)
     add_flags(parser, "aggregator")
+    verify_key_option(parser)
     parser.add_argument("--insecure", action="store_true", help="let others than this machine connect without TLS")
     given = parser.parse_args()
     credentials = credentials_of(parser, given)
-    if given.records is not None and not given.records.parent.is_dir():
-        parser.error(f"--records: {given.records.parent}: there is no such directory")
-    bundle = load_bundle(given.bundle)
+    if given.records is not None:
+        if not given.records.parent.is_dir():
+            parser.error(f"--records: {given.records.parent}: there is no such directory")
+        require_own_file(given.records, lambda head: head.startswith(RECORDS_BEGIN))
+    bundle = load_bundle(given.bundle, given.verify_key)
 
     def announce(port: int) -> None:
         print(f"listening on {format_address(given.listen[0], port)}", flush=True)
@@ -166,7 +182,8 @@ def main() -> None:
         return
     for record in records:
         total_us = (record.result_ns - min(record.captured_ns)) / 1e3
-        print(f"frame {record.frame}: class {int(np.argmax(record.scores))}, {total_us:.0f} us")
+        name = shown_name(bundle.manifest.class_name(int(np.argmax(record.scores))))
+        print(f"frame {record.frame}: class {name}, {total_us:.0f} us")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class SystemMeasurement:
         predicted: figures the bundle was exported with.
         scores_error: largest relative difference from the unsplit network's scores.
         top1_agreement: fraction of frames with its class.
+        found: how often each class came first, by name, in order of the classes.
     """
 
     sensor_us: Samples
@@ -56,6 +57,7 @@ class SystemMeasurement:
     predicted: Mapping[str, float]
     scores_error: float
     top1_agreement: float
+    found: Mapping[str, int]
 
     @property
     def link_label(self) -> str:
@@ -77,6 +79,7 @@ class SystemMeasurement:
             "predicted": dict(self.predicted),
             "scores_error": self.scores_error,
             "top1_agreement": self.top1_agreement,
+            "classes_found": dict(self.found),
             "samples": {name: [round(float(x), 2) for x in getattr(self, name)] for name in STAGES},
         }
 
@@ -120,7 +123,15 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
         predicted=manifest.predicted,
         scores_error=float(np.abs(scores - expected).max() / np.abs(expected).max()),
         top1_agreement=float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))),
+        found=_counted(bundle, scores),
     )
+
+
+def _counted(bundle: Bundle, scores: Samples) -> dict[str, int]:
+    labels, counts = np.unique(scores.argmax(axis=1), return_counts=True)
+    return {
+        bundle.manifest.class_name(label): count for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
+    }
 
 
 def _warm_up_frames(bundle: Bundle) -> int:

@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from splitkit.addresses import parse_address
 from splitkit.errors import SplitkitError
@@ -58,6 +59,13 @@ def _seconds(text: str) -> float:
 def to_stderr(line: str) -> None:
     """One line for whoever watches."""
     print(line, file=sys.stderr, flush=True)
+
+
+def verify_key_option(parser: argparse.ArgumentParser) -> None:
+    """`--verify-key`, which both programs hand to `load_bundle`: a compiled half is code."""
+    parser.add_argument(
+        "--verify-key", type=Path, metavar="PUB.pem", help="run the bundle only if this public key's owner signed it"
+    )
 
 
 def run_program(main: Callable[[], None]) -> int:

@@ -99,7 +99,9 @@ class PythonPrograms:
         )  # fmt: skip
 
     def _command(self, program: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", f"splitkit.runtime.{program}", str(self.bundle.path), *arguments]
+        key = self.bundle.verify_key
+        signed = [] if key is None else ["--verify-key", str(key)]
+        return [sys.executable, "-m", f"splitkit.runtime.{program}", str(self.bundle.path), *arguments, *signed]
 
 
 class NativePrograms:
@@ -110,7 +112,7 @@ class NativePrograms:
     def __init__(self, bundle: Bundle, scratch: Path) -> None:
         self.bundle, self._scratch = bundle, scratch
         self._system, self._views = bundle.manifest.system, bundle.manifest.views
-        load_bundle(bundle.path)  # as the Python programs do: what is run was looked at just before
+        load_bundle(bundle.path, bundle.verify_key)  # as the Python programs do: what is run was looked at just before
         self._runner = str(native_runner())
         self._replayed_us = self._write_images()
 

@@ -18,7 +18,7 @@ from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import now_ns
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.placement import place_sensor, undisturbed
-from splitkit.runtime.program import PORT, add_timeout, peer_address, run_program
+from splitkit.runtime.program import PORT, add_timeout, peer_address, run_program, verify_key_option
 from splitkit.runtime.shaper import ShapedLink, SharedLink
 from splitkit.runtime.stage import Stage
 from splitkit.runtime.tls import Credentials, add_flags, credentials_of
@@ -133,9 +133,10 @@ def main() -> None:
     parser.add_argument("--shared-link", type=Path, help="file in which sensors of this machine share one link")
     add_timeout(parser)
     add_flags(parser, "sensor")
+    verify_key_option(parser)
     given = parser.parse_args()
     credentials = credentials_of(parser, given)
-    bundle = load_bundle(given.bundle)
+    bundle = load_bundle(given.bundle, given.verify_key)
     images = _views_of(bundle.sample()[0], given.view, f"{given.bundle}/sample.npz")
     run_sensor(bundle, images, given.view, given.connect, given.shared_link, given.timeout, credentials)
 

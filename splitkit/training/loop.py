@@ -1,25 +1,27 @@
 """Training a supernet: sandwich rule and in-place distillation, resumable at any step."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from splitkit.data import Dataset
-from splitkit.errors import CheckpointError
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
-from splitkit.supernet.storage import read_checkpoint, write_checkpoint
+from splitkit.training.checkpoint import restore_supernet, save_supernet
 from splitkit.training.config import TrainConfig
 from splitkit.training.interrupt import deferred_interrupt
-from splitkit.training.optimise import Batches, apply_gradients, make_optimiser, pick_device
+from splitkit.training.optimise import (
+    Batches,
+    apply_gradients,
+    diverged,
+    first_not_finite,
+    make_optimiser,
+    pick_device,
+)
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.sandwich import Sandwich, SandwichSampler
-
-FORMAT = "splitkit supernet"
 
 
 def train(
@@ -54,18 +56,25 @@ def train(
         report: told of every step.
 
     Raises:
-        CheckpointError: `checkpoint` is unreadable or belongs to another space or configuration.
+        CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
+        TrainingError: it diverged. `checkpoint` holds what it held before, which is sound.
     """
     target = pick_device(device)
     supernet = Supernet(space, config.seed).to(target)
     optimiser = make_optimiser(supernet, config)
     start = 0
     if resume and checkpoint.exists():
-        start = _restore(checkpoint, supernet, optimiser, config, target)
+        start = restore_supernet(checkpoint, supernet, optimiser, config, data.classes).step
         if start == config.steps:
             return supernet
     batches = Batches(data.train, data.augmentation, config)
     sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
+
+    def keep(steps: int) -> None:
+        if (name := first_not_finite(supernet)) is not None:
+            raise diverged(steps - 1, config, f"{name} is not finite")
+        save_supernet(checkpoint, supernet, optimiser, config, data.classes, steps)
+
     saved_at = time.monotonic()
     with deferred_interrupt() as interruption:
         for step in range(start, config.steps):
@@ -75,11 +84,11 @@ def train(
             if report:
                 report(StepReport(step + 1, config.steps, loss, accuracy))
             if interruption.asked or time.monotonic() - saved_at > config.checkpoint_every_s:
-                _save(checkpoint, supernet, optimiser, config, step + 1)
+                keep(step + 1)
                 saved_at = time.monotonic()
             if interruption.asked:
                 raise KeyboardInterrupt
-    _save(checkpoint, supernet, optimiser, config, config.steps)
+    keep(config.steps)
     return supernet
 
 
@@ -100,80 +109,3 @@ def backward(
             F.cross_entropy(scores, answers).backward()  # type: ignore[no-untyped-call]
     accuracy = (answers.argmax(1) == labels).float().mean()
     return float(loss.detach()), float(accuracy)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedSupernet:
-    """A supernet out of a checkpoint, with how it was trained. `step` is short of `config.steps` if interrupted."""
-
-    supernet: Supernet
-    config: TrainConfig
-    step: int
-
-
-def load_supernet(checkpoint: Path, space: SearchSpace | None = None, device: str = "cpu") -> TrainedSupernet:
-    """The supernet in a checkpoint of `train`.
-
-    Raises:
-        CheckpointError: the file is missing, truncated or foreign, or holds the supernet of another space than `space`.
-    """
-    body = read_checkpoint(checkpoint, FORMAT)
-    try:
-        stored = SearchSpace.model_validate(body["space"])
-        if space is not None:
-            _check_space(checkpoint, stored, space)
-        supernet = Supernet(stored)
-        supernet.load_state_dict(body["weights"])
-        trained = TrainedSupernet(supernet, TrainConfig.model_validate(body["config"]), int(body["step"]))
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise CheckpointError(f"{checkpoint}: not a complete supernet: {_first_line(error)}") from error
-    supernet.to(pick_device(device))
-    return trained
-
-
-def _save(path: Path, supernet: Supernet, optimiser: torch.optim.Optimizer, config: TrainConfig, step: int) -> None:
-    body = {
-        "space": supernet.space.model_dump(mode="json"),
-        "config": config.model_dump(mode="json"),
-        "step": step,
-        "weights": supernet.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    write_checkpoint(path, FORMAT, body)
-
-
-def _restore(
-    path: Path, supernet: Supernet, optimiser: torch.optim.Optimizer, config: TrainConfig, device: torch.device
-) -> int:
-    """Fill both from a checkpoint; the number of steps it has behind it."""
-    body = read_checkpoint(path, FORMAT, str(device))
-    try:
-        _check_space(path, SearchSpace.model_validate(body["space"]), supernet.space)
-        stored = TrainConfig.model_validate(body["config"])
-        same = {"checkpoint_every_s": config.checkpoint_every_s}
-        if stored.model_copy(update=same) != config:
-            changed = [name for name in type(config).model_fields if getattr(stored, name) != getattr(config, name)]
-            first = next(name for name in changed if name not in same)
-            raise CheckpointError(
-                f"{path}: trained with {first} = {getattr(stored, first)}, now {getattr(config, first)}",
-                "resume with the same settings, or start afresh",
-            )
-        supernet.load_state_dict(body["weights"])
-        optimiser.load_state_dict(body["optimiser"])
-        return int(body["step"])
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not a complete supernet: {_first_line(error)}") from error
-
-
-def _check_space(path: Path, stored: SearchSpace, wanted: SearchSpace) -> None:
-    # Placements bound what is searched; the weights behind them may be there all the same.
-    everywhere = wanted.model_copy(update={"placements": stored.placements})
-    if stored != everywhere or not set(wanted.placements) <= set(stored.placements):
-        raise CheckpointError(
-            f"{path}: holds the supernet of another space: {stored.name!r} then, {wanted.name!r} now, other choices",
-            "train again, or use the space it was trained with",
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -68,7 +68,7 @@ def test_init_does_not_overwrite(project: Path) -> None:
 
 
 def test_missing_data_directory(project: Path) -> None:
-    one_line(run("train", "--data", "nowhere"), 1, "nowhere", "train/ and val/")
+    one_line(run("train", "--data", "nowhere"), 1, "nowhere", "train/<class>")
 
 
 def test_search_before_training_names_the_checkpoint(project: Path) -> None:

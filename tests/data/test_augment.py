@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from splitkit.data import Augmentation
-from splitkit.data.augment import flip_and_shift, move_and_turn
+from splitkit.data.augment import MirrorAndShift, move_and_turn
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -19,7 +19,7 @@ def images() -> Tensor:
     return (large * 255).to(torch.uint8)[:, None].expand(-1, 2, -1, -1, -1).contiguous()
 
 
-@pytest.mark.parametrize("augment", [move_and_turn, flip_and_shift])
+@pytest.mark.parametrize("augment", [move_and_turn, MirrorAndShift(mirror=True)])
 def test_images_change_but_stay_alike_and_follow_the_generator(augment: Augmentation, images: Tensor) -> None:
     changed = augment(images, seeded(1))
     assert changed.shape == images.shape
@@ -30,14 +30,14 @@ def test_images_change_but_stay_alike_and_follow_the_generator(augment: Augmenta
     assert (changed.float().mean() - images.float().mean()).abs() < 5
 
 
-@pytest.mark.parametrize("augment", [move_and_turn, flip_and_shift])
+@pytest.mark.parametrize("augment", [move_and_turn, MirrorAndShift(mirror=True)])
 def test_views_of_a_sample_move_together(augment: Augmentation, images: Tensor) -> None:
     changed = augment(images, seeded(1))
     assert torch.equal(changed[:, 0], changed[:, 1])
 
 
-def test_flip_and_shift_only_moves_whole_pixels(images: Tensor) -> None:
-    changed = flip_and_shift(images, seeded(3))
+def test_mirroring_and_shifting_only_moves_whole_pixels(images: Tensor) -> None:
+    changed = MirrorAndShift(mirror=True)(images, seeded(3))
     for before, after in zip(images[:, 0], changed[:, 0], strict=True):
         assert set(after.flatten().tolist()) <= set(before.flatten().tolist())
         candidates = [before, before.flip(-1)]
@@ -46,3 +46,18 @@ def test_flip_and_shift_only_moves_whole_pixels(images: Tensor) -> None:
             c[:, 12 + dy : 20 + dy, 12 + dx : 20 + dx] for c in candidates for dy in range(-4, 5) for dx in range(-4, 5)
         ]
         assert any(torch.equal(centre, shift) for shift in shifts)
+
+
+def test_without_mirroring_every_image_is_a_shifted_original(images: Tensor) -> None:
+    changed = MirrorAndShift(mirror=False, shift=2)(images, seeded(4))
+    for before, after in zip(images[:, 0], changed[:, 0], strict=True):
+        centre = after[:, 8:24, 8:24]
+        assert any(
+            torch.equal(centre, before[:, 8 + dy : 24 + dy, 8 + dx : 24 + dx])
+            for dy in range(-2, 3)
+            for dx in range(-2, 3)
+        )
+
+
+def test_without_mirroring_and_shifting_images_are_left_alone(images: Tensor) -> None:
+    assert torch.equal(MirrorAndShift(mirror=False, shift=0)(images, seeded(5)), images)

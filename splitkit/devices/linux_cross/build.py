@@ -11,6 +11,7 @@ from pathlib import Path
 from splitkit.devices.linux_cross.architecture import Compiler
 from splitkit.devices.toolchain import RISCV_FLOAT16
 from splitkit.errors import ToolchainError
+from splitkit.exporters.baremetal.names import network_name
 from splitkit.exporters.protocol import Artifact
 
 EXECUTABLE = "runner"
@@ -34,7 +35,7 @@ def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> No
     Raises:
         ToolchainError: a source does not compile or the link fails.
     """
-    name = str(artifact.report["name"])
+    name = str(network_name(artifact))
     sources = resources.files("splitkit.devices.linux_cross") / "runner"
     with resources.as_file(sources) as runner, tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
         work = Path(scratch)
@@ -43,9 +44,9 @@ def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> No
         assembly = (*compiler.c, *include)
         binding = (*compiler.cpp, *CPP_FLAGS, *include, f"-DHALF={name}", f"-DHALF_MACRO={name.upper()}")
         objects = [
-            artifact.path / f"{name}_kernels.o",
-            _compile(c, artifact.path / f"{name}.c", work / "driver.o"),
-            _compile(assembly, artifact.path / f"{name}_weights.S", work / "weights.o"),
+            artifact.file(f"{name}_kernels.o"),
+            _compile(c, artifact.file(f"{name}.c"), work / "driver.o"),
+            _compile(assembly, artifact.file(f"{name}_weights.S"), work / "weights.o"),
             _compile(binding, runner / BINDING, work / "half.o"),
             *_runner_objects(compiler),
         ]

@@ -5,6 +5,7 @@ The profile's `target.mtriple` names the processor. A profile with analytical nu
 QEMU's user mode instead, which says how long the emulation took and nothing of the device; every figure then says so.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from splitkit.devices.options import read_options
 from splitkit.devices.protocol import Device, Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError, DeviceError
+from splitkit.exporters.baremetal.names import network_name
 from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import ANALYTICAL_FIELDS, DeviceProfile
 
@@ -83,16 +85,16 @@ class Runner:
                 f"({artifact.target.spec.get('mcpu', 'any')}), device {self.profile.name} is another target",
                 "compile it for this device",
             )
-        if "name" not in artifact.report:
+        if network_name(artifact) is None:
             raise DeviceError(
                 f"{artifact.path}: exporter {artifact.exporter} wrote no C sources",
                 f'device {self.profile.name}: set exporter = "baremetal"',
             )
         emulator = emulator_for(self.architecture, self._options.qemu_cpu)
         executable = artifact.path / EXECUTABLE
-        if not executable.exists():
+        if not os.path.lexists(executable):
             build_runner(artifact, compiler_for(self.architecture), executable)
-        return RunnerSession(artifact, _runnable(executable), emulator)
+        return RunnerSession(artifact, _runnable(artifact.file(EXECUTABLE)), emulator)
 
     def target(self) -> CompileTarget:
         """The profile's target and threads."""

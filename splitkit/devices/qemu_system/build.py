@@ -15,7 +15,7 @@ from splitkit.devices.qemu_system.board import Board
 from splitkit.devices.qemu_system.linker_script import linker_script
 from splitkit.devices.toolchain import RISCV_FLOAT16
 from splitkit.errors import DeviceError, ToolchainError
-from splitkit.exporters.baremetal.names import distinct_identifiers
+from splitkit.exporters.baremetal.names import distinct_identifiers, network_name
 from splitkit.exporters.baremetal.toolchain import compiler_flags, find_compiler
 from splitkit.exporters.protocol import Artifact
 
@@ -66,8 +66,8 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
         DeviceError: the artifact is not generated C, or is larger than the emulated board's memory.
         ToolchainError: the C compiler is missing or refuses something.
     """
-    name = artifact.report.get("name")
-    if not isinstance(name, str) or not (artifact.path / f"{name}.c").is_file():
+    name = network_name(artifact)
+    if name is None:
         raise DeviceError(
             f"{artifact.path}: exporter {artifact.exporter} wrote no C sources",
             'the profile needs exporter = "baremetal"',
@@ -84,7 +84,7 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
     (directory / "network.c").write_text(_network(artifact, name))
     (directory / "firmware.ld").write_text(linker_script(board, len(artifact.kernels)))
     command += ["-I", str(directory), "-I", str(sources), *_counter(board)]
-    driver = str(sources / f"{name}.c")
+    driver = str(artifact.file(f"{name}.c").resolve())
     profiled = [f"-D{name}_run={name}_run_profiled", f"-D{name}_init={name}_init_profiled", "-include", "stamp.h"]
     _run([*command, *profiled, "-c", driver, "-o", "profiled.o"], directory)
     (directory / RISCV_FLOAT16).write_bytes((resources.files("splitkit.devices") / RISCV_FLOAT16).read_bytes())
@@ -97,10 +97,10 @@ def build_firmware(artifact: Artifact, board: Board) -> Firmware:
         "network.c",
         driver,
         "profiled.o",
-        str(sources / f"{name}_kernels.o"),
+        str(artifact.file(f"{name}_kernels.o").resolve()),
     ]
     if artifact.memory.weight_bytes:
-        parts.append(str(sources / f"{name}_weights.S"))
+        parts.append(str(artifact.file(f"{name}_weights.S").resolve()))
     link = ["-nostartfiles", "-Wl,--gc-sections,--no-warn-rwx-segments", "-T", "firmware.ld"]
     _run([*command, *link, *parts, "-lm", "-o", firmware.elf.name], directory)
     return firmware

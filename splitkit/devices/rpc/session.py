@@ -42,7 +42,7 @@ class RemoteSession:
     def _upload(self) -> None:
         from tvm import runtime
 
-        remote, library = self._board.remote, self.artifact.path / self.artifact.report["library"]
+        remote, library = self._board.remote, self.artifact.file(self.artifact.report.get("library"))
         name = f"{next(_UPLOADS)}-{library.name}"  # writing over a library that is loaded would crash the board
         remote.upload(str(library), name)
         self._module = remote.load_module(name)
@@ -61,7 +61,7 @@ class RemoteSession:
         for offset, size, dtype in self.artifact.report.get("fill", ()):
             part = arena[offset : offset + size].view(dtype)
             part[...] = _values(part.shape, part.dtype, rng)
-        weights = np.fromfile(self.artifact.path / WEIGHTS_FILE, np.uint8)
+        weights = np.fromfile(self.artifact.file(WEIGHTS_FILE), np.uint8)
         self._inputs = {t.name: place(t.shape, _values(t.shape, np.dtype(t.dtype), rng)) for t in self.artifact.inputs}
         self._outputs = {t.name: place(t.shape, np.zeros(t.shape, t.dtype)) for t in self.artifact.outputs}
         self._cycles = zeros(len(self.artifact.kernels) + 1, "int64")

@@ -1,5 +1,5 @@
 """The report as one self-contained HTML page."""
 
-from splitkit.report.page.render import render_page
+from splitkit.report.page.render import GENERATOR, render_page
 
-__all__ = ["render_page"]
+__all__ = ["GENERATOR", "render_page"]

@@ -22,6 +22,9 @@ SHAPES = {
 }
 """SVG paths of the systems' markers."""
 
+GENERATOR = '<meta name="generator" content="splitkit '
+"""Stands near the beginning of every page, so that a later report knows whether it may replace it."""
+
 
 def render_page(content: Content) -> str:
     """The page's text. Every name in it that a user chose is escaped."""

@@ -1,6 +1,5 @@
 """A family of kernels is one file: put beside the others it is found, chosen, compiled, keyed and timed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +74,9 @@ def running_sums() -> onnx.ModelProto:
 
 
 @pytest.fixture
-def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "running_sum.py").write_text(FAMILY)
     monkeypatch.setattr(kernels, "__path__", [*kernels.__path__, str(tmp_path)])
-    yield
 
 
 @pytest.mark.usefixtures("family")
