@@ -42,7 +42,7 @@ def command(
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
     trained_on = begun_classes(project) if resume else None
     dataset = load_data(project, project.load_space(), stderr.print, trained_on)
-    stderr.print(dataset.description, markup=False, highlight=False)
+    stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
     with progress_bar("training", stderr) as report:
         train_step(project, dataset, resume=resume, report=report)
     checkpoint = Run.of(project).supernet

@@ -71,7 +71,9 @@ def find_layout(root: Path) -> Layout:
         inner = folder / classes[0]
         hint = f"--data {shown(inner)}" if _parts(inner, TRAIN) else EXPECTED
         raise DataError(f"{shown(folder)}: one class, {classes[0]!r}: two are needed", hint)
-    files, skipped = list_files(folder, classes)
+    if tests and tests[0].samefile(folder):
+        raise DataError(f"{shown(tests[0])}: the same folder as {folder.name}/: a test set holds other pictures")
+    files, skipped = list_files(folder, classes, tests)
     left_out = (
         *hidden,
         *skipped,
@@ -81,12 +83,10 @@ def find_layout(root: Path) -> Layout:
         kept, held = _hold_back(folder, classes, files)
         return Layout(classes, kept, held, f"a fifth of {shown(folder)}, held back", left_out, ())
     test = tests[0]
-    if test.samefile(folder):
-        raise DataError(f"{shown(test)}: the same folder as {folder.name}/: a test set holds other pictures")
     in_test, test_hidden = _classes(test)
     if difference := class_difference(classes, in_test, (f"in {folder.name}", f"in {test.name}")):
         raise DataError(f"{shown(root)}: classes differ between {folder.name} and {test.name}: {difference}")
-    test_files, test_skipped = list_files(test, in_test)
+    test_files, test_skipped = list_files(test, in_test, [folder])
     return Layout(classes, files, test_files, shown(test), left_out, (*test_hidden, *test_skipped))
 
 
@@ -95,15 +95,18 @@ def kept_by_system(name: str) -> bool:
     return name.startswith(".") or name.casefold() in SYSTEM_NAMES
 
 
-def list_files(folder: Path, classes: Sequence[str]) -> tuple[Files, tuple[str, ...]]:
+def list_files(folder: Path, classes: Sequence[str], others: Sequence[Path] = ()) -> tuple[Files, tuple[str, ...]]:
     """Every file below the classes' folders, links followed, each folder read once; and what is left out.
+
+    Links into the folders of `others` are left out as well: a part's pictures are its own.
 
     Raises:
         DataError: two classes are one folder.
     """
     walk = _Walk()
-    for above in (folder.resolve(), *folder.resolve().parents):
-        walk.seen.setdefault(_identity(above), above)
+    inside = [entry for other in others for entry in other.iterdir() if entry.is_dir()]
+    for foreign in (folder.resolve(), *folder.resolve().parents, *others, *inside):
+        walk.claim(foreign)
     for name in classes:
         if (twin := walk.claim(folder / name)) is not None:
             raise DataError(f"{shown(folder / name)}: the same folder as {shown(twin)}: a class has its own")

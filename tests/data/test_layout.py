@@ -221,3 +221,11 @@ def test_files_whose_names_are_no_text_are_pictures_all_the_same(root: Path) -> 
     file = root / "train/ant" / os.fsdecode(b"\xff\n.png")
     Image.new("L", (8, 8)).save(file, "PNG")
     assert (file, 0) in find_layout(root).train
+
+
+@pytest.mark.parametrize("target", ["val", "val/ant"])
+def test_no_link_leads_test_pictures_into_training(root: Path, target: str) -> None:
+    (root / "train/ant/more").symlink_to(root / target)
+    layout = find_layout(root)
+    assert names(layout) == names(layout, "test") == PLAIN
+    assert layout.left_out == (f"{root}/train/ant/more: leads to {root / target}, which is read once",)
