@@ -15,6 +15,7 @@ from splitkit.bench.anchor import Anchor
 from splitkit.bench.measure import compile_for
 from splitkit.devices import Device, Timing
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency import LutStore
 from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.operators import Operator
@@ -54,7 +55,7 @@ def time_graphs(
         anchor = TableClock(store, Path(scratch)).anchor(device.profile)
         artifacts: dict[Name, Artifact] = {}
         for i, (name, operators) in enumerate(graphs.items()):
-            artifacts[name] = compile_for(device, "tvm", operators, Path(scratch) / str(i))
+            artifacts[name] = compile_for(device, "tvm", RenderedGraph(tuple(operators)), Path(scratch) / str(i))
             status(f"compiled {i + 1} of {len(graphs)} held-out graphs")
         return [_one_pass(device, artifacts, anchor, rounds, runs) for _ in range(passes)]
 

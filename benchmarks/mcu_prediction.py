@@ -27,6 +27,7 @@ from splitkit.bench.measure import compile_for
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency import LutStore, SystemPredictor
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.profiles import load_device, load_link
@@ -57,7 +58,9 @@ def count_all(
     for i, network in enumerate(networks):
         with tempfile.TemporaryDirectory() as scratch:
             operators = describe(space, network).operators("sensor")
-            artifact = compile_for(device, device.profile.exporter, operators, Path(scratch) / "sensor")
+            artifact = compile_for(
+                device, device.profile.exporter, RenderedGraph(tuple(operators)), Path(scratch) / "sensor"
+            )
             found.append((artifact, device.count(artifact)))
         status(f"{device.profile.name}: {title} {i + 1} of {len(networks)}")
     return found

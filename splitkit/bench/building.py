@@ -12,6 +12,7 @@ from splitkit.bench.jobs import Compiled, CompileJob, Measured, MeasureJob, Rank
 from splitkit.bench.recording import Ledger
 from splitkit.devices import BoardPool, Device
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.residency import cache_of
 from splitkit.latency.store import Conditions, LutStore
@@ -87,14 +88,14 @@ class Building:
 
     def _compile(self, architecture: Architecture) -> CompileJob:
         digest, network = architecture.digest(), describe(self._space, architecture)
-        graphs = {f"{digest} {side}": tuple(network.operators(side)) for side in self._sides}
+        graphs = {f"{digest} {side}": RenderedGraph(tuple(network.operators(side))) for side in self._sides}
         units = dict.fromkeys(self.chooser.units(architecture) + self.chooser.heaviest_unlowered(UNITS_PER_NETWORK))
         first, self._first = self._first, False
         self._architectures[digest] = architecture
         self._under_way += 1
         return CompileJob(
             digest,
-            {name: operators for name, operators in graphs.items() if operators},
+            {name: graph for name, graph in graphs.items() if graph.operators},
             self._workdir / str(next(self._directories)),  # a path loaded once is not loaded anew
             tuple(units),
             watch=self._watched if first else 0,

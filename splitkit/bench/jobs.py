@@ -14,11 +14,11 @@ from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices import BoardPool, get_device
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.graph import Graph
 from splitkit.latency.lowering import lower_unit
 from splitkit.latency.measurement import SideMeasurement
 from splitkit.latency.regression import KernelRegression
 from splitkit.profiles.schema import DeviceProfile
-from splitkit.space.operators import Operator
 from splitkit.space.units import Unit
 
 
@@ -33,7 +33,7 @@ class CompileJob:
     """
 
     network: str
-    graphs: Mapping[str, tuple[Operator, ...]]
+    graphs: Mapping[str, Graph]
     directory: Path
     units: tuple[Unit, ...] = ()
     watch: int = 0
@@ -107,11 +107,9 @@ class Compiler:
         return self._rank(job) if isinstance(job, RankJob) else self._compile(job)
 
     def _compile(self, job: CompileJob) -> Compiled:
-        from splitkit.graphs.render import render  # imports onnx
-
         artifacts = {
-            digest: self.exporter.compile(render(operators), self.target, job.directory / str(i))
-            for i, (digest, operators) in enumerate(job.graphs.items())
+            digest: self.exporter.compile(graph.model(), self.target, job.directory / str(i))
+            for i, (digest, graph) in enumerate(job.graphs.items())
         }
         anchor = None
         if job.watch:

@@ -3,7 +3,6 @@
 Weights are random: how long a network takes does not depend on them.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,12 +14,12 @@ from splitkit.devices import Device, get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, KernelExporter
 from splitkit.exporters.registry import get_exporter
+from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.latency.hop import Hop
 from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
 from splitkit.profiles.schema import DeviceProfile, Side, System
 from splitkit.space import Architecture, SearchSpace, describe
-from splitkit.space.operators import Operator
 
 GRAPH_RUNS = (30, 2000)
 KERNEL_RUNS = (20, 2000)
@@ -53,40 +52,44 @@ def measure_architecture(
     network = describe(space, architecture)
     sides: tuple[Side, Side] = ("sensor", "aggregator")
     sensor, aggregator = (
-        _measure_graph(network.operators(side), system.device(side), workdir / side, clock) for side in sides
+        measure_graph(RenderedGraph(tuple(operators)), system.device(side), workdir / side, clock=clock)
+        if (operators := network.operators(side))
+        else None
+        for side in sides
     )
     hop, payload = hop or Hop(system.link, network.views), float(network.payload_bytes)
     return Measurement(architecture, sensor, aggregator, hop.link_us(payload), network.payload_bytes, hop.aggregator_us)
 
 
-def _measure_graph(
-    operators: Sequence[Operator], profile: DeviceProfile, directory: Path, clock: TableClock | None
-) -> SideMeasurement | None:
-    if not operators:
-        return None
+def measure_graph(
+    graph: Graph, profile: DeviceProfile, directory: Path, *, clock: TableClock | None = None
+) -> SideMeasurement:
+    """Compile any graph into `directory` for a device and time it, whole and kernel by kernel.
+
+    Raises:
+        ModelError, ToolchainError: from the exporter.
+        DeviceError: the device cannot run it, or its exporter cannot time single kernels.
+    """
     device = get_device(profile)
-    artifact = compile_for(device, profile.exporter, operators, directory)
+    artifact = compile_for(device, profile.exporter, graph, directory)
     if clock is None:
         return time_artifact(artifact, device)
     timed, drift = clock.anchor(profile).steady(lambda: time_artifact(artifact, device))
     return timed.at_anchors_clock(drift)
 
 
-def compile_for(device: Device, exporter_name: str, operators: Sequence[Operator], directory: Path) -> Artifact:
-    """Compile operators for a device. For a modelled device only the kernels are worked out: nothing will run.
+def compile_for(device: Device, exporter_name: str, graph: Graph, directory: Path) -> Artifact:
+    """Compile a graph for a device. For a modelled device only the kernels are worked out: nothing will run.
 
     Raises:
         DeviceError: the exporter cannot name its kernels.
     """
-    from splitkit.graphs.render import render  # imports onnx
-
     exporter, target = get_exporter(exporter_name), device.target()
     if not isinstance(exporter, KernelExporter):
         raise DeviceError(f"exporter {exporter_name}: cannot time single kernels", "use one that can, such as tvm")
-    model = render(operators)
     if not isinstance(device, ModelledDevice):
-        return exporter.compile(model, target, directory)
-    kernels = exporter.lower(model, target)
+        return exporter.compile(graph.model(), target, directory)
+    kernels = exporter.lower(graph.model(), target, graph.interior)
     plan = MemoryPlan(0, sum(kernel.weight_bytes for kernel in kernels), 0, 0)
     return Artifact(directory, exporter_name, exporter.version, target, (), (), kernels, plan, {"modelled": True})
 

@@ -4,8 +4,18 @@ Nothing here imports torch or tvm.
 """
 
 from splitkit.latency.corrections import Corrections
+from splitkit.latency.graph_predictor import GraphPrediction, GraphPredictor
 from splitkit.latency.measurement import Measurement, SideMeasurement
 from splitkit.latency.predictor import Prediction, SystemPredictor
 from splitkit.latency.store import LutStore
 
-__all__ = ["Corrections", "LutStore", "Measurement", "Prediction", "SideMeasurement", "SystemPredictor"]
+__all__ = [
+    "Corrections",
+    "GraphPrediction",
+    "GraphPredictor",
+    "LutStore",
+    "Measurement",
+    "Prediction",
+    "SideMeasurement",
+    "SystemPredictor",
+]

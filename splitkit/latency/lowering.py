@@ -15,8 +15,8 @@ from splitkit.compiler.target import CompileTarget
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Exporter, KernelExporter
 from splitkit.exporters.registry import get_exporter
+from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.latency.store import LutStore
-from splitkit.space.operators import Operator
 from splitkit.space.units import Fuse, Head, MeanScores, Reduce, Stem, Unit
 
 Progress = Callable[[int, int], None]
@@ -30,18 +30,18 @@ def unit_key(unit: Unit) -> str:
     return json.dumps({"unit": type(unit).__name__} | asdict(unit), sort_keys=True)  # type: ignore[call-overload]
 
 
-def interior_tensors(unit: Unit, operators: Sequence[Operator]) -> frozenset[str]:
-    """The tensors at which a unit's own graph is only a piece of a larger one.
+def unit_graph(unit: Unit) -> RenderedGraph:
+    """A unit as a graph of its own, interior where it is only a piece of a larger one.
 
     The stem reads the image, `fuse` what came over the link, the mean what sensors sent; the head writes scores,
     `reduce` what goes over the link. Everything else joins another unit.
     """
-    names = set()
+    operators, names = unit.operators(unit.input_tensors(), "unit"), set()
     if not isinstance(unit, Stem | MeanScores) and not (isinstance(unit, Fuse) and unit.linked):
         names |= {tensor.name for tensor in unit.input_tensors()}
     if not isinstance(unit, Head | MeanScores) and not (isinstance(unit, Reduce) and unit.linked):
         names.add(operators[-1].output.name)
-    return frozenset(names)
+    return RenderedGraph(tuple(operators), frozenset(names))
 
 
 class Lowering:
@@ -95,23 +95,35 @@ class Lowering:
             self._units[keys[key]] = tuple(self._kernels[kernel] for kernel in row)
         return [unit for key, unit in keys.items() if key not in rows]
 
+    def graph(self, graph: Graph) -> tuple[Kernel, ...]:
+        """Kernels of any graph in call order, from the compiler; nothing is kept.
+
+        Raises:
+            ModelError: it cannot be compiled.
+            DeviceError: the exporter cannot name its kernels.
+        """
+        return lower_graph(self.exporter, self.target, graph)
+
     def _lower(self, unit: Unit) -> tuple[Kernel, ...]:
         kernels = lower_unit(self.exporter, self.target, unit)
         return tuple(self._kernels.setdefault(kernel.key, kernel) for kernel in kernels)
 
 
 def lower_unit(exporter: Exporter, target: CompileTarget, unit: Unit) -> tuple[Kernel, ...]:
-    """Kernels of a unit in call order, from the compiler.
+    """Kernels of a unit in call order; see `lower_graph`."""
+    return lower_graph(exporter, target, unit_graph(unit))
+
+
+def lower_graph(exporter: Exporter, target: CompileTarget, graph: Graph) -> tuple[Kernel, ...]:
+    """Kernels of a graph in call order, from the compiler.
 
     Raises:
+        ModelError: it cannot be compiled.
         DeviceError: the exporter cannot name its kernels.
     """
-    from splitkit.graphs.render import render  # imports onnx, which a known unit does not need
-
     if not isinstance(exporter, KernelExporter):
         raise DeviceError(
             f"exporter {exporter.name}: cannot say which kernels a graph becomes",
             "latency tables need one that can, such as tvm",
         )
-    operators = unit.operators(unit.input_tensors(), "unit")
-    return exporter.lower(render(operators), target, interior_tensors(unit, operators))
+    return exporter.lower(graph.model(), target, graph.interior)

@@ -13,19 +13,16 @@ from numpy.typing import NDArray
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.latency.corrections import Corrections
-from splitkit.latency.dispatch import Dispatch
+from splitkit.latency.graph_predictor import FloatArray, GraphPredictor, between
 from splitkit.latency.hop import Hop
-from splitkit.latency.kernel_times import KernelTimes, network_conditions
-from splitkit.latency.lowering import Lowering, Progress
-from splitkit.latency.residency import IN_SITU, STATES, footprint_bytes, state_of
+from splitkit.latency.lowering import Progress
+from splitkit.latency.residency import IN_SITU, STATES, state_of
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
 from splitkit.space.operators import Tensor, peak_activation_bytes
 from splitkit.space.unit_table import UnitRows, UnitTable
-
-FloatArray = NDArray[np.float64]
 
 CHUNK = 4096
 """Architectures worked on at once: their intermediate columns stay in cache."""
@@ -101,7 +98,7 @@ class SystemPredictor:
         self._table = UnitTable(space)
         self._units = _UnitValues(self._table)
         self.hop = Hop.of(store, system, space.views)
-        sides = {side: _SideSource(store, system, side, allow_missing) for side in SIDES}
+        sides = {side: GraphPredictor(system.device(side), store, allow_missing=allow_missing) for side in SIDES}
         self._sources = sides
         self._sides = {side: _SideValues(sides[side], self._table, self.corrections, side, progress) for side in SIDES}
 
@@ -128,10 +125,7 @@ class SystemPredictor:
 
     def kernel_us(self, side: Side, kernels: Sequence[Kernel]) -> FloatArray:
         """Times of a whole graph's kernels as the table (or the regression) has them, without corrections."""
-        source = self._sources[side]
-        nearer, share = _between(state_of(footprint_bytes(kernels), source.cache_bytes))
-        us = source.kernel_us(kernels)
-        return np.asarray((1 - share) * us[nearer] + share * us[nearer + 1])
+        return self._sources[side].in_network_us(kernels)
 
     def graph_overhead_us(self, side: Side, kernels: int) -> float:
         """Cost of a graph of so many kernels beyond the kernels, without corrections."""
@@ -217,54 +211,6 @@ class _UnitValues:
             self.output_bytes[i] = output.bytes
 
 
-class _SideSource:
-    """Where one side's times come from: the store, the device's model, the compiler. Shared by all corrections."""
-
-    def __init__(self, store: LutStore, system: System, side: Side, allow_missing: bool) -> None:
-        profile = system.device(side)
-        self.times = KernelTimes(store, profile)
-        self.lowering = Lowering(store, profile.exporter, self.times.device.target())
-        self.allow_missing = allow_missing
-        self.cache_bytes = self.times.cache_bytes
-        conditions = map(store.condition, network_conditions(self.times.device, profile.exporter))
-        self.dispatch = Dispatch.fit([graph for condition in conditions for graph in store.graphs(condition)])
-        self._scale = profile.us_per_unit()
-        self._us: dict[str, FloatArray] = {}
-        self._known: dict[str, bool] = {}
-
-    def learn(self, kernels: Sequence[Kernel]) -> None:
-        """Look up kernels not met before."""
-        new = list({kernel.key: kernel for kernel in kernels if kernel.key not in self._us}.values())
-        if new:
-            keys = [kernel.key for kernel in new]
-            times = self.times(new, allow_missing=self.allow_missing)
-            self._us |= dict(zip(keys, times.us.T, strict=True))
-            self._known |= dict(zip(keys, times.known.tolist(), strict=True))
-
-    def kernel_us(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Times in networks in each state, shape (states, kernels)."""
-        self.learn(kernels)
-        return np.array([self._us[kernel.key] for kernel in kernels], dtype=np.float64).reshape(-1, len(STATES)).T
-
-    def known(self, kernels: Sequence[Kernel]) -> NDArray[np.bool_]:
-        self.learn(kernels)
-        return np.array([self._known[kernel.key] for kernel in kernels], dtype=np.bool_)
-
-    def overhead_us(self, kernels: int) -> float:
-        return self._scale * (self.dispatch.per_graph + self.dispatch.per_kernel * kernels) if kernels else 0.0
-
-    def coverage(self) -> tuple[int, int]:
-        return sum(self._known.values()), len(self._known)
-
-    @property
-    def per_kernel_us(self) -> float:
-        return float(self._scale * self.dispatch.per_kernel)
-
-    @property
-    def per_graph_us(self) -> float:
-        return float(self._scale * self.dispatch.per_graph)
-
-
 @dataclass(frozen=True)
 class _SideTotal:
     """Sums over one side, shape (n,) each: the graph's time; its kernels' in situ, and the known part of that."""
@@ -278,7 +224,7 @@ class _SideValues:
     """Corrected time of every unit on one side."""
 
     def __init__(
-        self, source: _SideSource, table: UnitTable, corrections: Corrections, side: Side, progress: Progress | None
+        self, source: GraphPredictor, table: UnitTable, corrections: Corrections, side: Side, progress: Progress | None
     ) -> None:
         self._source, self._table, self._progress = source, table, progress
         self._correction = corrections.side(side)
@@ -305,7 +251,7 @@ class _SideValues:
             return in_situ, in_situ
         weights = np.einsum("nc,nc->n", self._weight_bytes[ids], counts)
         moved = (self._moved_bytes[ids] * (counts > 0)).max(axis=1)
-        nearer, share = _between(state_of(weights + moved, self._source.cache_bytes))
+        nearer, share = between(state_of(weights + moved, self._source.cache_bytes))
         each = np.stack([np.einsum("nc,nc->n", us[ids], counts) for us in self._us])
         n = np.arange(len(ids))
         return (1 - share) * each[nearer, n] + share * each[nearer + 1, n], each[IN_SITU]
@@ -317,15 +263,9 @@ class _SideValues:
         for i, unit in units.items():
             kernels = lowered[unit]
             factors = self._correction.factors(kernels)
-            us = self._source.kernel_us(kernels) * factors
+            us = self._source.state_us(kernels) * factors
             self._us[:, i] = us.sum(axis=1)
             self._weight_bytes[i] = sum(kernel.weight_bytes for kernel in kernels)
             self._moved_bytes[i] = max((kernel.read_bytes + kernel.write_bytes for kernel in kernels), default=0)
             self._known_us[i] = us[IN_SITU, self._source.known(kernels)].sum()
             self._overhead_us[i] = self._source.per_kernel_us * len(kernels)
-
-
-def _between(state: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-    """Of the two states that networks are between the one nearer to the core, and what share they have of the other."""
-    nearer = np.minimum(state.astype(np.int64), len(STATES) - 2)
-    return nearer, state - nearer

@@ -9,11 +9,10 @@ from splitkit.devices import get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters import CompileTarget, KernelExporter, MemoryPlan, get_exporter
 from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport, check_budget
-from splitkit.graphs.render import render
+from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.profiles import DeviceProfile, System
 from splitkit.profiles.schema import Side
 from splitkit.space import Architecture, Network, SearchSpace, describe
-from splitkit.space.operators import Operator
 
 
 def refusal(space: SearchSpace, system: System, architecture: Architecture) -> str | None:
@@ -39,7 +38,7 @@ def required_bytes(network: Network, system: System, side: Side) -> int:
     exporter = get_exporter(profile.exporter)
     if not isinstance(exporter, KernelExporter):
         return network.peak_sensor_bytes_bound() if side == "sensor" else 0
-    plan = _plan(tuple(operators), exporter.name, get_device(profile).target().key())
+    plan = _plan(RenderedGraph(tuple(operators)), exporter.name, get_device(profile).target().key())
     return plan.arena_bytes + plan.input_bytes + plan.output_bytes
 
 
@@ -48,22 +47,22 @@ def _memory_report(network: Network, profile: DeviceProfile, side: Side) -> Memo
     operators = network.operators(side)
     if not operators or not isinstance(get_exporter(profile.exporter), BareMetalExporter):
         return None
-    return _compiled_report(tuple(operators), side, get_device(profile).target().key())
+    return _compiled_report(RenderedGraph(tuple(operators)), side, get_device(profile).target().key())
 
 
 @lru_cache(maxsize=4096)
-def _plan(operators: tuple[Operator, ...], exporter_name: str, target: str) -> MemoryPlan:
+def _plan(graph: Graph, exporter_name: str, target: str) -> MemoryPlan:
     """Many candidates share a half; each is planned once."""
     exporter = get_exporter(exporter_name)
     assert isinstance(exporter, KernelExporter)
-    return exporter.plan_memory(render(operators), CompileTarget(**json.loads(target)))
+    return exporter.plan_memory(graph.model(), CompileTarget(**json.loads(target)))
 
 
 @lru_cache(maxsize=4096)
-def _compiled_report(operators: tuple[Operator, ...], name: str, target: str) -> MemoryReport:
+def _compiled_report(graph: Graph, name: str, target: str) -> MemoryReport:
     """How large code and stack are is known only once they are compiled."""
     with TemporaryDirectory(prefix="splitkit-") as scratch:
-        BareMetalExporter(name).compile(render(operators), CompileTarget(**json.loads(target)), Path(scratch) / name)
+        BareMetalExporter(name).compile(graph.model(), CompileTarget(**json.loads(target)), Path(scratch) / name)
         return MemoryReport.load(Path(scratch) / name)
 
 

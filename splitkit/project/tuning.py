@@ -1,15 +1,16 @@
 """Tuning as steps of the loop: the kernels of a space, or of one network, into the file beside the latency table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.project.config import Project
 from splitkit.project.run import Run
 
 if TYPE_CHECKING:
+    from splitkit.graphs.graph import Graph
     from splitkit.profiles.schema import Side
     from splitkit.space import Architecture
-    from splitkit.space.operators import Operator
     from splitkit.tuning.search import Progress, TuneReport
 
 
@@ -26,7 +27,7 @@ def tune_space(project: Project, side: "Side", budget_s: float, progress: "Progr
     )  # fmt: skip
 
 
-def _drawn(project: Project, side: "Side") -> "Iterator[Sequence[Operator]]":
+def _drawn(project: Project, side: "Side") -> "Iterator[Graph]":
     import numpy as np
 
     from splitkit.space import Sampler, describe
@@ -35,7 +36,7 @@ def _drawn(project: Project, side: "Side") -> "Iterator[Sequence[Operator]]":
     sampler = Sampler(space, np.random.default_rng(project.seed))
     while True:
         if operators := describe(space, sampler.uniform()).operators(side):
-            yield operators
+            yield RenderedGraph(tuple(operators))
 
 
 def tune_architecture(
@@ -53,6 +54,12 @@ def tune_architecture(
     sides: tuple[Side, Side] = ("sensor", "aggregator")
     halves = {side: operators for side in sides if (operators := network.operators(side))}
     return {
-        side: tune([operators], system.device(side), Run.of(project).export_tuning, budget_s / len(halves), progress)
+        side: tune(
+            [RenderedGraph(tuple(operators))],
+            system.device(side),
+            Run.of(project).export_tuning,
+            budget_s / len(halves),
+            progress,
+        )
         for side, operators in halves.items()
     }

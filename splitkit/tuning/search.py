@@ -22,10 +22,10 @@ from splitkit.devices import Device, get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, TunableExporter
 from splitkit.exporters.registry import get_exporter
+from splitkit.graphs.graph import Graph
 from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import summarise
 from splitkit.profiles.schema import DeviceProfile
-from splitkit.space.operators import Operator
 from splitkit.tuning.tuned import TunedKernel, TuningConditions, add_tuning, read_tuning
 
 MOST_CANDIDATES = 12
@@ -77,7 +77,7 @@ class TuneReport:
 
 
 def tune(
-    graphs: Iterable[Sequence[Operator]],
+    graphs: Iterable[Graph],
     profile: DeviceProfile,
     path: Path,
     budget_s: float,
@@ -90,8 +90,6 @@ def tune(
     Raises:
         DeviceError: the exporter has no parameters to search, or the device is a model that runs nothing.
     """
-    from splitkit.graphs.render import render  # imports onnx
-
     start = time.monotonic()
     device, exporter = get_device(profile.unscaled()), get_exporter(profile.exporter)
     if not isinstance(exporter, TunableExporter) or isinstance(device, ModelledDevice):
@@ -101,12 +99,12 @@ def tune(
         )
     conditions = TuningConditions.of(device, profile.exporter)
     tried, improved, ratios = 0, 0, []
-    for operators in graphs:
+    for graph in graphs:
         if time.monotonic() - start > budget_s:
             break
         rows = [row for row in read_tuning(path) if conditions.hold_for(row)]
         with TemporaryDirectory(prefix="splitkit-") as work:
-            search = _GraphSearch(render(operators), device, exporter, rows, start + budget_s, Path(work))
+            search = _GraphSearch(graph.model(), device, exporter, rows, start + budget_s, Path(work))
             found = search.run()
         add_tuning(path, (TunedKernel(**conditions.__dict__, **row) for row in found.rows))
         tried, improved = tried + found.tried, improved + sum(row["parameters"] is not None for row in found.rows)

@@ -13,6 +13,7 @@ from splitkit.bench.measure import compile_for, measure_architecture
 from splitkit.devices import Timing, get_device
 from splitkit.devices.host import HostDevice
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_system
@@ -49,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SlowedClock:
 
 def compiled(path: Path) -> Artifact:
     device = get_device(load_device("host"))
-    return compile_for(device, "tvm", describe(SPACE, ARCHITECTURE).operators("aggregator"), path)
+    return compile_for(device, "tvm", RenderedGraph(tuple(describe(SPACE, ARCHITECTURE).operators("aggregator"))), path)
 
 
 def test_what_a_bench_measures_is_stated_at_the_anchors_first_clock(tmp_path: Path, clock: SlowedClock) -> None:

@@ -21,6 +21,7 @@ from splitkit.devices.rpc import tracker
 from splitkit.devices.rpc.options import RpcOptions
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import DeviceProfile, System
@@ -39,7 +40,9 @@ def two_boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     operators = describe(SPACE, SPACE.largest(4)).operators("aggregator")
-    return compile_for(get_device(load_device("host")), "tvm", operators, tmp_path_factory.mktemp("network"))
+    return compile_for(
+        get_device(load_device("host")), "tvm", RenderedGraph(tuple(operators)), tmp_path_factory.mktemp("network")
+    )
 
 
 def system(profile: DeviceProfile) -> System:

@@ -11,6 +11,7 @@ from splitkit.devices import get_device
 from splitkit.errors import ConfigError, DeviceError, ModelError
 from splitkit.exporters import Artifact, CompileTarget
 from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.graphs.render import render
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.store import LutStore
@@ -90,7 +91,7 @@ def test_search_finds_what_is_faster_and_the_system_then_uses_it(
     monkeypatch.setattr(tuning._GraphSearch, "_whole_ratio", lambda *_: 0.5)
     path, operators = tmp_path / "tuning.json", sensor_half()
     system = load_system("demo")
-    report = tune([operators, operators], system.sensor, path, 300)
+    report = tune([RenderedGraph(tuple(operators))] * 2, system.sensor, path, 300)
     rows = read_tuning(path)
     assert report.tried == report.improved == len(rows) > 0  # and the second graph has nothing left to try
     tuned = tuned_system(system, path)

@@ -10,6 +10,7 @@ import pytest
 from splitkit.bench import build_from_space
 from splitkit.bench.measure import compile_for
 from splitkit.devices.qemu_system import QemuSystemDevice
+from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency import LutStore
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.profiles import load_device, load_system
@@ -31,7 +32,9 @@ def test_counts_reproduce_and_add_up(
     device = QemuSystemDevice(profile)
     space = space_of("tiny")
     architecture = with_link(space, random_architectures(space, 1, seed=3)[0], 2, "uint8")
-    artifact = compile_for(device, profile.exporter, describe(space, architecture).operators("sensor"), Path("net"))
+    artifact = compile_for(
+        device, profile.exporter, RenderedGraph(tuple(describe(space, architecture).operators("sensor"))), Path("net")
+    )
     counts = [device.count(replace(artifact, path=_copied(artifact.path, Path(str(i))))) for i in range(RUNS)]
     assert len({c.graph for c in counts}) == 1
     for c in counts[1:]:
