@@ -1,6 +1,5 @@
 """From a trained sub-network and a system to a bundle on disk: export, compile, prove, and only then put in place."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -34,6 +33,7 @@ from splitkit.exporters.protocol import Artifact, CompileTarget
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import Side, System
 from splitkit.readme import bundle_readme
+from splitkit.scratch import exchange, scratch_directory
 from splitkit.space.network import Network, describe
 from splitkit.split.verify import Reference, verify
 from splitkit.supernet.subnetwork import SubNetwork
@@ -74,13 +74,9 @@ def export_bundle(
     if target.exists() and not is_bundle(target) and (not target.is_dir() or any(target.iterdir())):
         raise BundleError(f"{target}: exists and is not a bundle: it will not be overwritten", "choose another name")
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with scratch_directory(target.parent, target.name) as work:
         _write(subnetwork, system, images, work, predicted or {}, progress)
-        work.chmod(0o755)  # mkdtemp makes it private
         _put_in_place(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return load_bundle(target)
 
 
@@ -193,11 +189,8 @@ def _half_record(side: Side, system: System, network: Network, artifact: Artifac
 
 
 def _put_in_place(work: Path, target: Path) -> None:
-    """Make `work` the directory `target`; an older bundle is moved aside first and removed last."""
+    """Make `work` the directory `target`; an older bundle takes the place of `work`."""
     if not target.exists() or not any(target.iterdir()):
         work.replace(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.replace(aside)
-    work.replace(target)
-    shutil.rmtree(aside)
+    else:
+        exchange(work, target)

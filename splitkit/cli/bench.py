@@ -105,6 +105,8 @@ def _print_report(report: "BuildReport") -> None:
         f"{report.reused} known before; {report.coverage:.0%} of the weight is covered, {report.missing} units "
         f"are not; {report.flagged} measurements under drift"
     )
+    if report.lost:
+        stderr.print(f"{report.lost} jobs were lost with their process: killed, as systems do when memory runs out?")
     if len(report.boards) > 1:
         stderr.print("networks by board: " + ", ".join(f"{board} {n}" for board, n in sorted(report.boards.items())))
     for board, why in sorted({**report.trouble, **report.left_out}.items()):

@@ -9,6 +9,7 @@ import click
 
 from splitkit.cli.console import stderr
 from splitkit.errors import ConfigError
+from splitkit.scratch import replacing
 
 if TYPE_CHECKING:
     from splitkit.space import SearchSpace
@@ -54,15 +55,12 @@ def _write(path: Path, text: str, force: bool, check: Callable[[Path], object] =
     """Write a file, whole and checked or not at all."""
     if path.exists() and not force:
         raise ConfigError(f"{path} exists", "--force overwrites it")
-    partial = path.with_name(f".{path.name}.tmp")
     try:
-        partial.write_text(text, encoding="utf-8")
-        check(partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+            check(partial)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _summary(space: "SearchSpace") -> str:

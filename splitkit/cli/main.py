@@ -1,7 +1,7 @@
 """The `splitkit` command. Each command is one module, imported only when it is used, so that `--help` stays instant."""
 
-import signal
 import sys
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any
 
@@ -9,6 +9,8 @@ import click
 
 from splitkit import __version__
 from splitkit.errors import SplitkitError
+from splitkit.processes import Stopped, ignore_stop_signals, stop_signals
+from splitkit.scratch import temporary_files
 
 COMMANDS = {
     "init": "Write a commented splitkit.toml.",
@@ -41,29 +43,28 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except SplitkitError as error:
-            if ctx.params.get("verbose"):
-                raise
-            click.echo(f"splitkit: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one finds nothing left to stop
-            click.echo("splitkit: interrupted; what was finished is kept, run the same command to go on", err=True)
-            ctx.exit(1)
+            with stop_signals(), ExitStack() as stack:
+                with suppress(OSError):  # without room for temporary files, commands that need none still work
+                    stack.enter_context(temporary_files())
+                return super().invoke(ctx)
+        except Stopped as stopped:
+            ignore_stop_signals()  # an impatient second one finds nothing left to stop
+            click.echo(f"splitkit: {stopped}; what was finished is kept, run the same command to go on", err=True)
+            ctx.exit(stopped.exit_code)
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(1)
-        except OSError as error:  # no room on the disk, no permission: what was finished before is kept
+        except (SplitkitError, OSError) as error:
             if ctx.params.get("verbose"):
                 raise
-            click.echo(f"splitkit: {_place(error)}: {error.strerror or error}", err=True)
-            ctx.exit(1)
+            click.echo(f"splitkit: {_failure(error) if isinstance(error, OSError) else error}", err=True)
+            ctx.exit(1 if isinstance(error, OSError) else error.exit_code)
 
 
-def _place(error: OSError) -> str:
+def _failure(error: OSError) -> str:
+    """No room on the disk, no permission: what was finished before is kept."""
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    return " -> ".join(names) or "writing failed"
+    return f"{' -> '.join(names) or 'writing failed'}: {error.strerror or error}"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

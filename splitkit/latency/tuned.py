@@ -10,6 +10,7 @@ from splitkit.devices import Device, get_device
 from splitkit.errors import ConfigError
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import DeviceProfile, System
+from splitkit.scratch import replacing
 
 SCHEMA_VERSION = 1
 
@@ -80,9 +81,8 @@ def add_tuning(path: Path, rows: Iterable[TunedKernel]) -> None:
     merged = {identity(row): row for row in [*read_tuning(path), *rows]}
     body = {"schema_version": SCHEMA_VERSION, "kernels": [asdict(merged[key]) for key in sorted(merged)]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
 def parameters_for(rows: Iterable[TunedKernel], conditions: TuningConditions) -> dict[str, Any]:

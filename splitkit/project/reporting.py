@@ -12,6 +12,7 @@ from splitkit.project.run import Run
 from splitkit.project.steps import best_points, standard_error
 from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
+from splitkit.scratch import scratch_directory
 from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
 
 UNKNOWN_IMAGES = 10**9
@@ -80,14 +81,14 @@ def report_step(project: Project, directory: Path | None = None) -> tuple[Path, 
     page = target / "report.html"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".report-", dir=target) as made:
-            (Path(made) / page.name).write_text(render_page(content), encoding="utf-8")
-            draw_pictures(content, Path(made))
-            pictures = sorted(Path(made).glob("*.png"))
+        with scratch_directory(target, "report") as made:
+            (made / page.name).write_text(render_page(content), encoding="utf-8")
+            draw_pictures(content, made)
+            pictures = sorted(made.glob("*.png"))
             for old in target.glob("*.png"):
                 if old.name not in {picture.name for picture in pictures} and old.name in PICTURES:
                     old.unlink()
-            for file in (*pictures, Path(made) / page.name):
+            for file in (*pictures, made / page.name):
                 file.replace(target / file.name)
     except OSError as error:
         raise ConfigError(f"{target}: cannot be written: {error.strerror or error}", "choose another -o") from error

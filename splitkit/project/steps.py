@@ -14,6 +14,7 @@ from splitkit.project.config import Project
 from splitkit.project.farm import behind_tracker
 from splitkit.project.run import Run
 from splitkit.project.runtimes import require_kernels
+from splitkit.scratch import replacing
 
 if TYPE_CHECKING:
     from splitkit.bundle import Bundle
@@ -314,6 +315,5 @@ def _digest(content: bytes) -> str:
 
 def write_json(path: Path, body: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
+from splitkit.processes import tied
 from splitkit.profiles.schema import Side
 from splitkit.runtime.stage import Stage
 
@@ -150,7 +151,7 @@ def _run_processes(bundle: Bundle, frames: int, scratch: Path, timeout_s: float)
 
 def _start(program: str, arguments: list[str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", f"splitkit.runtime.{program}", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(tied(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _wait(processes: Mapping[str, subprocess.Popen[str]], frames: int, timeout_s: float) -> None:

@@ -1,7 +1,6 @@
 """What a search returns, and its file `pareto.json`."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from splitkit.errors import ConfigError
 from splitkit.reading import parse_json, typed
+from splitkit.scratch import replacing
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
 from splitkit.search.foresight import ModelQuality
@@ -86,9 +86,8 @@ class SearchResult:
 def save_result(result: SearchResult, path: Path) -> None:
     """Write `pareto.json`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
 def load_result(path: Path) -> SearchResult:
