@@ -6,10 +6,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
+from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.latency.builder import BuildProgress, BuildReport
@@ -80,7 +81,7 @@ def command(
     project = project.model_copy(update={"runtimes": runtimes})
     if tune_s is not None:
         _tune(project, target, tune_s)
-    with Progress(*COLUMNS, console=stderr) as bar:
+    with Bars(*COLUMNS, console=stderr) as bar:
         task = bar.add_task(f"measuring units for {target}", total=None, left="")
 
         def show(state: "BuildProgress") -> None:

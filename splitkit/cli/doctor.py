@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.doctor import diagnose
@@ -26,8 +27,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         for column in ("", "check", "found", "what to do"):
             table.add_column(column)
         for check in checks:
-            bad = "[red]missing[/red]" if check.required else "[yellow]note[/yellow]"
-            mark = "[green]ok[/green]" if check.ok else bad
+            bad = Text("missing", "red") if check.required else Text("note", "yellow")
+            mark = Text("ok", "green") if check.ok else bad
             table.add_row(mark, check.name, check.detail, "" if check.ok else check.hint)
         stderr.print(table)
     if any(check.required and not check.ok for check in checks):

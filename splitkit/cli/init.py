@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from splitkit.cli.console import stderr
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, StorageError, reason
 from splitkit.scratch import replacing
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _write(path: Path, text: str, force: bool, check: Callable[[Path], object] =
             partial.write_text(text, encoding="utf-8")
             check(partial)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+        raise StorageError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def _summary(space: "SearchSpace") -> str:

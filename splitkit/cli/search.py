@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.options import JSON, project_options
+from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.search.run import Progress as SearchProgress
@@ -41,7 +42,7 @@ def command(
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     supernet = load_trained(project)
     evaluator = trained_evaluator(project, supernet, load_data(project, project.load_space(), stderr.print))
-    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
+    with Bars(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
         task = bar.add_task("searching", total=None)
 
         def show(state: "SearchProgress") -> None:

@@ -1,6 +1,5 @@
 """`splitkit.toml`: what to search, for which system, on which data. Checked by pydantic; unknown keys are refused."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
 from splitkit.profiles.schema import Side
 from splitkit.project.run import Run
+from splitkit.reading import read_toml
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.space import SearchSpace, load_space
 
@@ -159,12 +159,7 @@ def load_project(path: Path | None = None, **overrides: Any) -> Project:
     source = "the command line"
     if file.exists():
         source = str(file)
-        try:
-            body = tomllib.loads(file.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{file}: not TOML: {error}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: cannot be read: {error}") from error
+        body = read_toml(file)
     elif path is not None:
         raise ConfigError(f"{path}: there is no such file", "splitkit init writes one")
     for name in NOT_IN_FILES & set(body):

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, StorageError, reason
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
@@ -71,7 +71,8 @@ def report_step(project: Project, directory: Path | None = None) -> tuple[Path, 
     """Write `report.html` and the PNGs into `directory`, `runs/NAME/report` by default; the files, the page first.
 
     Raises:
-        ConfigError: there is no finished search, or `directory` cannot be written to.
+        ConfigError: there is no finished search.
+        StorageError: `directory` cannot be written to.
     """
     from splitkit.report.page import render_page
     from splitkit.report.pictures import draw_pictures
@@ -91,7 +92,7 @@ def report_step(project: Project, directory: Path | None = None) -> tuple[Path, 
             for file in (*pictures, made / page.name):
                 file.replace(target / file.name)
     except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror or error}", "choose another -o") from error
+        raise StorageError(f"{target}: cannot be written: {reason(error)}", "choose another -o") from error
     return (page, *(target / picture.name for picture in pictures))
 
 
@@ -114,8 +115,6 @@ def _corrections(file: Path) -> Corrections:
     try:
         return Corrections.from_json(parse_json(file.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigError(
-            f"{file}: cannot be read: {error.strerror or error}", "run `splitkit search` again"
-        ) from error
+        raise ConfigError(f"{file}: cannot be read: {reason(error)}", "run `splitkit search` again") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file}: not corrections: {error}", "run `splitkit search` again") from error

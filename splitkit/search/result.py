@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, reason
 from splitkit.reading import parse_json, typed
 from splitkit.scratch import replacing
 from splitkit.search.config import Constraints, SearchConfig
@@ -99,7 +99,7 @@ def load_result(path: Path) -> SearchResult:
     try:
         body = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}", "run `splitkit search` first") from error
+        raise ConfigError(f"{path}: cannot be read: {reason(error)}", "run `splitkit search` first") from error
     except ValueError as error:
         raise ConfigError(f"{path}: not JSON: {error}", "run `splitkit search` again") from error
     version = body.get("schema_version") if isinstance(body, dict) else None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from splitkit.errors import DeviceError
+from splitkit.errors import DeviceError, reason
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ def _connection(tracker: tuple[str, int], timeout_s: float) -> Iterator[Any]:
         raise DeviceError(f"{where}: no answer within {timeout_s:g} s", "are its boards running?") from error
     except (OSError, ValueError) as error:
         hint = "python -m tvm.exec.rpc_tracker --host 127.0.0.1 starts one"
-        raise DeviceError(f"{where}: cannot be reached: {error}", hint) from error
+        raise DeviceError(f"{where}: cannot be reached: {reason(error)}", hint) from error
