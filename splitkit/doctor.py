@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from splitkit.devices.toolchain import DEBIAN_PACKAGES, install_line
+from splitkit.devices.toolchain import DEBIAN_PACKAGES, install_line, trouble
 
 TVM_FFI_PIN = "0.1.14.post1"
 
@@ -28,7 +28,12 @@ class Check:
 def diagnose() -> list[Check]:
     """Every check, in the order a reader would want to mend them."""
     own = [_python(), *_packages(), _linker(), _kernel_runs(), _affinity(), _cores(), _writable()]
-    return own + [_other_machines(program) for program in DEBIAN_PACKAGES]
+    return own + other_machines()
+
+
+def other_machines() -> list[Check]:
+    """Cross compilers and emulators: only devices of other architectures need them."""
+    return [_other_machine(program) for program in DEBIAN_PACKAGES]
 
 
 def _python() -> Check:
@@ -85,10 +90,9 @@ def _kernel_runs() -> Check:
     return Check("compile and run a kernel", False, last, "mend the checks above first; then report this line")
 
 
-def _other_machines(program: str) -> Check:
-    """A cross compiler or an emulator: only devices of other architectures need it."""
-    found = shutil.which(program)
-    return Check(program, found is not None, found or "not installed", install_line(program), required=False)
+def _other_machine(program: str) -> Check:
+    why = trouble(program)
+    return Check(program, why is None, why or shutil.which(program) or "", install_line(program), required=False)
 
 
 def _affinity() -> Check:
