@@ -42,14 +42,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_files() -> Iterator[None]:
+def temporary_files() -> Iterator[Path]:
     """Keep all temporary files of this process and of those it starts in one directory, and remove it at the end."""
     outer = Path(tempfile.gettempdir())
     with _owned(outer, COMMAND, lambda path: path.mkdir(0o700)) as made:
         before = tempfile.tempdir, os.environ.get("TMPDIR")
         tempfile.tempdir = os.environ["TMPDIR"] = str(made)
         try:
-            yield
+            yield made
         finally:
             tempfile.tempdir = before[0]
             os.environ.pop("TMPDIR")

@@ -7,7 +7,7 @@ import click
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import JSON
+from splitkit.cli.options import JSON, run_name
 from splitkit.progress import Bars
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.command("demo")
 @click.option("--system", default="demo", show_default=True, help="System: a profile or a .toml file.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--run", default="demo", show_default=True, help="Name of the run: results go to runs/NAME/.")
+@click.option(
+    "--run", default="demo", callback=run_name, show_default=True, help="Name of the run: results go to runs/NAME/."
+)
 @JSON
 def command(system: str, seed: int, run: str, as_json: bool) -> None:
     """Run the whole loop on handwritten digits that come with scikit-learn; about five minutes on two cores.

@@ -25,7 +25,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     else:
         table = Table(box=None, pad_edge=False)
         for column in ("", "check", "found", "what to do"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for check in checks:
             bad = Text("missing", "red") if check.required else Text("note", "yellow")
             mark = Text("ok", "green") if check.ok else bad

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from splitkit.cli.console import stderr
+from splitkit.cli.options import run_name
 from splitkit.errors import ConfigError, StorageError, reason
 from splitkit.scratch import replacing
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--space", default="tiny", show_default=True, help="Search space: a preset or a .toml file.")
 @click.option("--system", default="demo", show_default=True, help="System: a profile or a .toml file.")
 @click.option("--data", default="digits", show_default=True, help="'digits' or an image directory.")
-@click.option("--run", default="first", show_default=True, help="Name of the run.")
+@click.option("--run", default="first", callback=run_name, show_default=True, help="Name of the run.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.option(
     "--space-template",

@@ -9,6 +9,7 @@ import click
 
 from splitkit import __version__
 from splitkit.errors import SplitkitError
+from splitkit.home import lent_home
 from splitkit.processes import Stopped, ignore_stop_signals, stop_signals
 from splitkit.scratch import temporary_files
 
@@ -45,7 +46,7 @@ class LazyGroup(click.Group):
         try:
             with stop_signals(), ExitStack() as stack:
                 with suppress(OSError):  # without room for temporary files, commands that need none still work
-                    stack.enter_context(temporary_files())
+                    stack.enter_context(lent_home(stack.enter_context(temporary_files())))
                 return super().invoke(ctx)
         except Stopped as stopped:
             ignore_stop_signals()  # an impatient second one finds nothing left to stop

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
 from splitkit.profiles.schema import Side
-from splitkit.project.run import Run
+from splitkit.project.run import RUN_NAME, Run
 from splitkit.reading import read_toml
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.space import SearchSpace, load_space
@@ -79,7 +79,7 @@ class ConstraintSection(_Section):
 class Project(_Section):
     """Everything a run depends on. Paths are relative to `root`, the directory of `splitkit.toml`."""
 
-    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "first"
+    run: Annotated[str, Field(pattern=RUN_NAME)] = "first"
     seed: Count = 0
     space: str
     system: str
