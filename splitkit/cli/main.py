@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from splitkit import __version__
-from splitkit.errors import SplitkitError
+from splitkit.errors import ConfigError, SplitkitError
 from splitkit.home import lent_home
 from splitkit.processes import Stopped, ignore_stop_signals, stop_signals
 from splitkit.scratch import temporary_files
@@ -55,6 +55,11 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(1)
+        except UnicodeEncodeError as error:  # compilers take paths as UTF-8, and nothing else is not that
+            if ctx.params.get("verbose"):
+                raise
+            click.echo(f"splitkit: {error.object!r}: a path that is not UTF-8 cannot be used here", err=True)
+            ctx.exit(ConfigError.exit_code)
         except (SplitkitError, OSError) as error:
             if ctx.params.get("verbose"):
                 raise
