@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from splitkit.devices.toolchain import DEBIAN_PACKAGES, install_line, trouble
+from splitkit.processes import ending, tied
 
+PROBE_S = 120
 TVM_FFI_PIN = "0.1.14.post1"
 
 
@@ -81,12 +83,14 @@ def _kernel_runs() -> Check:
         "assert all(np.isfinite(v).all() and np.abs(v).max() > 0 for v in out.values())\n"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            [sys.executable, "-c", probe, scratch], capture_output=True, text=True, timeout=120, check=False
-        )
+        command = tied([sys.executable, "-c", probe, scratch])
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_S, check=False)
+        except subprocess.TimeoutExpired:
+            return Check("compile and run a kernel", False, f"no end within {PROBE_S} s", "is the machine very busy?")
     if done.returncode == 0:
         return Check("compile and run a kernel", True, "works")
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    last = (done.stderr.strip().splitlines() or [ending(done.returncode)])[-1]
     return Check("compile and run a kernel", False, last, "mend the checks above first; then report this line")
 
 

@@ -100,6 +100,15 @@ def tied(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
 
 
+def ending(exit_code: int) -> str:
+    """How a process ended, from what Python calls its return code."""
+    if exit_code == -signal.SIGKILL:
+        return "was killed, as systems do when memory runs out"
+    if exit_code < 0:
+        return f"was ended by {signal.Signals(-exit_code).name}"
+    return f"ended with exit code {exit_code}"
+
+
 def end_with(parent: int) -> None:
     """Have this process killed when `parent`, whose main thread started it, ends (on Linux)."""
     if sys.platform != "linux":

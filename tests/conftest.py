@@ -1,11 +1,35 @@
-"""What every test may ask for."""
+"""What every test may ask for, and which of them must have the machine for themselves."""
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from splitkit.devices.toolchain import install_line, trouble
+
+QUIET = (
+    "cli/test_runtime.py", "devices/linux_cross/test_interoperation.py", "devices/test_host.py", "devices/test_rpc.py",
+    "devices/test_timing.py", "exporters/test_third_party.py", "exporters/tvm/test_counter.py",
+    "exporters/tvm/test_kernels.py", "latency/test_building.py", "latency/test_clock.py", "latency/test_lost.py",
+    "latency/test_tuning.py", "latency/test_worker.py", "project/test_loop.py", "runtime/",
+    "search/test_with_tables.py", "test_processes.py",
+)  # fmt: skip
+"""Tests that compare times, or play a system on pinned processors: marked `quiet`, nothing may run beside them."""
+
+
+settings.register_profile("splitkit", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("splitkit")
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks decide what is run
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(QUIET):
+            item.add_marker("quiet")
 
 
 @pytest.fixture

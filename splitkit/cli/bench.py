@@ -107,7 +107,7 @@ def _print_report(report: "BuildReport") -> None:
         f"are not; {report.flagged} measurements under drift"
     )
     if report.lost:
-        stderr.print(f"{report.lost} jobs were lost with their process: killed, as systems do when memory runs out?")
+        stderr.print(f"{report.lost} jobs were lost: their process was killed, as systems do when memory runs out")
     if len(report.boards) > 1:
         stderr.print("networks by board: " + ", ".join(f"{board} {n}" for board, n in sorted(report.boards.items())))
     for board, why in sorted({**report.trouble, **report.left_out}.items()):

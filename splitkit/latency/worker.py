@@ -17,7 +17,7 @@ from typing import Any
 
 from splitkit.devices.pinning import pinned
 from splitkit.errors import SplitkitError
-from splitkit.processes import end_with
+from splitkit.processes import end_with, ending
 
 Say = Callable[[Any], None]
 Target = Callable[[Any, Say], Any]
@@ -55,11 +55,7 @@ class Lost:
     exit_code: int
 
     def __str__(self) -> str:
-        if self.exit_code == -signal.SIGKILL:
-            return "its process was killed, as systems do when memory runs out"
-        if self.exit_code < 0:
-            return f"its process was ended by {signal.Signals(-self.exit_code).name}"
-        return f"its process ended with exit code {self.exit_code}"
+        return f"its process {ending(self.exit_code)}"
 
 
 Message = Said | Done | Failed | Lost

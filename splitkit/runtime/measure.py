@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
-from splitkit.processes import tied
+from splitkit.processes import ending, tied
 from splitkit.profiles.schema import Side
 from splitkit.runtime.stage import Stage
 
@@ -175,7 +175,7 @@ def _wait(processes: Mapping[str, subprocess.Popen[str]], frames: int, timeout_s
         if process.poll() not in (None, 0):
             assert process.stderr is not None
             lines = process.stderr.read().strip().splitlines()
-            text = lines[-1].removeprefix("error: ") if lines else f"exit code {process.returncode}"
+            text = lines[-1].removeprefix("error: ") if lines else ending(process.returncode)
             messages.append(f"{name}: {text}")
     if messages:
         raise LinkError("; ".join(messages))
