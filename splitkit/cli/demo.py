@@ -11,7 +11,7 @@ from splitkit.cli.options import JSON, run_name
 from splitkit.progress import Bars
 
 if TYPE_CHECKING:
-    from splitkit.latency.builder import BuildProgress
+    from splitkit.bench.builder import BuildProgress
     from splitkit.project.demo import Reporters
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.training import StepReport

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from splitkit.home import lent_home
-from tests.bundles import exported
+from tests.bundle.bundles import exported
 from tests.reliability.projects import write_project
 from tests.report.runs import finished
 
