@@ -95,7 +95,7 @@ def test_it_keeps_to_its_processors() -> None:
 
 PARENT = """
 import os, time
-from tests.latency.test_worker import obeying
+from tests.bench.test_worker import obeying
 from splitkit.bench.worker import Worker, wait_for
 if __name__ == "__main__":
     worker = Worker(obeying)
