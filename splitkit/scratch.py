@@ -32,13 +32,15 @@ def scratch_directory(directory: Path, name: str) -> Iterator[Path]:
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write instead of `path`, whose place it takes at the end: `path` is whole or as it was before.
 
-    It is on the disk by then, as is its name, whatever happens to the machine afterwards. Raises OSError.
+    It is on the disk by then, and so is its name where the file system allows, whatever happens to the machine.
+    Raises OSError.
     """
     with _owned(path.parent, f".{path.name}.splitkit", Path.touch) as made:
         yield made
         _flush(made)
         made.replace(path)
-        _flush(path.parent)
+        with suppress(OSError):  # not every file system can
+            _flush(path.parent)
 
 
 @contextmanager
