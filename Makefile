@@ -9,11 +9,16 @@ BIN := $(VENV)/bin
 demo: install
 	$(BIN)/splitkit demo
 
+# One thread each: threads of two processes that wait for each other take many times as long.
+TOGETHER := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
 test: install
-	$(BIN)/python -m pytest
+	$(TOGETHER) -m "not slow and not quiet"
+	$(BIN)/python -m pytest -m "quiet and not slow"
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(TOGETHER) -m "not slow and not quiet"
+	$(BIN)/python -m pytest -m "slow or quiet"
 
 lint: install
 	$(BIN)/ruff check .

@@ -155,7 +155,8 @@ def count_on_a72(artifact: Artifact) -> Counted:
         objects = ["main.o", f"{name}.o", str(parts[2]), str(FIRMWARE / "start.S")]
         weights = [str(artifact.path / f"{name}_weights.S")] if artifact.memory.weight_bytes else []
         run([*(c for c in command if c not in ("-include", "stamp.h")), *objects, *weights, "-o", "firmware"], work)
-        machine = ["-M", "virt", "-cpu", "cortex-a72", "-m", "512", "-nographic", "-monitor", "none", "-serial", "none"]
+        machine = ["-M", "virt", "-cpu", "cortex-a72", "-m", "512", "-nodefaults", "-display", "none"]
+        machine += ["-nic", "none"]  # the board's own network card wants a boot ROM that few systems install
         icount = ["-icount", f"shift={SHIFT},sleep=off", "-semihosting-config", "enable=on,target=native"]
         run(["qemu-system-aarch64", *machine, *icount, "-kernel", "firmware"], work, timeout_s=300)
         frequency, *stamps = np.fromfile(work / "counts.bin", "<u8").astype(np.int64)

@@ -1,6 +1,5 @@
 """Find and read profiles: by name among those that come with splitkit, or from a TOML file."""
 
-import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from splitkit.errors import ConfigError
 from splitkit.profiles.schema import DeviceProfile, LinkProfile, System
+from splitkit.reading import parse_toml, read_text
 
 Kind = Literal["devices", "links", "systems"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -39,13 +39,13 @@ def load_device(name_or_path: str | Path) -> DeviceProfile:
         ConfigError: no such profile, not TOML, or a field that is missing, unknown or out of range.
     """
     text, source = _read("devices", name_or_path)
-    return _check(DeviceProfile, _parse(text, source), source)
+    return _check(DeviceProfile, parse_toml(text, source), source)
 
 
 def load_link(name_or_path: str | Path) -> LinkProfile:
     """A link by name or from a TOML file. Raises as `load_device` does."""
     text, source = _read("links", name_or_path)
-    return _check(LinkProfile, _parse(text, source), source)
+    return _check(LinkProfile, parse_toml(text, source), source)
 
 
 def load_system(name_or_path: str | Path) -> System:
@@ -54,7 +54,7 @@ def load_system(name_or_path: str | Path) -> System:
     Raises as `load_device` does.
     """
     text, source = _read("systems", name_or_path)
-    body = _parse(text, source)
+    body = parse_toml(text, source)
     for part, kind in PARTS.items():
         reference = body.get(part)
         if isinstance(reference, str):
@@ -91,17 +91,7 @@ def _read(kind: Kind, name_or_path: str | Path) -> tuple[str, str]:
             raise ConfigError(f"no {_singular(kind)} is called {name!r}", _known(kind))
         return (_folder(kind) / f"{name}.toml").read_text(encoding="utf-8"), f"{_singular(kind)} {name}"
     path = Path(name_or_path)
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-
-
-def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not TOML: {error}") from error
+    return read_text(path), str(path)
 
 
 def _check(model: type[Model], body: dict[str, Any], source: str) -> Model:

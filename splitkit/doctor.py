@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from splitkit.devices.toolchain import DEBIAN_PACKAGES, install_line
+from splitkit.devices.toolchain import DEBIAN_PACKAGES, install_line, trouble
+from splitkit.processes import ending, tied
 
+PROBE_S = 120
 TVM_FFI_PIN = "0.1.14.post1"
 
 
@@ -28,7 +30,12 @@ class Check:
 def diagnose() -> list[Check]:
     """Every check, in the order a reader would want to mend them."""
     own = [_python(), *_packages(), _linker(), _kernel_runs(), _affinity(), _cores(), _writable()]
-    return own + [_other_machines(program) for program in DEBIAN_PACKAGES]
+    return own + other_machines()
+
+
+def other_machines() -> list[Check]:
+    """Cross compilers and emulators: only devices of other architectures need them."""
+    return [_other_machine(program) for program in DEBIAN_PACKAGES]
 
 
 def _python() -> Check:
@@ -76,19 +83,20 @@ def _kernel_runs() -> Check:
         "assert all(np.isfinite(v).all() and np.abs(v).max() > 0 for v in out.values())\n"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            [sys.executable, "-c", probe, scratch], capture_output=True, text=True, timeout=120, check=False
-        )
+        command = tied([sys.executable, "-c", probe, scratch])
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_S, check=False)
+        except subprocess.TimeoutExpired:
+            return Check("compile and run a kernel", False, f"no end within {PROBE_S} s", "is the machine very busy?")
     if done.returncode == 0:
         return Check("compile and run a kernel", True, "works")
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    last = (done.stderr.strip().splitlines() or [ending(done.returncode)])[-1]
     return Check("compile and run a kernel", False, last, "mend the checks above first; then report this line")
 
 
-def _other_machines(program: str) -> Check:
-    """A cross compiler or an emulator: only devices of other architectures need it."""
-    found = shutil.which(program)
-    return Check(program, found is not None, found or "not installed", install_line(program), required=False)
+def _other_machine(program: str) -> Check:
+    why = trouble(program)
+    return Check(program, why is None, why or shutil.which(program) or "", install_line(program), required=False)
 
 
 def _affinity() -> Check:

@@ -5,6 +5,15 @@ prints it without a traceback and exits with `exit_code`.
 """
 
 
+def reason(error: Exception) -> str:
+    """Why something could not be read or written, in one line, without the number and the path that Python repeats."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, UnicodeError):
+        return "not UTF-8 text"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class SplitkitError(Exception):
     """Something the user can mend. `hint` says how."""
 
@@ -23,6 +32,10 @@ class ConfigError(SplitkitError):
     """A configuration or profile file, or a command-line value, that cannot be used."""
 
     exit_code = 2
+
+
+class StorageError(SplitkitError):
+    """A file or directory that cannot be written now: no permission, no room on the disk, or somebody else has it."""
 
 
 class ModelError(SplitkitError):

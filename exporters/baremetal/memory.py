@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from splitkit.errors import BundleError, DeviceError
+from splitkit.errors import BundleError, DeviceError, reason
 
 MEMORY_FILE = "memory.json"
 SCHEMA_VERSION = 1
@@ -128,7 +128,7 @@ class MemoryReport:
             driver = DriverMemory(**body["driver"]) if body["driver"] else None
             return cls(**(body | {"layers": layers, "driver": driver}))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{file}: not a memory report: {error}", "export it again") from error
+            raise BundleError(f"{file}: not a memory report: {reason(error)}", "export it again") from error
 
 
 def check_budget(report: MemoryReport, flash_bytes: int | None, memory_bytes: int | None) -> None:

@@ -1,12 +1,11 @@
 """A directory that is filled completely or not at all."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from splitkit.exporters.protocol import ARTIFACT_FILE
+from splitkit.scratch import scratch_directory
 
 
 @contextmanager
@@ -16,12 +15,9 @@ def staged(directory: Path) -> Iterator[Path]:
     If anything is raised, `directory` stays as it was.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    try:
+    with scratch_directory(directory.parent, directory.name) as work:
         yield work
         directory.mkdir(exist_ok=True)
         (directory / ARTIFACT_FILE).unlink(missing_ok=True)
         for file in sorted(work.iterdir(), key=lambda f: f.name == ARTIFACT_FILE):
             file.replace(directory / file.name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

@@ -45,7 +45,7 @@ class BuildReport:
 
     Building from a space: how many `networks` were measured, and by which `boards`; what share of the units' weight is
     covered; which boards ever failed (`trouble`), and which are not used any more (`left_out`), and why. The rows of
-    boards whose timings were not believed are not in the table.
+    boards whose timings were not believed are not in the table. `lost` jobs took their process with them.
     """
 
     measured: int
@@ -58,6 +58,7 @@ class BuildReport:
     boards: Mapping[str, int] = field(default_factory=dict)
     trouble: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    lost: int = 0
 
 
 Progress = Callable[[BuildProgress], None]

@@ -67,6 +67,7 @@ class Building:
         chooser.measured(self.ledger.known())
         self._architectures: dict[str, Architecture] = {}
         self._directories = count()
+        self._lost: set[str] = set()
         self._under_way = 0
         self._ranked_rows = 0
         self._anchor: Artifact | None = None
@@ -136,6 +137,14 @@ class Building:
         """Others may be chosen for its units."""
         self._under_way -= 1
         self.chooser.given_up(self._architectures[job.network])
+
+    def lost(self, job: CompileJob) -> None:
+        """It may have been chance: it is tried once more."""
+        again = job.network not in self._lost
+        self._lost.add(job.network)
+        self._under_way -= 1
+        self._first = self._first or self._anchor is None  # the next one has to bring what this one did not
+        self.chooser.given_up(self._architectures[job.network], again=again)
 
     def _report(self) -> None:
         seconds, networks = time.monotonic() - self._start, self.ledger.networks

@@ -136,11 +136,11 @@ class Chooser:
         self.done[:] = False
         self.done[[entry for entry, kernels in self.kernels.items() if all(k.key in keys for k in kernels)]] = True
 
-    def given_up(self, architecture: Architecture) -> None:
-        """A network that was not measured after all: it and others may be chosen for its units."""
+    def given_up(self, architecture: Architecture, *, again: bool = True) -> None:
+        """A network that was not measured after all: others, and `again` itself, may be chosen for its units."""
         i = self.architectures.index(architecture)
         self.chosen[self.entries(i)] = False
-        self.left[i] = True
+        self.left[i] = again
 
     def rank(self, known: Mapping[str, float], estimates: Mapping[str, tuple[float, float]]) -> None:
         """Take in the times of measured kernels, and of others an estimate and its standard deviation (of the log).

@@ -87,6 +87,7 @@ def build_from_space(
         boards=dict(ledger.boards),
         trouble=pipeline.trouble,
         left_out=pipeline.left_out,
+        lost=pipeline.lost,
     )
 
 

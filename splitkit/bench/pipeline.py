@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from splitkit.bench.jobs import Bench, Compiled, CompileJob, Compiler, Leased, Measured, MeasureJob, Ranked, RankJob
-from splitkit.bench.worker import Done, Failed, Message, Said, Worker, overdue, wait_for
+from splitkit.bench.worker import Done, Failed, Lost, Message, Said, Worker, overdue, wait_for
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices import BoardPool, Device
 from splitkit.devices.pinning import pinned, usable_cpus
@@ -23,6 +23,9 @@ MEASURE_TIMEOUT_S = 900.0
 
 FAILURES_PER_BOARD = 2
 TRIES_PER_NETWORK = 4
+LOSSES_IN_A_ROW = 4
+"""So many processes may die one after the other with nothing measured between; then measuring ends."""
+
 STAFFING_INTERVAL_S = 5.0
 """How often a pool is asked which boards it has."""
 
@@ -56,6 +59,10 @@ class Customer(Protocol):
         """A network could not be measured on any board it was tried on."""
         ...
 
+    def lost(self, job: CompileJob) -> None:
+        """Compiling or measuring a network killed the process that did it."""
+        ...
+
 
 @dataclass
 class _Network:
@@ -74,6 +81,7 @@ class Pipeline:
     Attributes:
         left_out: boards not used any more, and why.
         trouble: boards that ever failed, and how they did last.
+        lost: jobs whose process died, each time it did.
     """
 
     device: Device
@@ -81,13 +89,14 @@ class Pipeline:
     customer: Customer
     left_out: dict[str, str] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
+    lost: int = 0
 
     def __post_init__(self) -> None:
         self._pool = self.device if isinstance(self.device, BoardPool) else None
         self._ready: deque[_Network] = deque()
         self._measuring: dict[Worker, _Network] = {}
         self._failures: dict[str, int] = {}
-        self._starved = self._measured = 0
+        self._starved = self._measured = self._lost_in_a_row = 0
         self._staffed_at = -LONG
         self._boards_there = 0
         self._benches: list[Worker] = []
@@ -112,7 +121,7 @@ class Pipeline:
         try:
             with pinned(self._spare):
                 while True:
-                    late = time.monotonic() >= until and self._measured > 0
+                    late = self._measured > 0 and (time.monotonic() >= until or self._lost_in_a_row >= LOSSES_IN_A_ROW)
                     if not late:
                         self._staff()
                         self._send()
@@ -193,13 +202,17 @@ class Pipeline:
             if worker not in ready:
                 self._out_of_time(worker)
 
-    def _of_compiler(self, message: Message, job: CompileJob) -> None:
+    def _of_compiler(self, message: Message, job: CompileJob | RankJob) -> None:
+        if isinstance(message, Lost):
+            self._lose(message, job)
+            return
         if isinstance(message, Failed):
             raise message.error
         assert isinstance(message, Done)
         if isinstance(message.answer, Ranked):
             self.customer.ranked(message.answer)
             return
+        assert isinstance(job, CompileJob)
         self.customer.compiled(job, message.answer)
         self._ready.append(_Network(job, message.answer))
 
@@ -211,6 +224,9 @@ class Pipeline:
             worker.deadline = time.monotonic() + MEASURE_TIMEOUT_S
             return
         del self._measuring[worker]
+        if isinstance(message, Lost):
+            self._lose(message, network.job)
+            return
         if isinstance(message, Failed):
             self._failed(network, worker, message.error)
             return
@@ -218,9 +234,22 @@ class Pipeline:
         if measured.board in self.left_out:  # found out while it was at work
             self._ready.appendleft(network)
             return
-        self._failures[measured.board] = self._starved = 0
+        self._failures[measured.board] = self._starved = self._lost_in_a_row = 0
         self._measured += 1
         self.left_out |= self.customer.measured(network.job, measured, self._boards_there)
+
+    def _lose(self, why: Lost, job: CompileJob | RankJob) -> None:
+        """A process of this machine died over a job. Others may have more luck.
+
+        Raises:
+            DeviceError: it was always like that.
+        """
+        self.lost += 1
+        self._lost_in_a_row += 1
+        if self._lost_in_a_row >= LOSSES_IN_A_ROW and not self._measured:
+            raise DeviceError(f"device {self.device.profile.name}: {self.lost} jobs were lost, and none done: {why}")
+        if isinstance(job, CompileJob):
+            self.customer.lost(job)
 
     def _failed(self, network: _Network, worker: Worker, error: Exception) -> None:
         """A network was not measured: the board's fault, or nobody had a board for it."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from splitkit.devices.pinning import pinned
 from splitkit.errors import SplitkitError
+from splitkit.processes import end_with, ending
 
 Say = Callable[[Any], None]
 Target = Callable[[Any, Say], Any]
@@ -47,7 +48,17 @@ class Failed:
     expected: bool
 
 
-Message = Said | Done | Failed
+@dataclass(frozen=True)
+class Lost:
+    """The process ended without an answer: it crashed, or the system killed it because memory ran out."""
+
+    exit_code: int
+
+    def __str__(self) -> str:
+        return f"its process {ending(self.exit_code)}"
+
+
+Message = Said | Done | Failed | Lost
 
 
 class Worker:
@@ -72,9 +83,11 @@ class Worker:
 
     def _start(self) -> None:
         ours, theirs = _SPAWN.Pipe()
+        # What the system does on a parent's death is about the thread that started a process.
+        parent = os.getpid() if threading.current_thread() is threading.main_thread() else None
         with _unless_none(self._cpus), _interrupts_ignored():
             process = _SPAWN.Process(
-                target=_serve, args=(theirs, self._make, self._arguments), daemon=True
+                target=_serve, args=(theirs, self._make, self._arguments, parent), daemon=True
             )  # fmt: skip
             process.start()
         theirs.close()
@@ -93,12 +106,13 @@ class Worker:
             self.connection.send(job)
 
     def receive(self) -> Message:
-        """The next message; call when its connection is ready. A process that died has failed, and is replaced."""
+        """The next message; call when its connection is ready. A process that died is replaced."""
         try:
             message: Message = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self._process.join()
-            message = Failed(RuntimeError(f"the process ended with code {self._process.exitcode}"), False)
+            assert self._process.exitcode is not None
+            message = Lost(self._process.exitcode)
             self.restart()
         if not isinstance(message, Said):
             self.job = None
@@ -133,9 +147,11 @@ def overdue(workers: Sequence[Worker]) -> list[Worker]:
     return [worker for worker in workers if not worker.idle and now >= worker.deadline]
 
 
-def _serve(pipe: Any, make: Callable[..., Target], arguments: tuple[Any, ...]) -> None:
+def _serve(pipe: Any, make: Callable[..., Target], arguments: tuple[Any, ...], parent: int | None) -> None:
     """The process's main function: ends when the parent does, leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if parent is not None:
+        end_with(parent)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     target: Target | None = None
 

@@ -1,6 +1,5 @@
 """From a trained sub-network and a system to a bundle on disk: export, compile, prove, and only then put in place."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -38,6 +37,7 @@ from splitkit.exporters.protocol import Artifact
 from splitkit.exporters.registry import get_exporter
 from splitkit.graphs.export import IMAGE, export_half
 from splitkit.profiles.schema import Side, System
+from splitkit.scratch import exchange, scratch_directory
 from splitkit.space.network import Network, describe
 from splitkit.supernet.subnetwork import SubNetwork
 
@@ -83,15 +83,11 @@ def export_bundle(
     if sign_key is not None:
         read_private_key(sign_key)  # a mistake in it is better found now
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with scratch_directory(target.parent, target.name) as work:
         manifest = _write(subnetwork, system, images, work, classes, pixels, predicted or {}, progress)
         write_manifest(manifest, work, sign_key)
-        work.chmod(0o755)  # mkdtemp makes it private
         require_own_bundle(target)  # still: compiling takes a while
         _put_in_place(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return load_bundle(target)
 
 
@@ -207,11 +203,8 @@ def _half_record(side: Side, system: System, network: Network, artifact: Artifac
 
 
 def _put_in_place(work: Path, target: Path) -> None:
-    """Make `work` the directory `target`; an older bundle is moved aside first and removed last."""
+    """Make `work` the directory `target`; an older bundle takes the place of `work`."""
     if not target.exists() or not any(target.iterdir()):
         work.replace(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.replace(aside)
-    work.replace(target)
-    shutil.rmtree(aside)
+    else:
+        exchange(work, target)

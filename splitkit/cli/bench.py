@@ -6,11 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
+from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.bench.builder import BuildProgress, BuildReport
@@ -92,7 +93,7 @@ def command(
     project = project.model_copy(update={"runtimes": runtimes})
     if tune_s is not None:
         _tune(project, target, tune_s)
-    with Progress(*COLUMNS, console=stderr) as bar:
+    with Bars(*COLUMNS, console=stderr) as bar:
         task = bar.add_task(f"measuring units for {target}", total=None, left="")
 
         def show(state: "BuildProgress") -> None:
@@ -122,6 +123,8 @@ def _print_report(report: "BuildReport") -> None:
         f"{report.reused} known before; {report.coverage:.0%} of the weight is covered, {report.missing} units "
         f"are not; {report.flagged} measurements under drift"
     )
+    if report.lost:
+        stderr.print(f"{report.lost} jobs were lost: their process was killed, as systems do when memory runs out")
     if len(report.boards) > 1:
         stderr.print("networks by board: " + ", ".join(f"{board} {n}" for board, n in sorted(report.boards.items())))
     for board, why in sorted({**report.trouble, **report.left_out}.items()):

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import JSON
+from splitkit.cli.options import JSON, run_name
+from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.bench.builder import BuildProgress
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 @click.command("demo")
 @click.option("--system", default="demo", show_default=True, help="System: a profile or a .toml file.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--run", default="demo", show_default=True, help="Name of the run: results go to runs/NAME/.")
+@click.option(
+    "--run", default="demo", callback=run_name, show_default=True, help="Name of the run: results go to runs/NAME/."
+)
 @JSON
 def command(system: str, seed: int, run: str, as_json: bool) -> None:
     """Run the whole loop on handwritten digits that come with scikit-learn; about five minutes on two cores.
@@ -37,7 +40,7 @@ def command(system: str, seed: int, run: str, as_json: bool) -> None:
     budget = SearchSection(population=32, generations=8)
     project = Project(run=run, seed=seed, space="tiny", system=system, search=budget, root=Path())
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    with Progress(*columns, console=stderr) as bar:
+    with Bars(*columns, console=stderr) as bar:
         demo = run_demo(project, _Bars(bar).reporters())
     summary = demo.to_json()
     if as_json:
@@ -56,7 +59,7 @@ def command(system: str, seed: int, run: str, as_json: bool) -> None:
 class _Bars:
     """One bar per step of the demo."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Bars) -> None:
         self.bar = bar
         self.task: TaskID | None = None
         self.name = ""

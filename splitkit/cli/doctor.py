@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.doctor import diagnose
@@ -24,10 +25,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
     else:
         table = Table(box=None, pad_edge=False)
         for column in ("", "check", "found", "what to do"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for check in checks:
-            bad = "[red]missing[/red]" if check.required else "[yellow]note[/yellow]"
-            mark = "[green]ok[/green]" if check.ok else bad
+            bad = Text("missing", "red") if check.required else Text("note", "yellow")
+            mark = Text("ok", "green") if check.ok else bad
             table.add_row(mark, check.name, check.detail, "" if check.ok else check.hint)
         stderr.print(table)
     if any(check.required and not check.ok for check in checks):

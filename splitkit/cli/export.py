@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _selector(text: str) -> tuple[str, int | None]:
     name, colon, index = text.partition(":")
-    if colon and not index.isdigit():
+    if colon and not (index.isascii() and index.isdigit()):
         raise click.BadParameter(f"{text!r}: RUN or RUN:INDEX is expected", param_hint="--split")
     return name, int(index) if colon else None
 

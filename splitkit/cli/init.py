@@ -10,7 +10,9 @@ import click
 
 from splitkit.cli.console import stderr
 from splitkit.cli.next_step import say_next
-from splitkit.errors import ConfigError
+from splitkit.cli.options import run_name
+from splitkit.errors import ConfigError, StorageError, reason
+from splitkit.scratch import replacing
 
 if TYPE_CHECKING:
     from splitkit.project.fitting import FittedSpace
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--system", default="demo", show_default=True, help="System: a profile or a .toml file.")
 @click.option("--data", default="digits", show_default=True, help="'digits' or a folder of pictures.")
-@click.option("--run", default="first", show_default=True, help="Name of the run.")
+@click.option("--run", default="first", callback=run_name, show_default=True, help="Name of the run.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
     "--space-template",
@@ -108,15 +110,12 @@ def _write(path: Path, text: str, force: bool, check: Callable[[Path], object] =
     """Write a file, whole and checked or not at all."""
     if path.exists() and not force:
         raise ConfigError(f"{path} exists", "--force overwrites it")
-    partial = path.with_name(f".{path.name}.tmp")
     try:
-        partial.write_text(text, encoding="utf-8")
-        check(partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+            check(partial)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def _summary(space: "SearchSpace") -> str:

@@ -1,14 +1,17 @@
 """The `splitkit` command. Each command is one module, imported only when it is used, so that `--help` stays instant."""
 
-import signal
 import sys
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any
 
 import click
 
 from splitkit import __version__
-from splitkit.errors import SplitkitError
+from splitkit.errors import ConfigError, SplitkitError
+from splitkit.home import lent_home
+from splitkit.processes import Stopped, ignore_stop_signals, stop_signals
+from splitkit.scratch import temporary_files
 
 COMMANDS = {
     "init": "Write a commented splitkit.toml.",
@@ -42,29 +45,33 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except SplitkitError as error:
-            if ctx.params.get("verbose"):
-                raise
-            click.echo(f"splitkit: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one finds nothing left to stop
-            click.echo("splitkit: interrupted; what was finished is kept, run the same command to go on", err=True)
-            ctx.exit(1)
+            with stop_signals(), ExitStack() as stack:
+                with suppress(OSError):  # without room for temporary files, commands that need none still work
+                    stack.enter_context(lent_home(stack.enter_context(temporary_files())))
+                return super().invoke(ctx)
+        except Stopped as stopped:
+            ignore_stop_signals()  # an impatient second one finds nothing left to stop
+            click.echo(f"splitkit: {stopped}; what was finished is kept, run the same command to go on", err=True)
+            ctx.exit(stopped.exit_code)
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(1)
-        except OSError as error:  # no room on the disk, no permission: what was finished before is kept
+        except UnicodeEncodeError as error:  # compilers take paths as UTF-8, and nothing else is not that
             if ctx.params.get("verbose"):
                 raise
-            click.echo(f"splitkit: {_place(error)}: {error.strerror or error}", err=True)
-            ctx.exit(1)
+            click.echo(f"splitkit: {error.object!r}: a path that is not UTF-8 cannot be used here", err=True)
+            ctx.exit(ConfigError.exit_code)
+        except (SplitkitError, OSError) as error:
+            if ctx.params.get("verbose"):
+                raise
+            click.echo(f"splitkit: {_failure(error) if isinstance(error, OSError) else error}", err=True)
+            ctx.exit(1 if isinstance(error, OSError) else error.exit_code)
 
 
-def _place(error: OSError) -> str:
+def _failure(error: OSError) -> str:
+    """No room on the disk, no permission: what was finished before is kept."""
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    return " -> ".join(names) or "writing failed"
+    return f"{' -> '.join(names) or 'writing failed'}: {error.strerror or error}"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,7 +32,18 @@ CONFIG = click.option(
 SPACE = click.option("--space", help="Search space: a preset or a .toml file.")
 SYSTEM = click.option("--system", help="System: a profile or a .toml file.")
 DATA = click.option("--data", help="'digits', or a folder with train/<class>/ and val/<class>/, or <class>/.")
-RUN = click.option("--run", help="Name of the run: results go to runs/NAME/.")
+
+
+def run_name(ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
+    """A name that is one directory's."""
+    from splitkit.project.run import RUN_NAME
+
+    if name is not None and not re.fullmatch(RUN_NAME, name):
+        raise click.BadParameter(f"{name!r}: letters, digits, '_', '.' and '-' are expected")
+    return name
+
+
+RUN = click.option("--run", callback=run_name, help="Name of the run: results go to runs/NAME/.")
 SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")
 TUNE = click.option(
     "--tune", "tune_s", callback=seconds, metavar="TIME",

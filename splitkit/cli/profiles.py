@@ -39,7 +39,7 @@ def list_profiles(as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "description"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for kind, profiles in found.items():
         for profile in profiles:
             table.add_row(kind, profile.name, profile.description)

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, project_options
+from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.search.run import Progress as SearchProgress
@@ -41,7 +42,7 @@ def command(
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     evaluator = trained_evaluator(project, *open_run(project, stderr.print))
-    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
+    with Bars(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
         task = bar.add_task("searching", total=None)
 
         def show(state: "SearchProgress") -> None:

@@ -1,10 +1,12 @@
-"""Compilers and emulators for other machines: where they are, and what to install where they are not."""
+"""Compilers and emulators for other machines: where they are, whether they work, what to install where they do not."""
 
+import re
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
-from splitkit.errors import ToolchainError
+from splitkit.errors import ToolchainError, reason
 
 RISCV_FLOAT16 = "riscv_float16.c"
 """Beside this file: what every link of generated kernels for RISC-V needs before them; empty for other cores."""
@@ -31,9 +33,56 @@ def install_line(program: str) -> str:
     return f"apt-get install {DEBIAN_PACKAGES.get(program, program)}"
 
 
+_C, _CPP = (
+    b"#include <stdint.h>\n#include <string.h>\nint main(void) { return 0; }\n",
+    b"#include <vector>\nint main() {}\n",
+)
+_COMPILE = ["-o", "/dev/null", "-x"]
+_TRIALS: tuple[tuple[str, list[str], bytes], ...] = (
+    (r"arm-none-eabi-gcc", ["-mcpu=cortex-m4", "-mthumb", "-c", *_COMPILE, "c", "-"], _C),
+    (r"riscv64-unknown-elf-gcc", ["--specs=picolibc.specs", "-c", *_COMPILE, "c", "-"], _C),
+    (r".*-linux-gnu.*-gcc", ["-static", *_COMPILE, "c", "-"], _C),
+    (r".*-linux-gnu.*-g\+\+", ["-static", *_COMPILE, "c++", "-"], _CPP),
+    (r"qemu-system-arm", ["-M", "mps2-an500", "-cpu", "cortex-m7"], b"quit\n"),
+    (r"qemu-system-riscv.*", ["-M", "virt", "-bios", "none"], b"quit\n"),
+    (r"qemu-system-.*", ["-M", "virt"], b"quit\n"),
+    (r"qemu-.*", ["--version"], b""),
+)
+"""What a program whose name matches is tried with: arguments and input. A compiler is nothing without its C library."""
+
+_ON_ITS_OWN = ["-S", "-nodefaults", "-nic", "none", "-display", "none", "-monitor", "stdio"]
+"""An emulated board that does not start, has no network card (which would want a boot ROM), and obeys its input."""
+
+TRIAL_S = 30.0
+
+
+def trouble(program: str) -> str | None:
+    """Why a program cannot be used, in one line; None if it does what it is tried with."""
+    path = shutil.which(program)
+    return "not installed" if path is None else _tried(path)
+
+
+@cache
+def _tried(path: str) -> str | None:
+    name = Path(path).name
+    arguments, given = next(((a, i) for pattern, a, i in _TRIALS if re.fullmatch(pattern, name)), (["--version"], b""))
+    more = _ON_ITS_OWN if name.startswith("qemu-system-") else []
+    try:
+        done = subprocess.run(
+            [path, *arguments, *more], input=given, capture_output=True, timeout=TRIAL_S, check=False
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"cannot be run: {reason(error)}"
+    if done.returncode == 0:
+        return None
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line]
+    return f"does not work: {[*errors, *lines, f'exit code {done.returncode}'][0]}"
+
+
 def missing_packages() -> list[str]:
-    """Packages that install every program that is not here, sorted."""
-    missing = [packages for program, packages in DEBIAN_PACKAGES.items() if shutil.which(program) is None]
+    """Packages that install every program that is not here or does not work, sorted."""
+    missing = [packages for program, packages in DEBIAN_PACKAGES.items() if trouble(program) is not None]
     return sorted({package for packages in missing for package in packages.split()})
 
 

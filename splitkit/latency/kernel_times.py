@@ -110,7 +110,7 @@ class KernelTimes:
                 count = f"{len(missing)} of {len(kernels)}"
                 raise DeviceError(
                     f"device {self.profile.name}: {count} kernels are not in {self._store.path}",
-                    f"measure them with `splitkit bench --target {self.profile.name}`",
+                    "`splitkit bench --target sensor` and `splitkit bench --target aggregator` measure them",
                 )
             unknown = [kernels[i] for i in missing]
             estimate = self._regression.predict(unknown).us

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.devices.protocol import Unit
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, SplitkitError, StorageError, reason
 
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
@@ -130,6 +130,18 @@ ALTER TABLE graphs RENAME COLUMN total_us TO total;
 """From each older schema version to the next."""
 
 
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY: (f"another process has kept it locked for {BUSY_TIMEOUT_S:g} s", "wait for it, or end it"),
+    sqlite3.SQLITE_LOCKED: (f"another process has kept it locked for {BUSY_TIMEOUT_S:g} s", "wait for it, or end it"),
+    sqlite3.SQLITE_PERM: ("permission denied", "it has to be writable, as has its directory"),
+    sqlite3.SQLITE_READONLY: ("is read-only", "it has to be writable, as has its directory"),
+    sqlite3.SQLITE_CANTOPEN: ("unable to open it", "it has to be a writable file in a writable directory"),
+    sqlite3.SQLITE_FULL: ("there is no room on the disk", "free some and run it again"),
+    sqlite3.SQLITE_IOERR: ("reading or writing failed", "is the disk full, or damaged?"),
+}
+"""What SQLite says of a file that may be a sound table all the same, and what helps."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What a time depends on besides the kernel. Equal conditions, comparable rows.
@@ -193,6 +205,7 @@ class LutStore:
 
     Raises:
         ConfigError: the file is not a lookup table, or one of another schema version.
+        StorageError: it may well be one, but cannot be used now: read-only, locked, or the disk is full.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -204,8 +217,10 @@ class LutStore:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._create()
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise ConfigError(f"{self.path}: not a lookup table: {error}") from error
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be opened: {reason(error)}") from error
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from error
 
     def _create(self) -> None:
         with self.transaction():
@@ -236,8 +251,16 @@ class LutStore:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.close()
-        if isinstance(error, sqlite3.DatabaseError):  # damaged, or no room on the disk
-            raise ConfigError(f"{self.path}: {error}", "free the disk, or measure into a new file") from error
+        if isinstance(error, sqlite3.DatabaseError):
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.DatabaseError) -> SplitkitError:
+        """What SQLite refused, in words that say what would help."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of the same apart
+        if code in _UNAVAILABLE:
+            why, hint = _UNAVAILABLE[code]
+            return StorageError(f"{self.path}: {why}", hint)
+        return ConfigError(f"{self.path}: not a lookup table, or damaged: {error}", "move it away and measure again")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

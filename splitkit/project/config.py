@@ -1,6 +1,5 @@
 """`splitkit.toml`: what to search, for which system, on which data. Checked by pydantic; unknown keys are refused."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -10,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
 from splitkit.profiles.schema import Side
-from splitkit.project.run import Run
+from splitkit.project.run import RUN_NAME, Run
+from splitkit.reading import read_toml
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.space import SearchSpace, load_space
 
@@ -99,7 +99,7 @@ class ConstraintSection(_Section):
 class Project(_Section):
     """Everything a run depends on. Paths are relative to `root`, the directory of `splitkit.toml`."""
 
-    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "first"
+    run: Annotated[str, Field(pattern=RUN_NAME)] = "first"
     seed: Count = 0
     space: str
     system: str
@@ -182,12 +182,7 @@ def load_project(path: Path | None = None, **overrides: Any) -> Project:
     source = "the command line"
     if file.exists():
         source = str(file)
-        try:
-            body = tomllib.loads(file.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{file}: not TOML: {error}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: cannot be read: {error}") from error
+        body = read_toml(file)
     elif path is not None:
         raise ConfigError(f"{path}: there is no such file", "splitkit init writes one")
     for name in NOT_IN_FILES & set(body):

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from splitkit.bundle.ownership import require_own_file
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, StorageError, reason
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
@@ -13,6 +13,7 @@ from splitkit.project.run import Run
 from splitkit.project.steps import best_points, check_search, standard_error
 from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
+from splitkit.scratch import scratch_directory
 from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
 
 UNKNOWN_IMAGES = 10**9
@@ -74,8 +75,8 @@ def report_step(project: Project, directory: Path | None = None) -> tuple[Path, 
     Those of an older report are replaced.
 
     Raises:
-        ConfigError: there is no finished search, `directory` cannot be written to, or has files of those names that are
-            not of a report.
+        ConfigError: there is no finished search, or `directory` has files of those names that are not of a report.
+        StorageError: `directory` cannot be written to.
     """
     from splitkit.report.page import GENERATOR, render_page
     from splitkit.report.pictures import SOFTWARE, draw_pictures
@@ -88,16 +89,16 @@ def report_step(project: Project, directory: Path | None = None) -> tuple[Path, 
         require_own_file(target / name, lambda head: SOFTWARE.encode() in head)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".report-", dir=target) as made:
-            (Path(made) / page.name).write_text(render_page(content), encoding="utf-8")
-            draw_pictures(content, Path(made))
-            pictures = sorted(Path(made).glob("*.png"))
+        with scratch_directory(target, "report") as made:
+            (made / page.name).write_text(render_page(content), encoding="utf-8")
+            draw_pictures(content, made)
+            pictures = sorted(made.glob("*.png"))
             for name in PICTURES - {picture.name for picture in pictures}:
                 (target / name).unlink(missing_ok=True)
-            for file in (*pictures, Path(made) / page.name):
+            for file in (*pictures, made / page.name):
                 file.replace(target / file.name)
     except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror or error}", "choose another -o") from error
+        raise StorageError(f"{target}: cannot be written: {reason(error)}", "choose another -o") from error
     return (page, *(target / picture.name for picture in pictures))
 
 
@@ -120,8 +121,6 @@ def _corrections(file: Path) -> Corrections:
     try:
         return Corrections.from_json(parse_json(file.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigError(
-            f"{file}: cannot be read: {error.strerror or error}", "run `splitkit search` again"
-        ) from error
+        raise ConfigError(f"{file}: cannot be read: {reason(error)}", "run `splitkit search` again") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file}: not corrections: {error}", "run `splitkit search` again") from error

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
 
 class NamesRun(Protocol):
     """A project: the directory it is in, and the name of its run."""

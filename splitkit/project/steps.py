@@ -15,6 +15,7 @@ from splitkit.project.config import DataSection, Project
 from splitkit.project.farm import behind_tracker
 from splitkit.project.run import Run
 from splitkit.project.runtimes import require_kernels
+from splitkit.scratch import replacing
 
 if TYPE_CHECKING:
     from splitkit.bench.builder import BuildReport
@@ -407,6 +408,5 @@ def _digest(content: bytes) -> str:
 
 def write_json(path: Path, body: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")

@@ -12,9 +12,12 @@ from splitkit.search.result import SearchResult
 def front_table(result: SearchResult) -> Table:
     """Every point of the merged front and of each system's own, by rising latency."""
     labels = ", ".join(f"{part}: {label}" for part, label in result.labels.items())
-    table = Table(title=f"{result.space} on {result.system} ({labels})", caption="* on the front over all systems")
+    table = Table(
+        title=f"{result.space} on {result.system} ({labels})", caption="* on the front over all systems",
+        box=None, pad_edge=False, padding=(0, 1, 0, 0),  # so that ten columns fit 80 characters
+    )  # fmt: skip
     for column in ("", "runs on", "accuracy", "total us", "sensor", "link", "aggr.", "payload B", "sensor B", "fps"):
-        table.add_column(column, justify="left" if column in ("", "runs on") else "right")
+        table.add_column(column, justify="left" if column in ("", "runs on") else "right", overflow="fold")
     for index, point in enumerate(result.points):
         table.add_row(
             f"{index}{'*' if index in result.merged else ''}",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
+from splitkit.processes import ending, tied
 from splitkit.profiles.schema import Side
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.programs import Programs, programs_for
@@ -176,7 +177,7 @@ def _run_processes(
 
 
 def _start(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(tied(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _wait(processes: Mapping[str, subprocess.Popen[str]], longest_s: float) -> None:
@@ -200,7 +201,7 @@ def _wait(processes: Mapping[str, subprocess.Popen[str]], longest_s: float) -> N
         if process.poll() not in (None, 0):
             assert process.stderr is not None
             lines = process.stderr.read().strip().splitlines()
-            text = lines[-1].removeprefix("error: ") if lines else f"exit code {process.returncode}"
+            text = lines[-1].removeprefix("error: ") if lines else ending(process.returncode)
             messages.append(f"{name}: {text}")
     if messages:
         raise LinkError("; ".join(messages))

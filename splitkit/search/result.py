@@ -1,14 +1,14 @@
 """What a search returns, and its file `pareto.json`."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, reason
 from splitkit.reading import parse_json, typed
+from splitkit.scratch import replacing
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
 from splitkit.search.foresight import ModelQuality
@@ -86,9 +86,8 @@ class SearchResult:
 def save_result(result: SearchResult, path: Path) -> None:
     """Write `pareto.json`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
 def load_result(path: Path) -> SearchResult:
@@ -100,7 +99,7 @@ def load_result(path: Path) -> SearchResult:
     try:
         body = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}", "run `splitkit search` first") from error
+        raise ConfigError(f"{path}: cannot be read: {reason(error)}", "run `splitkit search` first") from error
     except ValueError as error:
         raise ConfigError(f"{path}: not JSON: {error}", "run `splitkit search` again") from error
     version = body.get("schema_version") if isinstance(body, dict) else None

@@ -1,6 +1,5 @@
 """What can be chosen, as TOML says it and pydantic checks it."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib import resources
@@ -10,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitkit.errors import ConfigError
+from splitkit.reading import parse_toml, read_text
 from splitkit.space.architecture import Architecture, PhaseChoice
 from splitkit.space.explain import explain
 from splitkit.space.genes import Gene, genes_of, phase_gene
@@ -288,18 +288,13 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         raise ConfigError(
             f"no search space is called {text!r}", f"presets: {', '.join(preset_names())}; or a .toml file"
         )
-    try:
-        return parse_space(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse_space(read_text(path), str(path))
 
 
 def parse_space(text: str, source: str) -> SearchSpace:
     """A space from TOML text; `source` is named in errors."""
     try:
-        return SearchSpace.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not TOML: {error}") from error
+        return SearchSpace.model_validate(parse_toml(text, source))
     except ValidationError as error:
         raise explain(error, source, SearchSpace) from error
 

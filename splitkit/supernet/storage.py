@@ -1,6 +1,5 @@
 """Checkpoint files: written whole or not at all, read without running code from them, checked before they are used."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from splitkit.errors import CheckpointError
+from splitkit.scratch import replacing
 from splitkit.space.explain import explain
 from splitkit.supernet.archive import ArchiveError, screen
 
@@ -25,27 +25,15 @@ def write_checkpoint(path: Path, kind: str, body: dict[str, Any]) -> None:
         CheckpointError: there is no room for it, or no permission; what `path` held before is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             torch.save({"kind": kind, "schema_version": SCHEMA_VERSION, **body}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch's writer makes a RuntimeError of a full disk
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
         hint = "an older one is kept" if path.exists() else "free the disk and run it again"
         raise CheckpointError(f"{path}: cannot be written: {cause.strerror or cause}", hint) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    # The rename itself lasts only once the directory is on disk.
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from splitkit.progress import Bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def progress_bar(title: str, console: Console | None = None) -> Iterator[Reporte
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console or Console(stderr=True), refresh_per_second=4) as progress:
+    with Bars(*columns, console=console or Console(stderr=True)) as progress:
         task = progress.add_task(title, total=None, loss=0.0, accuracy=0.0)
         smoothed: list[float] = []
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from splitkit.devices import Device, get_device
-from splitkit.errors import ConfigError
+from splitkit.errors import ConfigError, reason
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import DeviceProfile, System
+from splitkit.reading import parse_json
+from splitkit.scratch import replacing
 
 SCHEMA_VERSION = 1
 
@@ -63,12 +65,14 @@ def read_tuning(path: Path) -> list[TunedKernel]:
     if not path.exists():
         return []
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = parse_json(path.read_text(encoding="utf-8"))
         if body["schema_version"] != SCHEMA_VERSION:
             raise ConfigError(f"{path}: schema_version {body['schema_version']}, this splitkit reads {SCHEMA_VERSION}")
         return [TunedKernel(**row) for row in body["kernels"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: not a file of tuned kernels: {error}", "remove it and tune again") from error
+        raise ConfigError(
+            f"{path}: not a file of tuned kernels: {reason(error)}", "remove it and tune again"
+        ) from error
 
 
 def add_tuning(path: Path, rows: Iterable[TunedKernel]) -> None:
@@ -80,9 +84,8 @@ def add_tuning(path: Path, rows: Iterable[TunedKernel]) -> None:
     merged = {identity(row): row for row in [*read_tuning(path), *rows]}
     body = {"schema_version": SCHEMA_VERSION, "kernels": [asdict(merged[key]) for key in sorted(merged)]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
 def parameters_for(rows: Iterable[TunedKernel], conditions: TuningConditions) -> dict[str, Any]:

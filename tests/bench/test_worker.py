@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from splitkit.bench.worker import Done, Failed, Said, Worker, overdue, wait_for
+from splitkit.bench.worker import Done, Failed, Lost, Said, Worker, overdue, wait_for
 from splitkit.errors import DeviceError
 
 
@@ -75,11 +75,10 @@ def test_one_that_hangs_is_overdue_and_starts_afresh(worker: Worker) -> None:
     assert [answer(worker), answer(worker)][1] == Done(8)
 
 
-def test_one_that_dies_has_failed_and_is_replaced(worker: Worker) -> None:
+def test_one_that_is_killed_loses_its_job_and_is_replaced(worker: Worker) -> None:
     worker.send(("die", None))
-    failed = answer(worker)
-    assert isinstance(failed, Failed)
-    assert "-9" in str(failed.error)
+    assert answer(worker) == Lost(-signal.SIGKILL)
+    assert "memory" in str(Lost(-signal.SIGKILL))
     worker.send(("echo", 9))
     assert [answer(worker), answer(worker)][1] == Done(9)
 
@@ -96,7 +95,7 @@ def test_it_keeps_to_its_processors() -> None:
 
 PARENT = """
 import os, time
-from tests.latency.test_worker import obeying
+from tests.bench.test_worker import obeying
 from splitkit.bench.worker import Worker, wait_for
 if __name__ == "__main__":
     worker = Worker(obeying)

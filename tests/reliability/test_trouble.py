@@ -108,7 +108,7 @@ def test_an_impatient_user(project: Callable[..., Path], command: str) -> None:
         time.sleep(pause_s)
         victim.signal(signal.SIGINT)
         if victim.wait() != 0:
-            assert "interrupted" in one_line(victim)
+            assert "interrupted" in one_line(victim, 128 + signal.SIGINT)
             interrupted += 1
         check_no_partial_files(directory)
     assert interrupted or command == "report"

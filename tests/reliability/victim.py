@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
+
+import psutil
 
 MODULES = (
     "click.testing", "onnx", "onnxruntime", "pymoo.optimize", "sklearn.datasets", "torch", "tvm", "splitkit.cli.main",
@@ -36,11 +39,13 @@ class Conditions:
         file_bytes: no file may grow beyond this (RLIMIT_FSIZE): to a program the same as a full disk.
         unprivileged: run without the superuser's right to write anywhere.
         clock_s: `time.time` falls by a second at every look, beginning here.
+        temporary: where temporary files go; every process it starts can be told by that (`offspring`).
     """
 
     file_bytes: int | None = None
     unprivileged: bool = False
     clock_s: float | None = None
+    temporary: Path | None = None
 
 
 @dataclass
@@ -89,6 +94,19 @@ def start(directory: Path, *arguments: str, conditions: Conditions | None = None
     return Victim(process, reader, chunks)
 
 
+def offspring(temporary: Path) -> list[str]:
+    """Command lines of living processes that were started by a command whose temporary files go to `temporary`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("TMPDIR", "").startswith(f"{temporary}{os.sep}")
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
 def _drain(output: Connection, chunks: list[bytes]) -> None:
     while data := os.read(output.fileno(), 1 << 16):
         chunks.append(data)
@@ -111,6 +129,8 @@ def _run(directory: Path, arguments: tuple[str, ...], conditions: Conditions, ou
     torch.set_num_threads(1)
     _checkpoint_often()
     os.chdir(directory)
+    if conditions.temporary is not None:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(conditions.temporary)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     output.close()

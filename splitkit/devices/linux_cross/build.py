@@ -13,6 +13,7 @@ from splitkit.devices.toolchain import RISCV_FLOAT16
 from splitkit.errors import ToolchainError
 from splitkit.exporters.baremetal.names import network_name
 from splitkit.exporters.protocol import Artifact
+from splitkit.scratch import replacing
 
 EXECUTABLE = "runner"
 """What the executable is called inside an artifact."""
@@ -48,19 +49,18 @@ def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> No
             _compile(c, artifact.file(f"{name}.c"), work / "driver.o"),
             _compile(assembly, artifact.file(f"{name}_weights.S"), work / "weights.o"),
             _compile(binding, runner / BINDING, work / "half.o"),
-            *_runner_objects(compiler),
+            *_runner_objects(compiler, tempfile.gettempdir()),
         ]
         _run([*compiler.cpp, "-static", "-s", "-o", str(work / "linked"), *map(str, objects), "-lm"], executable.name)
-        beside = executable.with_name(f".{executable.name}.tmp")
-        shutil.copy(work / "linked", beside)
-        beside.chmod(0o755)
-        beside.replace(executable)
+        with replacing(executable) as beside:
+            shutil.copy(work / "linked", beside)
+            beside.chmod(0o755)
 
 
 @cache
-def _runner_objects(compiler: Compiler) -> tuple[Path, ...]:
-    """Objects of the runner's sources that know no half, compiled once per process."""
-    folder = Path(tempfile.mkdtemp(prefix="splitkit-runner-"))
+def _runner_objects(compiler: Compiler, temporary: str) -> tuple[Path, ...]:
+    """Objects of the runner's sources that know no half, compiled once per command, into `temporary`."""
+    folder = Path(tempfile.mkdtemp(prefix="splitkit-runner-", dir=temporary))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with resources.as_file(resources.files("splitkit.devices.linux_cross") / "runner") as runner:
         sources = sorted(path for path in runner.glob("*.cpp") if path.name not in (BINDING, LOADING_BINDING))

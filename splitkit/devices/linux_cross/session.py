@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from splitkit.errors import DeviceError, ModelError
 from splitkit.exporters.protocol import Artifact
+from splitkit.processes import tied
 
 BENCH_TIMEOUT_S = 600.0
 
@@ -69,7 +70,7 @@ class RunnerSession:
         return times.reshape(repeats, len(self.artifact.kernels))
 
     def _bench(self, repeats: int) -> dict[str, Any]:
-        command = [*self._command, "bench", "--repeats", str(repeats)]
+        command = tied([*self._command, "bench", "--repeats", str(repeats)])
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BENCH_TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -82,7 +83,7 @@ class RunnerSession:
         if self._process is None:
             try:
                 self._process = subprocess.Popen(
-                    [*self._command, "run"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                    tied([*self._command, "run"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
                 )
             except OSError as error:
                 raise DeviceError(f"{self._command[0]}: cannot be started: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ from splitkit.devices.qemu_system.board import Board
 from splitkit.devices.qemu_system.build import Firmware
 from splitkit.devices.toolchain import find_program
 from splitkit.errors import DeviceError
+from splitkit.processes import ending, tied
 
 CHUNK = 1 << 16
 
@@ -31,7 +32,7 @@ class Emulator:
         command += ["-bios", "none", "-display", "none", "-serial", "none", "-monitor", "none", "-nic", "none"]
         command += ["-semihosting-config", "enable=on,target=native", "-icount", f"shift={board.shift},sleep=off"]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
+            tied(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
         )
         self._finish = weakref.finalize(self, _end, self._process)
 
@@ -71,7 +72,7 @@ class Emulator:
         code = self._process.wait()
         self._errors.seek(0)
         lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if "warning:" not in line]
-        said = lines[0].strip() if lines else f"it ended with code {code}"
+        said = lines[0].strip() if lines else f"it {ending(code)}"
         if said.startswith("fault:"):
             where = _function_at(self._firmware.elf, said)
             return DeviceError(f"device {self._device}: the firmware faulted{where}: {said.removeprefix('fault: ')}")

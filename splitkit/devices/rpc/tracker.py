@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from splitkit.addresses import format_address
-from splitkit.errors import DeviceError
+from splitkit.errors import DeviceError, reason
 
 MOST_BYTES = 1 << 20
 """Of an answer: a tracker that knows ten thousand boards says less."""
@@ -107,7 +107,7 @@ def _connection(tracker: tuple[str, int], timeout_s: float) -> Iterator[Ask]:
         raise stranger from error
     except (OSError, UnicodeError) as error:
         hint = "python -m tvm.exec.rpc_tracker --host 127.0.0.1 starts one"
-        raise DeviceError(f"{where}: cannot be reached: {error}", hint) from error
+        raise DeviceError(f"{where}: cannot be reached: {reason(error)}", hint) from error
 
 
 def _read(connection: socket.socket, size: int, until: float) -> bytes:

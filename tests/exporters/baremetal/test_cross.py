@@ -134,7 +134,7 @@ def run_on_board(
     options = [*defines, *(f"-I{artifact.path}" for artifact in artifacts), "-Os", "-nostartfiles", "-Wl,--gc-sections"]
     elf = directory / "firmware.elf"
     cc(target, *options, f"-T{directory / 'board.ld'}", *files, "-lm", "-o", str(elf))
-    command = ["qemu-system-arm", "-M", BOARDS[cpu], "-nographic", "-semihosting", "-kernel", str(elf)]
+    command = ["qemu-system-arm", "-M", BOARDS[cpu], "-nographic", "-nic", "none", "-semihosting", "-kernel", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     lines = dict(re.findall(r"^(status|depth|first|second) ([0-9a-f]+)$", done.stdout + done.stderr, re.MULTILINE))
     assert set(lines) == {"status", "depth", "first", "second"}, done.stdout + done.stderr
