@@ -31,7 +31,8 @@ from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters import get_exporter
 from splitkit.exporters.baremetal import MemoryReport
 from splitkit.exporters.tvm.fuse import Group
-from splitkit.exporters.tvm.graph import Graph, read_onnx
+from splitkit.exporters.tvm.graph import Graph
+from splitkit.exporters.tvm.reading import read_onnx
 from splitkit.profiles import load_device
 
 BOARDS = ("stm32h743", "alif-e3-hp")

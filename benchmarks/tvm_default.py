@@ -14,8 +14,8 @@ from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
 from splitkit.exporters.tvm.build import place_program
 from splitkit.exporters.tvm.fallback import lower_fallback
 from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of
-from splitkit.exporters.tvm.graph import read_onnx
 from splitkit.exporters.tvm.program import Buffer, Call, Constant, Program
+from splitkit.exporters.tvm.reading import read_onnx
 from splitkit.exporters.tvm.stages import Stages
 
 

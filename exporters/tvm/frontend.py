@@ -24,11 +24,10 @@ def read_graph(model: "onnx.ModelProto") -> "Graph":
     Raises:
         ModelError: a shape is dynamic, or the graph cannot be read.
     """
-    from splitkit.exporters.tvm.deconvolution import without_overlap
-    from splitkit.exporters.tvm.graph import read_onnx
+    from splitkit.exporters.tvm.reading import read_onnx
     from splitkit.exporters.tvm.simplify import simplify
 
-    return simplify(without_overlap(read_onnx(model)))
+    return simplify(read_onnx(model))
 
 
 def edges(graph: "Graph") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from splitkit.exporters.tvm.graph import read_onnx
+from splitkit.exporters.tvm.reading import read_onnx
 from splitkit.exporters.tvm.simplify import simplify
 from tests.exporters.tvm.graphs import Net
 
