@@ -13,10 +13,11 @@ def in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
 
     Nodes that wait for each other in a circle come last, as they stand.
     """
+    nodes = list(nodes)
     writers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
     waits_for = [{writers[n] for n in needed(node) if n in writers} for node in nodes]
     if all(max(before, default=-1) < i for i, before in enumerate(waits_for)):
-        return list(nodes)
+        return nodes
     readers: list[list[int]] = [[] for _ in nodes]
     for i, before in enumerate(waits_for):
         for writer in before:
@@ -33,6 +34,18 @@ def in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
                 ready.append(reader)
     placed = set(order)
     return [nodes[i] for i in [*order, *(i for i in range(len(nodes)) if i not in placed)]]
+
+
+def ordered(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its nodes in order: itself where they are, else a copy."""
+    nodes = in_order(model.graph.node)
+    if all(a is b for a, b in zip(nodes, model.graph.node, strict=True)):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
 
 
 def needed(node: onnx.NodeProto) -> Iterator[str]:

@@ -186,7 +186,7 @@ class _Selector:
         stride = _pair(node.attrs.get("strides", (1, 1)))
         dilation = _pair(node.attrs.get("dilations", (1, 1)))
         kernel = (weight.shape[2], weight.shape[3])
-        padding = _padding(node.attrs, (h, w), kernel, stride, dilation)
+        padding = _quad(node.attrs.get("pads", (0, 0, 0, 0)))
         groups = node.attrs.get("group", 1)
         in_block, out_block = self.block(group.data), self.block(group.output)
         if kernel == (1, 1) == (h, w) == out[2:] and groups == 1:
@@ -456,23 +456,3 @@ def _pair(value: Sequence[int]) -> tuple[int, int]:
 
 def _quad(value: Sequence[int]) -> tuple[int, int, int, int]:
     return int(value[0]), int(value[1]), int(value[2]), int(value[3])
-
-
-def _padding(
-    attrs: object, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Explicit padding of a convolution, whatever `auto_pad` says."""
-    assert isinstance(attrs, dict)
-    auto = attrs.get("auto_pad", b"NOTSET")
-    if auto == b"NOTSET":
-        return _quad(attrs.get("pads", (0, 0, 0, 0)))
-    if auto == b"VALID":
-        return 0, 0, 0, 0
-    begin, end = [], []
-    for i in (0, 1):
-        total = max((ceil(size[i] / stride[i]) - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - size[i], 0)
-        small = total // 2
-        first, last = (small, total - small) if auto == b"SAME_UPPER" else (total - small, small)
-        begin.append(first)
-        end.append(last)
-    return begin[0], begin[1], end[0], end[1]

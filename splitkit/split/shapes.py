@@ -3,7 +3,7 @@
 import onnx
 from onnx import helper
 
-from splitkit.exporters.onnx.order import in_order
+from splitkit.exporters.onnx.order import ordered
 
 _SHAPE_OPERAND = {"Reshape": 1, "Expand": 1, "ConstantOfShape": 0}
 """Operators whose result has as many axes as an operand has elements, and which operand that is."""
@@ -20,22 +20,20 @@ def value_infos(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     names = {name for node in model.graph.node for name in node.output if name}
     if names <= known.keys() and all(has_axes(value) for value in known.values()):
         return known
-    ordered = onnx.ModelProto()
-    ordered.CopyFrom(model)
-    del ordered.graph.node[:]
-    ordered.graph.node.extend(in_order(model.graph.node))
+    growing = onnx.ModelProto()
+    growing.CopyFrom(ordered(model))
     while True:
-        inferred = onnx.shape_inference.infer_shapes(ordered, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(growing, data_prop=True)
         values = _stated(inferred.graph)
         found = _counted(inferred.graph, values)
         if not found:
             return values | {name: value for name, value in known.items() if has_axes(value)}
-        stated = {value.name: value for value in (*ordered.graph.value_info, *ordered.graph.output)}
+        stated = {value.name: value for value in (*growing.graph.value_info, *growing.graph.output)}
         for value in found:  # where it is stated already, without axes, they are added
             if value.name in stated:
                 stated[value.name].CopyFrom(value)
             else:
-                ordered.graph.value_info.append(value)
+                growing.graph.value_info.append(value)
 
 
 def _stated(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
