@@ -218,7 +218,7 @@ def _poolable(node: Node, graph: Graph) -> bool:
         return sorted(a % 4 for a in reduce_axes(node, graph.constants)) == [2, 3]
     kernel = node.attrs["kernel_shape"]
     stride, pads = node.attrs.get("strides", [1, 1]), node.attrs.get("pads", [0] * 4)
-    if any(d != 1 for d in node.attrs.get("dilations", [1, 1])) or node.attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
+    if any(d != 1 for d in node.attrs.get("dilations", [1, 1])):
         return False
     floor = [(type_.shape[2 + i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1)]
     return graph.types[node.output].shape[2:] == tuple(floor)
@@ -238,8 +238,6 @@ def _by_rows(node: Node, graph: Graph) -> bool:
     type_ = graph.types[node.inputs[0]]
     if type_.dtype != "float32" or len(node.outputs) != 1 or not type_.shape:
         return False
-    if node.op == "Softmax" and graph.opsets.get("", 0) < 13:
-        return False  # it flattened the axes after `axis` then
     vectors = all(n in graph.constants and graph.constants[n].shape == type_.shape[-1:] for n in node.inputs[1:] if n)
     return vectors and node.attrs.get("axis", -1) % len(type_.shape) == len(type_.shape) - 1
 
@@ -279,11 +277,8 @@ def affine(nodes: Sequence[Node], constants: Mapping[str, Array]) -> tuple[float
 
 
 def reduce_axes(node: Node, constants: Mapping[str, Array]) -> list[int]:
-    """Axes of a reduction in either opset form; empty if they are not constant or all are meant."""
-    if len(node.inputs) > 1 and node.inputs[1]:
-        value = constants.get(node.inputs[1])
-        return [] if value is None else [int(a) for a in value.reshape(-1)]
-    return [int(a) for a in node.attrs.get("axes", [])]
+    """Axes of a reduction; empty if all are meant."""
+    return [int(a) for a in constants[node.inputs[1]].reshape(-1)] if len(node.inputs) > 1 else []
 
 
 def _concatenable(node: Node, graph: Graph) -> bool:

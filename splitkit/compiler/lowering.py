@@ -14,7 +14,10 @@ from splitkit.compiler.kernels.matmul import emit_matmul
 from splitkit.compiler.kernels.resize import emit_resize
 from splitkit.compiler.kernels.rows import emit_rows
 from splitkit.compiler.machine import Machine
+from splitkit.compiler.quiet import quiet
+from splitkit.compiler.reading.infer import one_line
 from splitkit.compiler.spec import AnySpec, ElementwiseSpec, FallbackSpec, MatmulSpec, ResizeSpec, RowSpec
+from splitkit.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ def lower_kernels(specs: Sequence[AnySpec], machine: Machine) -> list[KernelFunc
     """The function of every specification, in order."""
     found: dict[int, KernelFunction] = {}
     fallbacks = {i: s for i, s in enumerate(specs) if isinstance(s, FallbackSpec)}
-    found |= _lower_fallbacks(fallbacks, machine)
+    found |= _lower_together(fallbacks, machine)
     for i, spec in enumerate(specs):
         if isinstance(spec, ElementwiseSpec):
             found[i] = KernelFunction(emit_elementwise(spec, machine), 0)
@@ -43,6 +46,22 @@ def lower_kernels(specs: Sequence[AnySpec], machine: Machine) -> list[KernelFunc
             scheduled = emit(spec, machine)
             found[i] = KernelFunction(scheduled.func, scheduled.workspace_bytes)
     return [found[i] for i in range(len(specs))]
+
+
+def _lower_together(specs: dict[int, FallbackSpec], machine: Machine) -> dict[int, KernelFunction]:
+    """All in one module; if that fails, one after the other, to name whose fault it is."""
+    with quiet():
+        problem = ""
+        try:
+            return _lower_fallbacks(specs, machine)
+        except Exception as error:  # TVM's passes raise whatever they meet
+            problem = one_line(error)
+    if len(specs) == 1:
+        (spec,) = specs.values()
+        raise ModelError(f"the compiler cannot lower its own kernel {spec.label()}: {problem}")
+    for i, spec in specs.items():
+        _lower_together({i: spec}, machine)
+    raise ModelError(f"the compiler cannot lower its own kernels together: {problem}")
 
 
 def _lower_fallbacks(specs: dict[int, FallbackSpec], machine: Machine) -> dict[int, KernelFunction]:

@@ -167,9 +167,14 @@ class _Selector:
 
     def _copy(self, source: str, target: str, origin: str) -> None:
         buffer = self.buffers[target]
-        spec = elementwise_spec(
-            (prod(buffer.shape),), [((prod(buffer.shape),), buffer.dtype)], [Step("copy", ("i0",))], buffer.dtype
-        )
+        count, dtype = prod(buffer.shape), buffer.dtype
+        if dtype not in (
+            "float32",
+            "float16",
+            "uint8",
+        ):  # others would not survive float32 as numbers, as words they do
+            count, dtype = (buffer.bytes // 4, "float32") if buffer.bytes % 4 == 0 else (buffer.bytes, "uint8")
+        spec = elementwise_spec((count,), [((count,), dtype)], [Step("copy", ("i0",))], dtype)
         self.call(spec, [source, target], origin)
 
     # layers
@@ -181,7 +186,7 @@ class _Selector:
         stride = _pair(node.attrs.get("strides", (1, 1)))
         dilation = _pair(node.attrs.get("dilations", (1, 1)))
         kernel = (weight.shape[2], weight.shape[3])
-        padding = _padding(node.attrs, (h, w), kernel, stride, dilation)
+        padding = _quad(node.attrs.get("pads", (0, 0, 0, 0)))
         groups = node.attrs.get("group", 1)
         in_block, out_block = self.block(group.data), self.block(group.output)
         if kernel == (1, 1) == (h, w) == out[2:] and groups == 1:
@@ -428,6 +433,8 @@ class _Selector:
                     self.buffers[names[inner]] = Buffer(names[inner], type_.shape, type_.dtype)
             operands = [names[o] if isinstance(o, str) else Constant(o, "raw") for o in step.operands]
             self.call(step.spec, operands, group.nodes[0].name)
+        for output, source in lowered.copies.items():
+            self._copy(names[source], names[output], group.nodes[0].name)
 
 
 def _packed_constant(value: Array, block: int) -> Array:
@@ -449,23 +456,3 @@ def _pair(value: Sequence[int]) -> tuple[int, int]:
 
 def _quad(value: Sequence[int]) -> tuple[int, int, int, int]:
     return int(value[0]), int(value[1]), int(value[2]), int(value[3])
-
-
-def _padding(
-    attrs: object, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Explicit padding of a convolution, whatever `auto_pad` says."""
-    assert isinstance(attrs, dict)
-    auto = attrs.get("auto_pad", b"NOTSET")
-    if auto == b"NOTSET":
-        return _quad(attrs.get("pads", (0, 0, 0, 0)))
-    if auto == b"VALID":
-        return 0, 0, 0, 0
-    begin, end = [], []
-    for i in (0, 1):
-        total = max((ceil(size[i] / stride[i]) - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - size[i], 0)
-        small = total // 2
-        first, last = (small, total - small) if auto == b"SAME_UPPER" else (total - small, small)
-        begin.append(first)
-        end.append(last)
-    return begin[0], begin[1], end[0], end[1]

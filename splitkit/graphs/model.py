@@ -6,17 +6,18 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from splitkit.errors import ModelError
+from splitkit.graphs.order import ordered
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
-    """Read and check an ONNX file, external weights included.
+    """Read and check an ONNX file, external weights included; its nodes are put in order.
 
     Raises:
         ModelError: the file is missing, truncated, not ONNX, or not a valid graph.
     """
     file = Path(path)
     try:
-        model = onnx.load(str(file))
+        model = ordered(onnx.load(str(file)))
         onnx.checker.check_model(model)
     except FileNotFoundError as error:
         missing = error.filename or file
