@@ -26,8 +26,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from report import emit
-from splitkit.compiler.graph import Graph, read_onnx
+from splitkit.compiler.graph import Graph
 from splitkit.compiler.grouping import Group
+from splitkit.compiler.reading import read_onnx
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters import get_exporter

@@ -23,8 +23,8 @@ THIS_MACHINE_ONLY = ["NchwcTransformer"]
 """Optimisations whose result fits x86-64 only, blocked layouts; the runtime's own converter leaves out the same."""
 
 
-def convert(model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> None:
-    """Write `model.ort` and `required_operators.config` into `directory`, which exists.
+def convert(model: "onnx.ModelProto", target: CompileTarget, directory: Path) -> dict[str, list[int | str | None]]:
+    """Write `model.ort` and `required_operators.config` into `directory`, which exists; returns the outputs' shapes.
 
     For this machine every optimisation is applied; for another target those that run on any processor.
 
@@ -40,7 +40,7 @@ def convert(model: "onnx.ModelProto", target: CompileTarget, directory: Path) ->
     options.add_session_config_entry("session.save_model_format", "ORT")
     portable = target.spec.get("kind") != "host"
     try:
-        onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             model.SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
@@ -50,6 +50,7 @@ def convert(model: "onnx.ModelProto", target: CompileTarget, directory: Path) ->
         reason = str(error).splitlines()[0]
         raise ModelError(f"ONNX graph {model.graph.name!r}: ONNX Runtime cannot load it: {reason}") from error
     (directory / OPERATORS_FILE).write_text(required_operators(directory / MODEL_FILE), encoding="utf-8")
+    return {output.name: output.shape for output in session.get_outputs()}
 
 
 def required_operators(ort_file: Path) -> str:

@@ -1,6 +1,7 @@
 """ONNX Runtime as an exporter: a runtime to deploy on, the reference for compiled halves, the baseline they race."""
 
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from splitkit.errors import ModelError
 from splitkit.exporters.onnxruntime.convert import convert
 from splitkit.exporters.onnxruntime.session import OnnxRuntimeSession
 from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.order import ordered
 from splitkit.graphs.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -38,15 +40,16 @@ class OnnxRuntimeExporter:
         from onnx.checker import ValidationError
 
         start = time.perf_counter()
+        model = ordered(model)
         try:
             onnx.checker.check_model(model)
         except ValidationError as error:
             raise ModelError(f"ONNX graph {model.graph.name!r}: {str(error).splitlines()[0]}") from error
         constants = {t.name for t in model.graph.initializer}
-        inputs = tuple(_spec(v, "input") for v in model.graph.input if v.name not in constants)
-        outputs = tuple(_spec(v, "output") for v in model.graph.output)
+        inputs = tuple(_spec(v, "input", _stated(v)) for v in model.graph.input if v.name not in constants)
         directory.mkdir(parents=True, exist_ok=True)
-        convert(model, target, directory)
+        shapes = convert(model, target, directory)
+        outputs = tuple(_spec(v, "output", shapes[v.name]) for v in model.graph.output)
         weights = sum(onnx.numpy_helper.to_array(t).nbytes for t in model.graph.initializer)
         memory = MemoryPlan(0, weights, sum(t.bytes for t in inputs), sum(t.bytes for t in outputs))
         seconds = {"compile": round(time.perf_counter() - start, 3)}
@@ -64,11 +67,18 @@ class OnnxRuntimeExporter:
         return OnnxRuntimeSession(artifact)
 
 
-def _spec(value: "onnx.ValueInfoProto", role: str) -> TensorSpec:
+def _stated(value: "onnx.ValueInfoProto") -> list[int | str | None] | None:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+
+
+def _spec(value: "onnx.ValueInfoProto", role: str, shape: Sequence[int | str | None] | None) -> TensorSpec:
     from onnx import helper
 
-    tensor = value.type.tensor_type
-    shape = tuple(d.dim_value if d.HasField("dim_value") else 0 for d in tensor.shape.dim)
-    if any(d <= 0 for d in shape):
+    extents = [d for d in shape or () if isinstance(d, int) and d > 0]
+    if shape is None or len(extents) != len(shape):
         raise ModelError(f"graph {role} {value.name!r} has a dynamic shape", "export it with a fixed batch and size")
-    return TensorSpec(value.name, shape, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
+    dtype = str(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    return TensorSpec(value.name, tuple(extents), dtype)

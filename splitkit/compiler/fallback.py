@@ -1,5 +1,6 @@
 """Operators without a schedule, through TVM's importer, legalisation and fusion: correct, not fast, and counted."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from onnx import helper, numpy_helper
 
 from splitkit.compiler.graph import Array, Graph, Node, Type, to_proto
 from splitkit.compiler.kernels.fallback import FallbackSpec
+from splitkit.compiler.limits import unsupported
+from splitkit.compiler.quiet import quiet
 from splitkit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,12 +29,17 @@ class FallbackStep:
 
 @dataclass(frozen=True)
 class Lowered:
-    """Kernels of a run of operators. `inner` are the types of the tensors between them."""
+    """Kernels of a run of operators.
+
+    `inner` are the types of the tensors between them; `copies` are outputs that need no kernel, with the tensor that
+    each of them equals.
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     steps: tuple[FallbackStep, ...]
     inner: Mapping[str, Type]
+    copies: Mapping[str, str]
 
 
 def lower_fallback(graph: Graph, nodes: Sequence[Node]) -> Lowered:
@@ -40,17 +48,56 @@ def lower_fallback(graph: Graph, nodes: Sequence[Node]) -> Lowered:
     Raises:
         ModelError: the compiler does not know one of the operators; names them.
     """
-    from tvm import relax
-    from tvm.relax.frontend.onnx import from_onnx
-
-    inputs, outputs = _edges(graph, nodes)
+    for node in nodes:
+        if why := unsupported(node, graph):
+            raise ModelError(f"node {node.name!r} ({node.op}): {why}")
     try:
-        module = from_onnx(_submodel(graph, nodes, inputs, outputs), keep_params_in_input=False)
-        module = _pipeline(relax)(module)
-    except Exception as error:
-        ops = ", ".join(f"{n.name!r} ({n.op})" for n in nodes)
-        raise ModelError(f"node {ops}: no schedule and no default lowering: {str(error).splitlines()[-1]}") from error
-    return _Reader(module, inputs, outputs).read()
+        return _lowered(graph, nodes)
+    except _LoweringError as error:
+        if len(nodes) > 1:
+            for node in nodes:  # whose fault it is
+                lower_fallback(graph, [node])
+        names = ", ".join(f"{n.name!r} ({n.op})" for n in nodes)
+        raise ModelError(f"node {names}: no schedule and no default lowering: {error}") from error
+
+
+class _LoweringError(Exception):
+    """What the importer, or what became of its work, says of itself in one line."""
+
+
+def _lowered(graph: Graph, nodes: Sequence[Node]) -> Lowered:
+    inputs, outputs = _edges(graph, nodes)
+    model = _submodel(graph, nodes, inputs, outputs)
+    with quiet():
+        problem = ""
+        try:
+            lowered, written = _Reader(_imported(model), inputs, outputs).read()
+        except Exception as error:  # the importer and the passes raise whatever they meet
+            problem = _last_line(error)  # the error ends here, and what it holds is taken down quietly
+    if problem:
+        raise _LoweringError(problem)
+    for name, type_ in written.items():
+        meant = graph.types[name]
+        if type_ != meant:
+            raise _LoweringError(
+                f"it would write {type_.dtype}{list(type_.shape)}, and {meant.dtype}{list(meant.shape)} is meant"
+            )
+    return lowered
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("InternalError: ") if lines else type(error).__name__
+
+
+def _imported(model: "onnx.ModelProto") -> "tvm.IRModule":
+    from tvm import relax
+    from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
+
+    onnx_frontend.print = lambda *_: None  # it prints on the standard output what it then raises
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _pipeline(relax)(from_onnx(model, keep_params_in_input=False))
 
 
 def _pipeline(relax: Any) -> Any:
@@ -75,7 +122,7 @@ def _edges(graph: Graph, nodes: Sequence[Node]) -> tuple[tuple[str, ...], tuple[
     read = dict.fromkeys(i for n in nodes for i in n.inputs if i and i not in inside and i not in graph.constants)
     ids = {id(n) for n in nodes}
     wanted = {i for n in graph.nodes if id(n) not in ids for i in n.inputs} | set(graph.outputs)
-    return tuple(read), tuple(o for n in nodes for o in n.outputs if o in wanted)
+    return tuple(read), tuple(o for n in nodes for o in n.outputs if o and o in wanted)
 
 
 def _submodel(graph: Graph, nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str]) -> "onnx.ModelProto":
@@ -103,8 +150,7 @@ def _submodel(graph: Graph, nodes: Sequence[Node], inputs: Sequence[str], output
         [info(n) for n in outputs],
         [numpy_helper.from_array(graph.constants[n], place(n)) for n in used],
     )
-    opsets = [helper.make_opsetid(d, v) for d, v in graph.opsets.items()]
-    return helper.make_model(body, opset_imports=opsets)
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", graph.opset)])
 
 
 class _Reader:
@@ -116,25 +162,35 @@ class _Reader:
         self.inner: dict[str, Type] = {}
         self.steps: list[FallbackStep] = []
 
-    def read(self) -> Lowered:
+    def read(self) -> tuple[Lowered, dict[str, Type]]:
+        """The calls, and what they make of each output."""
         from tvm import relax
 
         main = self.module["main"]
         self.values = dict(zip(main.params, self.inputs, strict=True))
-        body = main.body
-        for block in body.blocks:
+        self.inner = {name: _type(param.ty) for param, name in zip(main.params, self.inputs, strict=True)}
+        for block in main.body.blocks:
             for binding in block.bindings:
                 self.values[binding.var] = self._binding(binding)
-        result = body.body
+        result = main.body.body
         value = self.values[result] if isinstance(result, relax.Var) else self._argument(result)
         names = value if isinstance(value, list) else [value]
-        renamed = dict(zip(names, self.outputs, strict=True))  # a returned tensor takes the graph's name
+        if any(isinstance(name, np.ndarray) for name in names):
+            raise _LoweringError("what it makes does not depend on its inputs")
+        written = {output: self.inner[name] for name, output in zip(names, self.outputs, strict=True)}
+        renamed: dict[str, str] = {}  # a returned tensor takes the graph's name
+        copies: dict[str, str] = {}
+        for name, output in zip(names, self.outputs, strict=True):
+            if name in self.inputs or name in renamed:
+                copies[output] = renamed.get(name, name)
+            else:
+                renamed[name] = output
         steps = tuple(
             FallbackStep(s.spec, tuple(renamed.get(o, o) if isinstance(o, str) else o for o in s.operands))
             for s in self.steps
         )
-        inner = {n: t for n, t in self.inner.items() if n not in renamed}
-        return Lowered(self.inputs, self.outputs, steps, inner)
+        inner = {n: t for n, t in self.inner.items() if n not in renamed and n not in self.inputs}
+        return Lowered(self.inputs, self.outputs, steps, inner, copies), written
 
     def _binding(self, binding: Any) -> Any:
         from tvm import relax
@@ -155,7 +211,8 @@ class _Reader:
             return self._argument(value.tuple_value)[value.index]
         if value in self.values:
             return self.values[value]
-        raise ModelError(f"fallback: cannot place {type(value).__name__} {value} in a static call list")
+        op = getattr(getattr(value, "op", None), "name", type(value).__name__)
+        raise _LoweringError(f"TVM leaves {op} to its own runtime")
 
     def _call(self, var: Any, call: Any) -> str | list[str]:
         from tvm import ir
@@ -168,11 +225,11 @@ class _Reader:
         outs = []
         for i, info in enumerate(infos.fields if several else [infos]):
             name = f"%{var.name}.{i}" if several else f"%{var.name}"
-            self.inner[name] = Type(tuple(int(d) for d in info.shape), str(info.dtype))
+            self.inner[name] = _type(info)
             outs.append(name)
         kinds = [
-            (tuple(o.shape), str(o.dtype)) if isinstance(o, np.ndarray) else self._type(o, func, i)
-            for i, o in enumerate(operands)
+            (tuple(o.shape), str(o.dtype)) if isinstance(o, np.ndarray) else (self.inner[o].shape, self.inner[o].dtype)
+            for o in operands
         ]
         kinds += [(self.inner[n].shape, self.inner[n].dtype) for n in outs]
         func = func.without_attr("global_symbol") if func.attrs and "global_symbol" in func.attrs else func
@@ -182,8 +239,9 @@ class _Reader:
         self.steps.append(FallbackStep(spec, (*operands, *outs)))
         return outs if several else outs[0]
 
-    def _type(self, name: str, func: Any, index: int) -> tuple[tuple[int, ...], str]:
-        if name in self.inner:
-            return self.inner[name].shape, self.inner[name].dtype
-        type_ = func.params[index].ty
-        return tuple(int(d) for d in type_.shape), str(type_.dtype)
+
+def _type(info: Any) -> Type:
+    shape = getattr(info.shape, "values", info.shape)
+    if shape is None or not all(hasattr(extent, "value") for extent in shape):
+        raise _LoweringError("the size of what it makes depends on values")
+    return Type(tuple(int(extent) for extent in shape), str(info.dtype))

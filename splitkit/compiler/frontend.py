@@ -26,11 +26,10 @@ def read_graph(model: "onnx.ModelProto") -> "Graph":
     Raises:
         ModelError: a shape is dynamic, or the graph cannot be read.
     """
-    from splitkit.compiler.deconvolution import without_overlap
-    from splitkit.compiler.graph import read_onnx
+    from splitkit.compiler.reading import read_onnx
     from splitkit.compiler.simplify import simplify
 
-    return simplify(without_overlap(read_onnx(model)))
+    return simplify(read_onnx(model))
 
 
 def edges(graph: "Graph") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

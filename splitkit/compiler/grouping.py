@@ -241,11 +241,8 @@ def affine(nodes: Sequence[Node], constants: Mapping[str, Array]) -> tuple[float
 
 
 def reduce_axes(node: Node, constants: Mapping[str, Array]) -> list[int]:
-    """Axes of a reduction in either opset form; empty if they are not constant or all are meant."""
-    if len(node.inputs) > 1 and node.inputs[1]:
-        value = constants.get(node.inputs[1])
-        return [] if value is None else [int(a) for a in value.reshape(-1)]
-    return [int(a) for a in node.attrs.get("axes", [])]
+    """Axes of a reduction; empty if all are meant."""
+    return [int(a) for a in constants[node.inputs[1]].reshape(-1)] if len(node.inputs) > 1 else []
 
 
 def _concatenable(node: Node, graph: Graph) -> bool:

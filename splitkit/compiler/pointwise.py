@@ -29,15 +29,17 @@ UNSAFE_ON_ZERO = frozenset({"div", "log", "reciprocal", "sqrt", "pow"})
 def is_pointwise(node: Node, graph: Graph) -> bool:
     """Whether an element-wise kernel can compute this node."""
     types, constants = graph.types, graph.constants
-    dtypes = {types[n].dtype for n in node.inputs if n and n not in constants} | {types[o].dtype for o in node.outputs}
-    if len(node.outputs) != 1 or prod(types[node.output].shape) == 0 or not dtypes <= _STORED:
+    if len(node.outputs) != 1:
+        return False
+    dtypes = {types[n].dtype for n in node.inputs if n and n not in constants} | {types[node.output].dtype}
+    if prod(types[node.output].shape) == 0 or not dtypes <= _STORED:
         return False
     if node.op in ("QuantizeLinear", "DequantizeLinear"):
         return all(n in constants for n in node.inputs[1:] if n) and _axis_ok(node, graph)
     if node.op == "Cast":
-        return True
+        return not (types[node.inputs[0]].dtype == "int32" and types[node.output].dtype not in _FLOATS)
     if node.op == "Identity":
-        return True
+        return "int32" not in dtypes  # all is computed in float32, which does not hold every int32
     if not dtypes <= _FLOATS:
         return False
     if node.op == "Clip":

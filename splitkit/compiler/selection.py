@@ -159,9 +159,14 @@ class Selector:
 
     def _copy(self, source: str, target: str, origin: str) -> None:
         buffer = self.buffers[target]
-        spec = elementwise_spec(
-            (prod(buffer.shape),), [((prod(buffer.shape),), buffer.dtype)], [Step("copy", ("i0",))], buffer.dtype
-        )
+        count, dtype = prod(buffer.shape), buffer.dtype
+        if dtype not in (
+            "float32",
+            "float16",
+            "uint8",
+        ):  # others would not survive float32 as numbers, as words they do
+            count, dtype = (buffer.bytes // 4, "float32") if buffer.bytes % 4 == 0 else (buffer.bytes, "uint8")
+        spec = elementwise_spec((count,), [((count,), dtype)], [Step("copy", ("i0",))], dtype)
         self.call(spec, [source, target], origin)
 
     # point-wise
@@ -313,6 +318,8 @@ class Selector:
                     self.buffers[names[inner]] = Buffer(names[inner], type_.shape, type_.dtype)
             operands = [names[o] if isinstance(o, str) else Constant(o, "raw") for o in step.operands]
             self.call(step.spec, operands, group.nodes[0].name)
+        for output, source in lowered.copies.items():
+            self._copy(names[source], names[output], group.nodes[0].name)
 
 
 def _packed_constant(value: Array, block: int) -> Array:

@@ -169,8 +169,8 @@ def _close(a: float, b: float) -> bool:
 
 
 def clip_bounds(node: Node, constants: Mapping[str, Array]) -> tuple[float, float] | None:
-    """Bounds of a Clip (either opset form), infinities where it has none; None if they are not constant."""
-    bounds = [node.attrs.get("min", -np.inf), node.attrs.get("max", np.inf)]
+    """Bounds of a Clip, infinities where it has none; None if they are not constant."""
+    bounds = [-np.inf, np.inf]
     for i, name in enumerate(node.inputs[1:3]):
         if name:
             value = constants.get(name)
@@ -208,19 +208,14 @@ def _gemm(state: _Rewriter, node: Node) -> Node | None:
 
 def _pad_into_conv(state: _Rewriter, node: Node) -> Node | None:
     pad = state.only(node.inputs[0], "Pad")
-    if (
-        pad is None
-        or pad.attrs.get("mode", b"constant") != b"constant"
-        or node.attrs.get("auto_pad", b"NOTSET") != b"NOTSET"
-    ):
+    if pad is None or pad.attrs.get("mode", b"constant") != b"constant":
         return None
-    pads = pad.attrs.get("pads") or (
-        state.constants[pad.inputs[1]].tolist() if pad.inputs[1] in state.constants else None
-    )
+    amounts = state.constant(pad.inputs[1])
     fill = state.constant(pad.inputs[2]) if len(pad.inputs) > 2 and pad.inputs[2] else np.zeros(1)
-    if len(pad.inputs) > 3 or pads is None or len(pads) != 8 or fill is None or float(fill.reshape(-1)[0]) != 0:
+    if amounts is None or fill is None or fill.reshape(-1)[0] != 0:
         return None
-    if any(pads[i] for i in (0, 1, 4, 5)) or min(pads) < 0:
+    pads = amounts.tolist()
+    if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
         return None
     own = node.attrs.get("pads", [0] * 4)
     total = [a + b for a, b in zip(own, [pads[i] for i in (2, 3, 6, 7)], strict=True)]

@@ -5,13 +5,15 @@ where they are used, types and shapes, functions, metadata. `onnx.utils.extract_
 initialisers and on cuts through several tensors; this does not use it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx
 from onnx import helper
 
 from splitkit.errors import ModelError
+from splitkit.graphs.order import in_order, needed
+from splitkit.graphs.shapes import has_axes, value_infos
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,14 @@ class _Graph:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self.nodes = list(model.graph.node)
-        self.needs = [tuple(dict.fromkeys(_needed(node))) for node in self.nodes]
+        self.nodes = in_order(model.graph.node)
+        self.needs = [tuple(dict.fromkeys(needed(node))) for node in self.nodes]
         self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.initialisers = {tensor.name for tensor in model.graph.initializer}
         self.initialisers |= {tensor.values.name for tensor in model.graph.sparse_initializer}
         # An initialiser may also be listed as a graph input, whose default it then is: it is a constant here.
         self.inputs = [value.name for value in model.graph.input if value.name not in self.initialisers]
-        self.values = _value_infos(model)
+        self.values = value_infos(model)
         self.live = self.ancestors(value.name for value in model.graph.output)
         self.constant = self._constant_nodes()
 
@@ -153,7 +155,7 @@ class _Graph:
         return model
 
     def _constant_nodes(self) -> frozenset[int]:
-        """Nodes that depend on no graph input. Nodes come in topological order, as ONNX demands."""
+        """Nodes that depend on no graph input."""
         varying = set(self.inputs)
         constant: set[int] = set()
         for i, node in enumerate(self.nodes):
@@ -165,34 +167,16 @@ class _Graph:
         return frozenset(constant)
 
     def _typed(self, name: str) -> onnx.ValueInfoProto:
+        """What a half states of an edge: a type, and at least how many axes it has, or the half would not be valid."""
         if name not in self.values:
             raise ModelError(f"the type of tensor {name!r} is not known, even after shape inference")
-        return self.values[name]
-
-
-def _value_infos(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    """Type and shape of every tensor that states one or whose shape can be inferred."""
-
-    def stated(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
-        return {v.name: v for v in (*graph.value_info, *graph.input, *graph.output) if v.type.WhichOneof("value")}
-
-    known = stated(model.graph)
-    names = {name for node in model.graph.node for name in node.output if name}
-    if names <= known.keys():
-        return known
-    return stated(onnx.shape_inference.infer_shapes(model).graph) | known
-
-
-def _needed(node: onnx.NodeProto) -> Iterator[str]:
-    """Names a node reads: its inputs, and what the bodies of control flow read from outside."""
-    yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            inside = {v.name for v in body.input} | {t.name for t in body.initializer}
-            for inner in body.node:
-                yield from (name for name in _needed(inner) if name not in inside)
-                inside.update(inner.output)
-            yield from (v.name for v in body.output if v.name not in inside)
+        value = self.values[name]
+        if not has_axes(value):
+            raise ModelError(
+                f"the number of axes of tensor {name!r} is not known, even after shape inference",
+                "cut elsewhere, or export the model with fixed shapes",
+            )
+        return value
 
 
 def _copy_field(source: onnx.ModelProto, target: onnx.ModelProto, name: str) -> None:

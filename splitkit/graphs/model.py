@@ -7,10 +7,12 @@ import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from splitkit.errors import ModelError
+from splitkit.graphs.order import ordered
 
 
 def load_model(path: str | Path, *, external_data: bool = True) -> onnx.ModelProto:
-    """Read and check an ONNX file, weights in other files beside it included unless those are not to be touched.
+    """Read and check an ONNX file; its nodes are put in order. Weights in other files beside it are included, unless
+    those are not to be touched.
 
     Raises:
         ModelError: the file is missing, truncated, not ONNX, or not a valid graph; or weights are in a file that is
@@ -18,7 +20,7 @@ def load_model(path: str | Path, *, external_data: bool = True) -> onnx.ModelPro
     """
     file = Path(path)
     try:
-        model = onnx.load(str(file), load_external_data=external_data)
+        model = ordered(onnx.load(str(file), load_external_data=external_data))
         outside = next((tensor.name for tensor in _tensors(model) if tensor.external_data), None)
         if outside is not None and not external_data:
             raise ModelError(f"{file}: tensor {outside!r}: its data is in another file", "save the model in one file")

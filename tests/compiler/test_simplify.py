@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from splitkit.compiler.graph import read_onnx
+from splitkit.compiler.reading import read_onnx
 from splitkit.compiler.simplify import simplify
 from tests.compiler.graphs import Net
 

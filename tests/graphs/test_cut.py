@@ -163,3 +163,37 @@ def test_truncated_file_is_named(tmp_path: Path, keep: float) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.onnx: cannot be read"):
         load_model(tmp_path / "absent.onnx")
+
+
+def test_halves_of_a_model_with_dynamic_shapes_are_valid() -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Shape", ["a"], ["s"]),
+        helper.make_node("Slice", ["s", "zero", "two", "zero"], ["batch"]),
+        helper.make_node("Concat", ["batch", "rest"], ["t"], axis=0),
+        helper.make_node("Reshape", ["a", "t"], ["r"]),
+        helper.make_node("Neg", ["r"], ["n"]),
+        helper.make_node("Exp", ["n"], ["y"]),
+    ]
+    values = {"x": ["n", 4, "h", "w"], "y": ["n", 4, "l"]}
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()]
+    constants = {"zero": 0, "two": 2, "rest": -1}
+    initialisers = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "dynamic", ends[:1], ends[1:], initialisers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=8)
+    for link in ("a", "r", "n"):
+        halves = cut(model, [link])
+        for side in (halves.head, halves.tail):
+            onnx.checker.check_model(side, full_check=True)
+
+
+def test_nodes_in_any_order_are_read_and_cut(tmp_path: Path) -> None:
+    shuffled, model = residual_net(), residual_net()
+    del shuffled.graph.node[:]
+    shuffled.graph.node.extend(reversed(model.graph.node))
+    onnx.save(shuffled, tmp_path / "shuffled.onnx")
+    for unsorted in (shuffled, load_model(tmp_path / "shuffled.onnx")):
+        halves = cut(unsorted, ["active"])
+        for side in (halves.head, halves.tail):
+            onnx.checker.check_model(side, full_check=True)
+        assert halves.tensors == ("active", "stem")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.compiler.attributes import explicit_padding, pair
+from splitkit.compiler.attributes import pair, quad
 from splitkit.compiler.codegen.code import Code, Expr, join, part
 from splitkit.compiler.codegen.code import Operand as Array
 from splitkit.compiler.codegen.epilogue import finish, mask, needs_mask
@@ -142,7 +142,7 @@ class ConvSpec(KernelSpec):
         stride = pair(node.attrs.get("strides", (1, 1)))
         dilation = pair(node.attrs.get("dilations", (1, 1)))
         kernel = (weight.shape[2], weight.shape[3])
-        padding = explicit_padding(node.attrs, (h, w), kernel, stride, dilation)
+        padding = quad(node.attrs.get("pads", (0, 0, 0, 0)))
         groups = node.attrs.get("group", 1)
         in_block, out_block = to.block(group.data), to.block(group.output)
         if kernel == (1, 1) == (h, w) == out[2:] and groups == 1:

@@ -11,6 +11,9 @@ from splitkit.compiler.arena import aligned
 from splitkit.compiler.kernels.protocol import KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.program import Constant
+from splitkit.compiler.quiet import quiet
+from splitkit.compiler.reading.infer import one_line
+from splitkit.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,22 @@ class FallbackSpec(KernelSpec):
 
     @classmethod
     def emit_all(cls, specs: "Sequence[FallbackSpec]", machine: Machine) -> list[KernelFunction]:
-        """TVM's own functions through TVM's own pipeline, all in one module."""
+        """All in one module; if that fails, one after the other, to name whose fault it is."""
+        with quiet():
+            problem = ""
+            try:
+                return cls._emit_together(specs, machine)
+            except Exception as error:  # TVM's passes raise whatever they meet
+                problem = one_line(error)
+        if len(specs) == 1:
+            raise ModelError(f"the compiler cannot lower its own kernel {specs[0].label()}: {problem}")
+        for spec in specs:
+            cls.emit_all([spec], machine)
+        raise ModelError(f"the compiler cannot lower its own kernels together: {problem}")
+
+    @classmethod
+    def _emit_together(cls, specs: "Sequence[FallbackSpec]", machine: Machine) -> list[KernelFunction]:
+        """TVM's own functions through TVM's own pipeline."""
         import tvm
         from tvm import ir, tirx
         from tvm.ir import GlobalVar

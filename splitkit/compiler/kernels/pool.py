@@ -103,8 +103,7 @@ class PoolSpec(KernelSpec):
             return sorted(a % 4 for a in reduce_axes(node, graph.constants)) == [2, 3]
         kernel = node.attrs["kernel_shape"]
         stride, pads = node.attrs.get("strides", [1, 1]), node.attrs.get("pads", [0] * 4)
-        dilated = any(d != 1 for d in node.attrs.get("dilations", [1, 1]))
-        if dilated or node.attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
+        if any(d != 1 for d in node.attrs.get("dilations", [1, 1])):
             return False
         floor = [(type_.shape[2 + i] + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1)]
         return graph.types[node.output].shape[2:] == tuple(floor)

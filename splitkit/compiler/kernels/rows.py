@@ -67,8 +67,6 @@ class RowSpec(KernelSpec):
         type_ = graph.types[node.inputs[0]]
         if type_.dtype != "float32" or len(node.outputs) != 1 or not type_.shape:
             return False
-        if node.op == "Softmax" and graph.opsets.get("", 0) < 13:
-            return False  # it flattened the axes after `axis` then
         vectors = all(
             n in graph.constants and graph.constants[n].shape == type_.shape[-1:] for n in node.inputs[1:] if n
         )
