@@ -11,24 +11,12 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import TypeVar
 
-import torch
-
 from splitkit.supernet import Supernet
+from splitkit.training.threads import torch_threads
 
 Result = TypeVar("Result")
 Task = Callable[[Supernet], Result]
 """Adds its gradients to those of the supernet it is given."""
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """torch's own threads set to `count`, for as long as the context lasts."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
