@@ -37,6 +37,10 @@ class CheckpointError(SplitkitError):
     """A checkpoint that cannot be read, or that belongs to another search space."""
 
 
+class TrainingError(SplitkitError):
+    """Training that diverged, or weights that it left of no use."""
+
+
 class BundleError(SplitkitError):
     """A bundle whose files do not match its manifest."""
 

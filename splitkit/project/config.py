@@ -41,7 +41,7 @@ class TrainSection(_Section):
 
     steps: Positive | None = None
     batch: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
     random_subnetworks: Count | None = None
     fine_tune_steps: Count | None = None
     device: str = "auto"

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from splitkit.errors import CheckpointError, ConfigError
@@ -15,10 +17,20 @@ from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.interpret import layer_name, operators_of, run
 from splitkit.supernet.link import LEVELS, Quantisation, fake_float16, straight_through_codes
 from splitkit.supernet.sharing import weights_of
-from splitkit.supernet.storage import read_checkpoint, write_checkpoint
+from splitkit.supernet.storage import fill, header_of, read_checkpoint, tensors_of, write_checkpoint
 from splitkit.supernet.supernet import UNNORMED
 
 FORMAT = "splitkit subnetwork"
+
+
+class Header(BaseModel):
+    """The plain values of a sub-network's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: SearchSpace
+    architecture: Architecture
+    folded: Annotated[bool, Field(strict=True)]
 
 
 class PlainUnit(nn.Module):
@@ -194,14 +206,28 @@ class SubNetwork(nn.Module):
         """Inverse of `save`, in evaluation mode.
 
         Raises:
-            CheckpointError: the file is missing, truncated, of another kind, or its weights do not fit.
+            CheckpointError: the file is missing, truncated, of another kind, or a field in it does not fit.
         """
         body = read_checkpoint(path, FORMAT)
+        header = header_of(path, body, Header, tensors=("state",))
         try:
-            space = SearchSpace.model_validate(body["space"])
-            subnetwork = cls(space, Architecture.from_json(body["architecture"]), body["folded"])
-            subnetwork.load_state_dict(body["state"])
-        except (KeyError, ValueError, RuntimeError, TypeError, ConfigError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{path}: not a complete sub-network: {reason}") from error
+            with torch.device("meta"):  # shapes alone: what a damaged file asks for may be larger than memory
+                outline = cls(header.space, header.architecture, header.folded)
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: architecture: {error}") from error
+        state = tensors_of(path, "state", body.get("state"), outline.state_dict())
+        for name, value in state.items():
+            _check_range(f"{path}: state: {name}", name.rpartition(".")[2], value)
+        subnetwork = cls(header.space, header.architecture, header.folded)
+        fill(subnetwork.state_dict(), state)
         return subnetwork.eval()
+
+
+def _check_range(where: str, buffer: str, value: Tensor) -> None:
+    """Statistics and link constants are divided by and rooted: refuse what would make NaN of sound weights."""
+    if buffer in ("running_var", "num_batches_tracked") and bool((value < 0).any()):
+        raise CheckpointError(f"{where}: negative")
+    if buffer in ("scale", "inverse_scale") and float(value) <= 0:
+        raise CheckpointError(f"{where}: {float(value):g}, a number above 0 is wanted")
+    if buffer == "zero_point" and not (0 <= float(value) <= LEVELS and float(value).is_integer()):
+        raise CheckpointError(f"{where}: {float(value):g}, a whole number in 0..{LEVELS} is wanted")

@@ -1,12 +1,14 @@
 """Training supernets and sub-networks, and scoring them."""
 
+from splitkit.training.checkpoint import TrainedSupernet, load_supernet
 from splitkit.training.config import OptimiserConfig, TrainConfig, default_fine_tune_config, default_train_config
 from splitkit.training.evaluation import SupernetEvaluator, calibration_images, score, score_subnetwork
-from splitkit.training.finetune import fine_tune
-from splitkit.training.loop import TrainedSupernet, load_supernet, train
+from splitkit.training.finetune import FineTuning, fine_tune
+from splitkit.training.loop import train
 from splitkit.training.progress import Reporter, StepReport, progress_bar
 
 __all__ = [
+    "FineTuning",
     "OptimiserConfig",
     "Reporter",
     "StepReport",

@@ -14,17 +14,17 @@ Rate = Annotated[float, Field(gt=0)]
 class OptimiserConfig(BaseModel):
     """Optimiser and learning-rate schedule: linear warm-up, then a half cosine down to zero."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Rate
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     clip_norm: Rate = 5.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
 
 
 class TrainConfig(OptimiserConfig):

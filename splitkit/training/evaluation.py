@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from splitkit.data import Samples, SampleSource, batches_of
+from splitkit.errors import TrainingError
 from splitkit.space.architecture import Architecture
 from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
+from splitkit.training.optimise import first_not_finite
 
 CALIBRATION_IMAGES = 512
 """Enough for batch-norm statistics; AttentiveNAS and Once-for-All use a few hundred to two thousand."""
@@ -66,7 +68,15 @@ class SupernetEvaluator:
         calibration: Tensor,
         cache: dict[Architecture, float] | None = None,
     ) -> None:
-        """`search` and `calibration` (images of the training set) are moved to the supernet's device."""
+        """`search` and `calibration` (images of the training set) are moved to the supernet's device.
+
+        Raises:
+            TrainingError: a weight of the supernet is NaN or infinite: its scores would rank nothing.
+        """
+        if (name := first_not_finite(supernet)) is not None:
+            raise TrainingError(
+                f"the supernet cannot be searched: {name} holds values that are not finite", "train again"
+            )
         device = next(supernet.parameters()).device
         self.supernet = supernet
         self.search = search.to(device)

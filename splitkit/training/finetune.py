@@ -7,16 +7,88 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splitkit.data import Augmentation, SampleSource, batches_of
+from splitkit.space.network import describe
 from splitkit.supernet import SubNetwork, evaluation_batch
 from splitkit.training.config import OptimiserConfig
-from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
+from splitkit.training.optimise import Batches, apply_gradients, diverged, first_not_finite, make_optimiser
 from splitkit.training.progress import Reporter, StepReport
+from splitkit.training.threads import threads_for, torch_threads
 
 RECALIBRATION_IMAGES = 50_000
 """Batch norms settle long before."""
 
 Teacher = Callable[[Tensor], Tensor]
 """uint8 images (n, views, channels, size, size) -> scores (n, classes)."""
+
+
+class FineTuning:
+    """The fine-tuning of one sub-network, some steps at a time: the steps of one go and of many are the same.
+
+    It trains a sub-network's own weights, in place, with the link's precision in the forward pass. The link's scale
+    and zero point stay as calibrated; what falls outside their range learns to come back.
+
+    Attributes:
+        subnetwork: in evaluation mode, fit to be scored or exported, whenever `advance` has returned.
+        step: steps that are behind it, of `config.steps`.
+    """
+
+    def __init__(
+        self,
+        subnetwork: SubNetwork,
+        samples: SampleSource,
+        augmentation: Augmentation,
+        config: OptimiserConfig,
+        teacher: Teacher | None = None,
+    ) -> None:
+        """Arguments and errors as of `fine_tune`."""
+        if subnetwork.folded:
+            raise ValueError("fine-tune before folding the batch norms")
+        self.subnetwork = subnetwork.eval()
+        self.config = config
+        self.step = 0
+        self._samples = samples
+        self._teacher = teacher
+        self._batches = Batches(samples, augmentation, config)
+        self._optimiser = make_optimiser(subnetwork, config)
+
+    def advance(self, steps: int, report: Reporter | None = None) -> None:
+        """Train `steps` more steps of the schedule, or as many as it has left.
+
+        Batch norms are recalibrated at the end on the images as they are, since those that are deployed are not
+        augmented; that changes nothing about the steps to come.
+
+        Raises:
+            TrainingError: it diverged.
+        """
+        end = min(self.step + steps, self.config.steps)
+        if end == self.step:
+            return
+        self.subnetwork.train()
+        network = describe(self.subnetwork.space, self.subnetwork.architecture)
+        macs = network.macs("sensor") + network.macs("aggregator")
+        with torch_threads(threads_for(self.config.batch * macs)):
+            self._train(end, report)
+            recalibrate(self.subnetwork, self._samples)
+        if (name := first_not_finite(self.subnetwork)) is not None:
+            raise diverged(end - 1, self.config, f"{name} is not finite")
+        self.subnetwork.eval()
+
+    def _train(self, end: int, report: Reporter | None) -> None:
+        device = next(self.subnetwork.parameters()).device
+        for step in range(self.step, end):
+            images, labels = (tensor.to(device) for tensor in self._batches[step])
+            scores = self.subnetwork(images)
+            loss = F.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
+            if self._teacher is not None:
+                with torch.no_grad():
+                    answers = self._teacher(images).softmax(1)
+                loss = 0.5 * loss + 0.5 * F.cross_entropy(scores, answers)
+            loss.backward()  # type: ignore[no-untyped-call]
+            apply_gradients(self.subnetwork, self._optimiser, step, self.config)
+            self.step = step + 1
+            if report:
+                accuracy = float((scores.argmax(1) == labels).float().mean())
+                report(StepReport(self.step, self.config.steps, float(loss.detach()), accuracy))
 
 
 def fine_tune(
@@ -28,10 +100,7 @@ def fine_tune(
     teacher: Teacher | None = None,
     report: Reporter | None = None,
 ) -> SubNetwork:
-    """Train a sub-network's own weights, in place, with the link's precision in the forward pass.
-
-    The link's scale and zero point stay as calibrated; what falls outside their range learns to come back. Batch
-    norms are recalibrated at the end on the images as they are, since those that are deployed are not augmented.
+    """Train a sub-network's own weights, in place, from the schedule's beginning to its end; see `FineTuning`.
 
     Args:
         subnetwork: extracted, batch norms not folded.
@@ -46,29 +115,10 @@ def fine_tune(
 
     Raises:
         ValueError: batch norms are folded already.
+        TrainingError: it diverged.
     """
-    if subnetwork.folded:
-        raise ValueError("fine-tune before folding the batch norms")
-    device = next(subnetwork.parameters()).device
-    subnetwork.train()
-    optimiser = make_optimiser(subnetwork, config)
-    batches = Batches(samples, augmentation, config)
-    for step in range(config.steps):
-        images, labels = (tensor.to(device) for tensor in batches[step])
-        scores = subnetwork(images)
-        loss = F.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
-        if teacher is not None:
-            with torch.no_grad():
-                answers = teacher(images).softmax(1)
-            loss = 0.5 * loss + 0.5 * F.cross_entropy(scores, answers)
-        loss.backward()  # type: ignore[no-untyped-call]
-        apply_gradients(subnetwork, optimiser, step, config)
-        if report:
-            accuracy = float((scores.argmax(1) == labels).float().mean())
-            report(StepReport(step + 1, config.steps, float(loss.detach()), accuracy))
-    if config.steps:
-        recalibrate(subnetwork, samples)
-    return subnetwork.eval()
+    FineTuning(subnetwork, samples, augmentation, config, teacher).advance(config.steps, report)
+    return subnetwork
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Training a supernet: sandwich rule and in-place distillation, resumable at any step."""
 
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,17 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from splitkit.data import Dataset
-from splitkit.errors import CheckpointError
+from splitkit.space.architecture import Architecture
+from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
-from splitkit.supernet.storage import read_checkpoint, write_checkpoint
+from splitkit.training.checkpoint import restore_supernet, save_supernet
 from splitkit.training.config import TrainConfig
 from splitkit.training.interrupt import deferred_interrupt
-from splitkit.training.optimise import Batches, apply_gradients, make_optimiser, pick_device
+from splitkit.training.optimise import (
+    Batches,
+    apply_gradients,
+    diverged,
+    first_not_finite,
+    make_optimiser,
+    pick_device,
+)
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.sandwich import Sandwich, SandwichSampler
-
-FORMAT = "splitkit supernet"
+from splitkit.training.workers import Task, Workers, side_by_side
 
 
 def train(
@@ -41,8 +48,8 @@ def train(
     what the link does to the features is in the forward pass.
 
     The state is saved every `config.checkpoint_every_s` seconds, at the end and on Ctrl-C (which then raises
-    KeyboardInterrupt). A resumed run gives bit for bit the weights of an uninterrupted one, at the same number of
-    threads.
+    KeyboardInterrupt). A resumed run gives bit for bit the weights of an uninterrupted one: it uses as many threads as
+    the run began with, which are torch's at that time.
 
     Args:
         space: what to train; its `placements` bound the splits.
@@ -54,126 +61,78 @@ def train(
         report: told of every step.
 
     Raises:
-        CheckpointError: `checkpoint` is unreadable or belongs to another space or configuration.
+        CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
+        TrainingError: it diverged. `checkpoint` holds what it held before, which is sound.
     """
     target = pick_device(device)
     supernet = Supernet(space, config.seed).to(target)
     optimiser = make_optimiser(supernet, config)
-    start = 0
+    start, threads = 0, torch.get_num_threads()
     if resume and checkpoint.exists():
-        start = _restore(checkpoint, supernet, optimiser, config, target)
+        header = restore_supernet(checkpoint, supernet, optimiser, config, data.classes)
+        start, threads = header.step, header.threads
         if start == config.steps:
             return supernet
     batches = Batches(data.train, data.augmentation, config)
     sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
+
+    def keep(steps: int) -> None:
+        if (name := first_not_finite(supernet)) is not None:
+            raise diverged(steps - 1, config, f"{name} is not finite")
+        save_supernet(checkpoint, supernet, optimiser, config, data.classes, steps, threads)
+
     saved_at = time.monotonic()
-    with deferred_interrupt() as interruption:
+    most = config.random_subnetworks if target.type == "cpu" else 1
+    with deferred_interrupt() as interruption, side_by_side(supernet, threads, most) as workers:
         for step in range(start, config.steps):
             images, labels = (tensor.to(target) for tensor in batches[step])
-            loss, accuracy = backward(supernet, sandwiches.draw(step), images, labels, config.label_smoothing)
+            loss, accuracy = backward(workers, sandwiches.draw(step), images, labels, config.label_smoothing)
             apply_gradients(supernet, optimiser, step, config)
             if report:
                 report(StepReport(step + 1, config.steps, loss, accuracy))
             if interruption.asked or time.monotonic() - saved_at > config.checkpoint_every_s:
-                _save(checkpoint, supernet, optimiser, config, step + 1)
+                keep(step + 1)
                 saved_at = time.monotonic()
             if interruption.asked:
                 raise KeyboardInterrupt
-    _save(checkpoint, supernet, optimiser, config, config.steps)
+    keep(config.steps)
     return supernet
 
 
+UNIT_COST = 4e6
+"""What running a unit costs whatever its size, in multiply-accumulates of a training step."""
+
+
 def backward(
-    supernet: Supernet, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
+    workers: Workers, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[float, float]:
     """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one."""
-    first, *others = (*sandwich.students,) if sandwich.teacher is None else (sandwich.teacher, *sandwich.students)
-    scores = supernet(images, first)
-    loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    answers = scores.detach().softmax(1)
-    for student in others:
-        scores = supernet(images, student)
-        if sandwich.teacher is None:
-            F.cross_entropy(scores, labels, label_smoothing=label_smoothing).backward()  # type: ignore[no-untyped-call]
-        else:
-            F.cross_entropy(scores, answers).backward()  # type: ignore[no-untyped-call]
-    accuracy = (answers.argmax(1) == labels).float().mean()
-    return float(loss.detach()), float(accuracy)
+    if sandwich.teacher is not None:
+        scores = workers.supernet(images, sandwich.teacher)
+        answers, smoothing = scores.detach().softmax(1), 0.0
+    else:
+        answers, smoothing = labels, label_smoothing
+
+    def teach(supernet: Supernet) -> tuple[float, float]:
+        loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
+
+    def learn(student: Architecture, supernet: Supernet) -> tuple[float, float]:
+        own_scores = supernet(images, student)
+        loss = F.cross_entropy(own_scores, answers, label_smoothing=smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), float((own_scores.argmax(1) == labels).float().mean())
+
+    tasks: list[Task[tuple[float, float]]] = [partial(learn, student) for student in sandwich.students]
+    costs = [_cost(workers.supernet.space, student, len(images)) for student in sandwich.students]
+    if sandwich.teacher is None:
+        return workers.run(tasks, costs)[0]
+    ahead = 2 / 3 * _cost(workers.supernet.space, sandwich.teacher, len(images))
+    return workers.run([teach, *tasks], [ahead, *costs], own=0)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedSupernet:
-    """A supernet out of a checkpoint, with how it was trained. `step` is short of `config.steps` if interrupted."""
-
-    supernet: Supernet
-    config: TrainConfig
-    step: int
-
-
-def load_supernet(checkpoint: Path, space: SearchSpace | None = None, device: str = "cpu") -> TrainedSupernet:
-    """The supernet in a checkpoint of `train`.
-
-    Raises:
-        CheckpointError: the file is missing, truncated or foreign, or holds the supernet of another space than `space`.
-    """
-    body = read_checkpoint(checkpoint, FORMAT)
-    try:
-        stored = SearchSpace.model_validate(body["space"])
-        if space is not None:
-            _check_space(checkpoint, stored, space)
-        supernet = Supernet(stored)
-        supernet.load_state_dict(body["weights"])
-        trained = TrainedSupernet(supernet, TrainConfig.model_validate(body["config"]), int(body["step"]))
-    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise CheckpointError(f"{checkpoint}: not a complete supernet: {_first_line(error)}") from error
-    supernet.to(pick_device(device))
-    return trained
-
-
-def _save(path: Path, supernet: Supernet, optimiser: torch.optim.Optimizer, config: TrainConfig, step: int) -> None:
-    body = {
-        "space": supernet.space.model_dump(mode="json"),
-        "config": config.model_dump(mode="json"),
-        "step": step,
-        "weights": supernet.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    write_checkpoint(path, FORMAT, body)
-
-
-def _restore(
-    path: Path, supernet: Supernet, optimiser: torch.optim.Optimizer, config: TrainConfig, device: torch.device
-) -> int:
-    """Fill both from a checkpoint; the number of steps it has behind it."""
-    body = read_checkpoint(path, FORMAT, str(device))
-    try:
-        _check_space(path, SearchSpace.model_validate(body["space"]), supernet.space)
-        stored = TrainConfig.model_validate(body["config"])
-        same = {"checkpoint_every_s": config.checkpoint_every_s}
-        if stored.model_copy(update=same) != config:
-            changed = [name for name in type(config).model_fields if getattr(stored, name) != getattr(config, name)]
-            first = next(name for name in changed if name not in same)
-            raise CheckpointError(
-                f"{path}: trained with {first} = {getattr(stored, first)}, now {getattr(config, first)}",
-                "resume with the same settings, or start afresh",
-            )
-        supernet.load_state_dict(body["weights"])
-        optimiser.load_state_dict(body["optimiser"])
-        return int(body["step"])
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not a complete supernet: {_first_line(error)}") from error
-
-
-def _check_space(path: Path, stored: SearchSpace, wanted: SearchSpace) -> None:
-    # Placements bound what is searched; the weights behind them may be there all the same.
-    everywhere = wanted.model_copy(update={"placements": stored.placements})
-    if stored != everywhere or not set(wanted.placements) <= set(stored.placements):
-        raise CheckpointError(
-            f"{path}: holds the supernet of another space: {stored.name!r} then, {wanted.name!r} now, other choices",
-            "train again, or use the space it was trained with",
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _cost(space: SearchSpace, architecture: Architecture, images: int) -> float:
+    network = describe(space, architecture)
+    macs = network.macs("sensor") + network.macs("aggregator")
+    return images * macs + UNIT_COST * (len(network.sensor) + len(network.aggregator))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from splitkit.data import Augmentation, SampleSource
+from splitkit.errors import TrainingError
 from splitkit.training.config import OptimiserConfig
 
 
@@ -33,12 +34,32 @@ def learning_rate_at(step: int, config: OptimiserConfig) -> float:
 
 
 def apply_gradients(model: nn.Module, optimiser: torch.optim.Optimizer, step: int, config: OptimiserConfig) -> None:
-    """Clip the gradients' norm, take one optimiser step at the schedule's rate and clear them."""
+    """Clip the gradients' norm, take one optimiser step at the schedule's rate and clear them.
+
+    Raises:
+        TrainingError: a gradient is not finite; the weights are left as they were.
+    """
     for group in optimiser.param_groups:
         group["lr"] = learning_rate_at(step, config)
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    # One NaN or infinity among the losses or the gradients of all sub-networks shows in this sum.
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
+    if not math.isfinite(norm):
+        raise diverged(step, config, "its gradient is not finite")
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
+
+
+def diverged(step: int, config: OptimiserConfig, reason: str) -> TrainingError:
+    """What to say when training has come to nothing at a step counted from 0."""
+    return TrainingError(
+        f"training diverged at step {step + 1} of {config.steps}: {reason}",
+        f"lower learning_rate, {config.learning_rate:g} now, or raise batch, {config.batch} now",
+    )
+
+
+def first_not_finite(model: nn.Module) -> str | None:
+    """The first weight or statistic by name that holds NaN or infinity, if any does."""
+    return next((name for name, value in model.state_dict().items() if not bool(torch.isfinite(value).all())), None)
 
 
 class Batches:

@@ -28,9 +28,9 @@ from splitkit.project.reporting import read_run
 from splitkit.search import Journal, load_result
 from splitkit.space import load_space
 from splitkit.supernet import Supernet
-from splitkit.supernet.storage import write_checkpoint
 from splitkit.training import default_train_config, load_supernet
-from splitkit.training.loop import FORMAT
+from splitkit.training.checkpoint import FORMAT, save_supernet
+from splitkit.training.optimise import make_optimiser
 from tests.bundle.bundles import exported
 from tests.reliability.fuzzing import read_all
 from tests.reliability.mutate import damaged, damaged_json
@@ -139,13 +139,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained supernet's checkpoint."""
     space = load_space("tiny")
     file = tmp_path_factory.mktemp("checkpoint") / "supernet.pt"
-    body = {
-        "space": space.model_dump(mode="json"),
-        "config": default_train_config(space).model_dump(mode="json"),
-        "step": 0,
-        "weights": Supernet(space).state_dict(),
-    }
-    write_checkpoint(file, FORMAT, body)
+    supernet, config = Supernet(space), default_train_config(space)
+    save_supernet(file, supernet, make_optimiser(supernet, config), config, tuple("0123456789"), 0, 1)
     return file
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from splitkit.data import Dataset, Samples, load_dataset
-from splitkit.errors import CheckpointError
+from splitkit.errors import CheckpointError, TrainingError
 from splitkit.space import SearchSpace, load_space
 from splitkit.space.search_space import PhaseSpace
 from splitkit.supernet import Supernet, extract
 from splitkit.training import (
+    FineTuning,
     OptimiserConfig,
     StepReport,
     SupernetEvaluator,
@@ -114,6 +115,17 @@ def test_resuming_with_other_settings_is_refused_by_name(checkpoint: Path, space
         train(space, data, CONFIG, checkpoint, resume=True, device="cpu")
 
 
+def test_checkpoint_carries_the_names_of_its_classes(checkpoint: Path, data: Dataset) -> None:
+    assert load_supernet(checkpoint).classes == data.classes == tuple("0123456789")
+
+
+def test_resuming_on_other_classes_is_refused_by_name(checkpoint: Path, space: SearchSpace, data: Dataset) -> None:
+    config = CONFIG.model_copy(update={"steps": 1})
+    for classes, named in ((("zero", *data.classes[1:]), "'0' is in one"), (data.classes[::-1], "their order differs")):
+        with pytest.raises(CheckpointError, match=rf"supernet\.pt: trained on other classes .* {named}"):
+            train(space, replace(data, classes=classes), config, checkpoint, resume=True, device="cpu")
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
 def test_truncated_checkpoint_is_named_in_one_line(checkpoint: Path, tmp_path: Path, keep: float) -> None:
     content = checkpoint.read_bytes()
@@ -179,6 +191,61 @@ def test_fine_tuning_helps_and_leaves_the_link_alone(trained: tuple[Supernet, li
     assert score_subnetwork(subnetwork, data.search) > before + 0.02
     assert subnetwork.quantisation is not None
     assert torch.equal(subnetwork.quantisation.scale, scale)
+
+
+def test_fine_tuning_in_parts_equals_fine_tuning_in_one_go(space: SearchSpace, data: Dataset) -> None:
+    schedule = OptimiserConfig(steps=9, batch=16, learning_rate=5e-3)
+    calibration = calibration_images(data.train)
+    whole, parts = (extract(Supernet(space), space.largest(2), calibration) for _ in range(2))
+    fine_tune(whole, data.train, data.augmentation, schedule)
+    tuning = FineTuning(parts, data.train, data.augmentation, schedule)
+    for steps, behind in ((2, 2), (0, 2), (4, 6), (99, 9), (1, 9)):
+        tuning.advance(steps)
+        assert tuning.step == behind
+        assert not parts.training
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+
+
+DIVERGES = CONFIG.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0, "optimiser": "sgd"})
+
+
+def test_training_that_diverges_says_where_and_keeps_the_last_good_checkpoint(
+    checkpoint: Path, space: SearchSpace, data: Dataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "kept.pt"
+    content = checkpoint.read_bytes()
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"diverged at step \d of 6: .* not finite \(lower learning_rate") as caught:
+        train(space, data, DIVERGES, path, device="cpu")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.pt"]
+
+
+def test_diverged_weights_are_not_saved_on_an_interrupt(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="diverged at step 1 of 6"):
+        train(
+            space, data, DIVERGES.model_copy(update={"learning_rate": 3e38, "clip_norm": 1e30}),
+            tmp_path / "a.pt", device="cpu", report=StopAfter(1),
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+def test_fine_tuning_that_diverges_says_where(space: SearchSpace, data: Dataset) -> None:
+    network = extract(Supernet(space), space.largest(2), calibration_images(data.train))
+    with pytest.raises(TrainingError, match=r"diverged at step \d of 6"):
+        fine_tune(network, data.train, data.augmentation, DIVERGES)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_search_with_weights_that_are_not_finite_is_refused(space: SearchSpace, data: Dataset, value: float) -> None:
+    supernet = Supernet(space)
+    name, weight = list(supernet.named_parameters())[7]
+    with torch.no_grad():
+        weight.view(-1)[0] = value
+    with pytest.raises(TrainingError, match=rf"cannot be searched: {name} holds values that are not finite"):
+        SupernetEvaluator(supernet, data.search, calibration_images(data.train))
 
 
 def test_training_fits_the_training_samples_only(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
