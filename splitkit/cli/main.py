@@ -1,5 +1,6 @@
 """The `splitkit` command. Each command is one module, imported only when it is used, so that `--help` stays instant."""
 
+import os
 import sys
 from contextlib import ExitStack, suppress
 from importlib import import_module
@@ -84,6 +85,8 @@ def main(verbose: bool) -> None:
     Start here:  splitkit demo
     Or:          splitkit init && splitkit train && splitkit bench --target sensor && splitkit search
     """
+    # OpenMP reads it when torch is imported: threads that wait are to sleep, not to hold a core that another needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ from splitkit.space.operators import Operator
 from splitkit.supernet.extents import LayerExtent
 from splitkit.supernet.statistics import Statistics
 
+MOST_ROWS = 8192
+"""Pixels of a batch up to which a 1x1 convolution is run as a product of matrices. Convolutions are compiled for every
+shape, and a space has more shapes than oneDNN remembers; for larger ones that matters less than its faster kernels."""
+
 
 class ElasticConv(nn.Module):
     """Convolution with a batch norm, or with a bias where `normed` is false (squeeze-excite).
@@ -39,7 +43,10 @@ class ElasticConv(nn.Module):
         outputs = operator.output.shape[1]
         weight = self.sliced_weight(operator)
         bias = None if self.normed else self.bias[:outputs]
-        x = F.conv2d(x, weight, bias, operator.stride, operator.kernel // 2, groups=operator.groups)
+        if _is_small_product(x, operator):
+            x = F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+        else:
+            x = F.conv2d(x, weight, bias, operator.stride, operator.kernel // 2, groups=operator.groups)
         return statistics.normalise(self, x, self.gain[:outputs], self.bias[:outputs]) if self.normed else x
 
     def sliced_weight(self, operator: Operator) -> Tensor:
@@ -81,3 +88,10 @@ def _first_inputs(weight: Tensor, inputs: int, views: int) -> Tensor:
     outputs, _, *window = weight.shape
     shares = weight.view(outputs, views, -1, *window)
     return shares[:, :, : inputs // views].reshape(outputs, inputs, *window)
+
+
+def _is_small_product(x: Tensor, operator: Operator) -> bool:
+    # In training alone: a score is to be what the extracted network's convolutions give, to the last bits.
+    pixels = x.shape[0] * x.shape[2] * x.shape[3]
+    pointwise = operator.kernel == 1 and operator.stride == 1 and operator.groups == 1
+    return pointwise and pixels <= MOST_ROWS and torch.is_grad_enabled()

@@ -79,13 +79,13 @@ def save_supernet(
     config: TrainConfig,
     classes: tuple[str, ...],
     step: int,
+    threads: int,
 ) -> None:
     """Leave everything that training needs to go on in `path`, whole or not at all.
 
     Raises:
         CheckpointError: it cannot be written.
     """
-    threads = torch.get_num_threads()
     header = Header(space=supernet.space, config=config, classes=classes, step=step, threads=threads)
     names: dict[Tensor, str] = {parameter: name for name, parameter in supernet.named_parameters()}
     state = {

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splitkit.data import Augmentation, SampleSource, batches_of
+from splitkit.space.network import describe
 from splitkit.supernet import SubNetwork, evaluation_batch
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.optimise import Batches, apply_gradients, diverged, first_not_finite, make_optimiser
 from splitkit.training.progress import Reporter, StepReport
+from splitkit.training.threads import threads_for, torch_threads
 
 RECALIBRATION_IMAGES = 50_000
 """Batch norms settle long before."""
@@ -62,6 +64,16 @@ class FineTuning:
         if end == self.step:
             return
         self.subnetwork.train()
+        network = describe(self.subnetwork.space, self.subnetwork.architecture)
+        macs = network.macs("sensor") + network.macs("aggregator")
+        with torch_threads(threads_for(self.config.batch * macs)):
+            self._train(end, report)
+            recalibrate(self.subnetwork, self._samples)
+        if (name := first_not_finite(self.subnetwork)) is not None:
+            raise diverged(end - 1, self.config, f"{name} is not finite")
+        self.subnetwork.eval()
+
+    def _train(self, end: int, report: Reporter | None) -> None:
         device = next(self.subnetwork.parameters()).device
         for step in range(self.step, end):
             images, labels = (tensor.to(device) for tensor in self._batches[step])
@@ -77,10 +89,6 @@ class FineTuning:
             if report:
                 accuracy = float((scores.argmax(1) == labels).float().mean())
                 report(StepReport(self.step, self.config.steps, float(loss.detach()), accuracy))
-        recalibrate(self.subnetwork, self._samples)
-        if (name := first_not_finite(self.subnetwork)) is not None:
-            raise diverged(end - 1, self.config, f"{name} is not finite")
-        self.subnetwork.eval()
 
 
 def fine_tune(

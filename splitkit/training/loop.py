@@ -1,12 +1,16 @@
 """Training a supernet: sandwich rule and in-place distillation, resumable at any step."""
 
 import time
+from functools import partial
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from splitkit.data import Dataset
+from splitkit.space.architecture import Architecture
+from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
 from splitkit.training.checkpoint import restore_supernet, save_supernet
@@ -22,6 +26,7 @@ from splitkit.training.optimise import (
 )
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.sandwich import Sandwich, SandwichSampler
+from splitkit.training.workers import Task, Workers, side_by_side
 
 
 def train(
@@ -43,8 +48,8 @@ def train(
     what the link does to the features is in the forward pass.
 
     The state is saved every `config.checkpoint_every_s` seconds, at the end and on Ctrl-C (which then raises
-    KeyboardInterrupt). A resumed run gives bit for bit the weights of an uninterrupted one, at the same number of
-    threads.
+    KeyboardInterrupt). A resumed run gives bit for bit the weights of an uninterrupted one: it uses as many threads as
+    the run began with, which are torch's at that time.
 
     Args:
         space: what to train; its `placements` bound the splits.
@@ -62,9 +67,10 @@ def train(
     target = pick_device(device)
     supernet = Supernet(space, config.seed).to(target)
     optimiser = make_optimiser(supernet, config)
-    start = 0
+    start, threads = 0, torch.get_num_threads()
     if resume and checkpoint.exists():
-        start = restore_supernet(checkpoint, supernet, optimiser, config, data.classes).step
+        header = restore_supernet(checkpoint, supernet, optimiser, config, data.classes)
+        start, threads = header.step, header.threads
         if start == config.steps:
             return supernet
     batches = Batches(data.train, data.augmentation, config)
@@ -73,13 +79,14 @@ def train(
     def keep(steps: int) -> None:
         if (name := first_not_finite(supernet)) is not None:
             raise diverged(steps - 1, config, f"{name} is not finite")
-        save_supernet(checkpoint, supernet, optimiser, config, data.classes, steps)
+        save_supernet(checkpoint, supernet, optimiser, config, data.classes, steps, threads)
 
     saved_at = time.monotonic()
-    with deferred_interrupt() as interruption:
+    most = config.random_subnetworks if target.type == "cpu" else 1
+    with deferred_interrupt() as interruption, side_by_side(supernet, threads, most) as workers:
         for step in range(start, config.steps):
             images, labels = (tensor.to(target) for tensor in batches[step])
-            loss, accuracy = backward(supernet, sandwiches.draw(step), images, labels, config.label_smoothing)
+            loss, accuracy = backward(workers, sandwiches.draw(step), images, labels, config.label_smoothing)
             apply_gradients(supernet, optimiser, step, config)
             if report:
                 report(StepReport(step + 1, config.steps, loss, accuracy))
@@ -92,20 +99,40 @@ def train(
     return supernet
 
 
+UNIT_COST = 4e6
+"""What running a unit costs whatever its size, in multiply-accumulates of a training step."""
+
+
 def backward(
-    supernet: Supernet, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
+    workers: Workers, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[float, float]:
     """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one."""
-    first, *others = (*sandwich.students,) if sandwich.teacher is None else (sandwich.teacher, *sandwich.students)
-    scores = supernet(images, first)
-    loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    answers = scores.detach().softmax(1)
-    for student in others:
-        scores = supernet(images, student)
-        if sandwich.teacher is None:
-            F.cross_entropy(scores, labels, label_smoothing=label_smoothing).backward()  # type: ignore[no-untyped-call]
-        else:
-            F.cross_entropy(scores, answers).backward()  # type: ignore[no-untyped-call]
-    accuracy = (answers.argmax(1) == labels).float().mean()
-    return float(loss.detach()), float(accuracy)
+    if sandwich.teacher is not None:
+        scores = workers.supernet(images, sandwich.teacher)
+        answers, smoothing = scores.detach().softmax(1), 0.0
+    else:
+        answers, smoothing = labels, label_smoothing
+
+    def teach(supernet: Supernet) -> tuple[float, float]:
+        loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
+
+    def learn(student: Architecture, supernet: Supernet) -> tuple[float, float]:
+        own_scores = supernet(images, student)
+        loss = F.cross_entropy(own_scores, answers, label_smoothing=smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), float((own_scores.argmax(1) == labels).float().mean())
+
+    tasks: list[Task[tuple[float, float]]] = [partial(learn, student) for student in sandwich.students]
+    costs = [_cost(workers.supernet.space, student, len(images)) for student in sandwich.students]
+    if sandwich.teacher is None:
+        return workers.run(tasks, costs)[0]
+    ahead = 2 / 3 * _cost(workers.supernet.space, sandwich.teacher, len(images))
+    return workers.run([teach, *tasks], [ahead, *costs], own=0)[0]
+
+
+def _cost(space: SearchSpace, architecture: Architecture, images: int) -> float:
+    network = describe(space, architecture)
+    macs = network.macs("sensor") + network.macs("aggregator")
+    return images * macs + UNIT_COST * (len(network.sensor) + len(network.aggregator))

@@ -140,7 +140,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = load_space("tiny")
     file = tmp_path_factory.mktemp("checkpoint") / "supernet.pt"
     supernet, config = Supernet(space), default_train_config(space)
-    save_supernet(file, supernet, make_optimiser(supernet, config), config, tuple("0123456789"), 0)
+    save_supernet(file, supernet, make_optimiser(supernet, config), config, tuple("0123456789"), 0, 1)
     return file
 
 

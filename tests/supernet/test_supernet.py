@@ -14,6 +14,7 @@ from splitkit.supernet.elastic import ElasticConv
 from splitkit.supernet.extents import LayerExtent
 from splitkit.supernet.interpret import operators_of
 from splitkit.supernet.sharing import weights_of
+from splitkit.supernet.statistics import BatchStatistics
 from splitkit.training.sandwich import SandwichSampler
 
 TINY = load_space("tiny")
@@ -56,6 +57,23 @@ def test_fewer_link_channels_keep_every_views_own_weights() -> None:
         layer.weight.copy_(torch.arange(16.0).view(1, 16, 1, 1).expand(4, 16, 1, 1))
     sliced = layer.sliced_weight(conv_operator(6, 4, kernel=1))
     assert sliced[0].flatten().tolist() == [0, 1, 2, 8, 9, 10]
+
+
+def test_a_small_1x1_convolution_has_the_gradients_of_a_convolution() -> None:
+    layer = ElasticConv(LayerExtent("conv", 16, 24, (1,), depthwise=False, stacked=1), normed=False).double()
+    torch.nn.init.normal_(layer.weight)
+    operator, noise = conv_operator(10, 20, kernel=1), torch.Generator().manual_seed(0)
+    x = torch.randn(3, 10, 4, 4, dtype=torch.float64, generator=noise, requires_grad=True)
+    output = layer(x, operator, BatchStatistics())
+    expected = torch.nn.functional.conv2d(x, layer.weight[:20, :10], layer.bias[:20])
+    torch.testing.assert_close(output, expected)
+    weights = (x, layer.weight, layer.bias)
+    upstream = torch.randn(output.shape, dtype=torch.float64, generator=noise)
+    for found, wanted in zip(
+        torch.autograd.grad(output, weights, upstream), torch.autograd.grad(expected, weights, upstream), strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
+    assert torch.autograd.gradcheck(lambda x: layer(x, operator, BatchStatistics()), (x,))
 
 
 def test_sides_share_no_weights() -> None:
