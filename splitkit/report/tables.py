@@ -12,9 +12,8 @@ from splitkit.search.result import SearchResult
 def front_table(result: SearchResult) -> Table:
     """Every point of the merged front and of each system's own, by rising latency."""
     labels = ", ".join(f"{part}: {label}" for part, label in result.labels.items())
-    table = Table(
-        title=f"{result.space} on {result.system} ({labels})", caption="* on the front over all systems, > chosen"
-    )
+    caption = "* on the front over all systems, > chosen"
+    table = Table(title=f"{result.space} on {result.system} ({labels})", caption=caption)
     for column in ("", "runs on", "accuracy", "total us", "sensor", "link", "aggr.", "payload B", "sensor B", "fps"):
         table.add_column(column, justify="left" if column in ("", "runs on") else "right")
     chosen = set(result.chosen.values())

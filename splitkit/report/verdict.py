@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from splitkit.report.axes import duration
 from splitkit.report.content import SYSTEMS
-from splitkit.search import Point, SearchResult
+from splitkit.search import SearchResult
 
 STAGES = {"sensor_us": "on the sensor", "link_us": "over the link", "aggregator_us": "on the aggregator"}
 
@@ -52,7 +52,8 @@ def contenders_of(result: SearchResult, measured_us: Mapping[str, float] | None 
     for name, index in result.chosen.items():
         point, finalist = result.points[index], finalists.get(index)
         accuracy, enough = (finalist.accuracy, finalist.accurate_enough) if finalist else (point.accuracy, True)
-        found[name] = _contender(point, accuracy, enough, (measured_us or {}).get(name))
+        stages = (point.sensor_us, point.link_us, point.aggregator_us)
+        found[name] = Contender(*stages, accuracy, enough, (measured_us or {}).get(name))
     return found
 
 
@@ -70,18 +71,9 @@ def verdict(contenders: Mapping[str, Contender], error: float) -> Verdict:
     able = {name: c for name, c in contenders.items() if c.accurate_enough}
     if not able:
         return Verdict(None, "Nothing was found within the limits.")
-    order = sorted(able, key=lambda name: able[name].total_us)
-    first, rest = order[0], order[1:]
-    behind = "".join(
-        f" {SYSTEMS[name].capitalize()} reaches only {c.accuracy:.1%}."
-        for name, c in contenders.items()
-        if name not in able
-    )
-    if not rest:
-        alone = f"The only system with a network within the limits is {SYSTEMS[first]}: {_times(able[first])}."
-        if behind:
-            alone = f"{SYSTEMS[first].capitalize()} wins, alone at its accuracy: {_times(able[first])} for one frame."
-        return Verdict(first if behind else None, alone + behind)
+    first, *rest = sorted(able, key=lambda name: able[name].total_us)
+    left_out = [name for name in contenders if name not in able]
+    behind = "".join(f" {_title(name)} reaches only {contenders[name].accuracy:.1%}." for name in left_out)
     tied = [name for name in rest if _tie(able[first], able[name], error)]
     if tied:
         names = " and ".join(f"{SYSTEMS[name]} ({_times(able[name])})" for name in [first, *tied])
@@ -91,12 +83,20 @@ def verdict(contenders: Mapping[str, Contender], error: float) -> Verdict:
         if apart > _tolerance(error):
             why = "predictions and measurements disagree on which is faster"
         return Verdict(None, f"A tie between {names}: {why}{others}.{behind}")
-    against = " and ".join(f"{_times(able[name])} {SYSTEMS[name]}" for name in rest)
-    return Verdict(
-        first,
-        f"{SYSTEMS[first].capitalize()} wins: {_times(able[first])} predicted for one frame, against {against}; "
-        f"than {SYSTEMS[rest[0]]} it takes {_difference(able[first], able[rest[0]])}.{behind}",
-    )
+    if rest:
+        against = " and ".join(f"{_times(able[name])} {SYSTEMS[name]}" for name in rest)
+        why = f"than {SYSTEMS[rest[0]]} it takes {_difference(able[first], able[rest[0]])}"
+        text = f"{_title(first)} wins: {_times(able[first])} predicted for one frame, against {against}; {why}."
+        return Verdict(first, text + behind)
+    if left_out:
+        text = f"{_title(first)} wins: {_times(able[first])} predicted for one frame, and no other is as accurate."
+        return Verdict(first, text + behind)
+    text = f"The only system with a network within the limits is {SYSTEMS[first]}: {_times(able[first])} predicted."
+    return Verdict(None, text)
+
+
+def _title(name: str) -> str:
+    return SYSTEMS[name].capitalize()
 
 
 def _tie(first: Contender, other: Contender, error: float) -> bool:
@@ -120,9 +120,3 @@ def _difference(first: Contender, other: Contender) -> str:
 def _times(contender: Contender) -> str:
     measured = "" if contender.measured_us is None else f" ({duration(contender.measured_us)} measured)"
     return duration(contender.total_us) + measured
-
-
-def _contender(point: Point, accuracy: float, accurate_enough: bool, measured_us: float | None) -> Contender:
-    return Contender(
-        point.sensor_us, point.link_us, point.aggregator_us, accuracy, accurate_enough, measured_us
-    )  # fmt: skip
