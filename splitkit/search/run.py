@@ -135,7 +135,8 @@ class _Search:
             for placement, evolution in evolutions.items():
                 if evolution.exhausted:
                     continue
-                evolution.advance(self._immigrants(placement, predictor, evolution.run))
+                room = self._room(generation, config)
+                evolution.advance(self._immigrants(placement, predictor, evolution.run, room))
                 self.known[placement] |= {c.architecture: c.score for c in evolution.run.candidates}
                 self._report(round_, placement, generation, config.generations, evolution.run)
         for placement, evolution in evolutions.items():
@@ -162,13 +163,19 @@ class _Search:
             foresight=self.foresight.setdefault(placement, Foresight()),
         )
 
-    def _immigrants(self, placement: Placement, predictor: Predictor, run: Run) -> list[Architecture]:
-        from splitkit.search.exchange import immigrants
+    @staticmethod
+    def _room(generation: int, config: SearchConfig) -> int:
+        """How many candidates of a generation may be the others' networks: in the last one all, since nothing the
+        others have found by then should be left untried."""
+        share = 1.0 if 1 < generation == config.generations else config.exchange
+        return round(share * config.population)
+
+    def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, room: int) -> list[Architecture]:
+        from splitkit.search.exchange import immigrants  # loads pymoo too
 
         fronts = {name: _front(found) for name, found in self.judge_all(predictor).items()}
         donors = [c for name, front in fronts.items() if name != placement or placement == "split" for c in front]
-        count = round(self.config.exchange * self.config.population)
-        return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, count)
+        return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, room)
 
     def fronts(self, found: Candidates) -> Candidates:
         """Each system's front over everything it evaluated, without what cannot be exported."""
