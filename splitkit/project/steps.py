@@ -221,9 +221,9 @@ def _finals(
 
 def trained_evaluator(project: Project, supernet: "Supernet", data: "Dataset") -> "Evaluator":
     """Scores architectures with the run's supernet on the search slice of the training set."""
-    from splitkit.training.evaluation import SupernetEvaluator, calibration_images
+    from splitkit.training.evaluation import RANKING_IMAGES, SupernetEvaluator, calibration_images
 
-    return SupernetEvaluator(supernet, data.search, calibration_images(data.train, seed=project.seed))
+    return SupernetEvaluator(supernet, data.search, calibration_images(data.train, RANKING_IMAGES, project.seed))
 
 
 def finalist_tuner(project: Project, supernet: "Supernet", data: "Dataset") -> "Tuner":

@@ -13,6 +13,9 @@ from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
 CALIBRATION_IMAGES = 512
 """Enough for batch-norm statistics; AttentiveNAS and Once-for-All use a few hundred to two thousand."""
 
+RANKING_IMAGES = 256
+"""Enough of them to rank candidates, of which hundreds are calibrated and most never heard of again."""
+
 
 def calibration_images(samples: SampleSource, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
     """A seeded draw of training images, not augmented: uint8 (count or all, views, channels, size, size)."""
