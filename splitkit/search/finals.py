@@ -14,7 +14,6 @@ import numpy as np
 
 from splitkit.scores import ImageScores
 from splitkit.search.choice import accurate_enough, by_preference, most_accurate
-from splitkit.search.front import spread
 from splitkit.search.journal import Journal
 from splitkit.search.point import Point
 from splitkit.space import Architecture
@@ -96,10 +95,13 @@ class _Tried:
 
 
 def pick_finalists(front: Sequence[Point], count: int) -> list[Point]:
-    """Up to `count` points of a system's front within `REACH` of its most accurate one, evenly spread in latency."""
+    """Up to `count` points of a system's front within `REACH` of its most accurate one, evenly spread over them.
+
+    They are counted off rather than spread in latency: a front is dense where its choices are.
+    """
     best = max((point.accuracy for point in front), default=0.0)
     near = [point for point in front if point.accuracy >= best - REACH]
-    return [near[i] for i in spread(np.array([point.total_us for point in near]), count)] if near else []
+    return [near[i] for i in np.unique(np.linspace(0, len(near) - 1, count).round().astype(int))] if near else []
 
 
 def play(
