@@ -90,7 +90,7 @@ class Evolution:
         known = {row_key(row) for row in guests}
         own = proposals[[i for i, row in enumerate(proposals.get("X")) if row_key(row) not in known]]
         room = self.config.population - len(guests)
-        own = self._prefilter.choose(own, room) if self.config.oversample > 1 else own[:room]
+        own = self._prefilter.choose(own, room) if self.config.oversample > 1 and room else own[:room]
         generation = Population.merge(own, Population.new(X=guests)) if len(guests) else own
         self._algorithm.evaluator.eval(self._problem, generation)
         self._algorithm.tell(infills=generation)

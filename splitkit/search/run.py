@@ -165,10 +165,10 @@ class _Search:
 
     @staticmethod
     def _room(generation: int, config: SearchConfig) -> int:
-        """How many candidates of a generation may be the others' networks: in the last one all, since nothing the
-        others have found by then should be left untried."""
-        share = 1.0 if 1 < generation == config.generations else config.exchange
-        return round(share * config.population)
+        """How many candidates of a generation may be the others' networks: in the last one twice as many, since what
+        the others have found by then gets no second chance."""
+        share = 2 * config.exchange if generation == config.generations else config.exchange
+        return round(min(share, 1.0) * config.population)
 
     def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, room: int) -> list[Architecture]:
         from splitkit.search.exchange import immigrants  # loads pymoo too
