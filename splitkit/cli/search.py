@@ -10,6 +10,7 @@ from splitkit.cli.console import print_json, stderr
 from splitkit.cli.options import JSON, project_options
 
 if TYPE_CHECKING:
+    from splitkit.search import FinalsProgress
     from splitkit.search.run import Progress as SearchProgress
 
 
@@ -35,12 +36,15 @@ def command(
     Example:  splitkit search --feedback-rounds 3
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import load_data, load_trained, search_step, trained_evaluator
+    from splitkit.project.steps import finalist_tuner, load_data, load_trained, search_step, trained_evaluator
+    from splitkit.report.doubts import doubts
     from splitkit.report.tables import front_table
+    from splitkit.report.verdict import verdict_of
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     supernet = load_trained(project)
-    evaluator = trained_evaluator(project, supernet, load_data(project, project.load_space(), stderr.print))
+    chosen_space = project.load_space()
+    dataset = load_data(project, chosen_space, stderr.print)
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
         task = bar.add_task("searching", total=None)
 
@@ -51,13 +55,18 @@ def command(
                 f"{state.evaluated} scored, best {state.best_accuracy:.1%}, fastest {state.fastest_us:.0f} us",
             )
 
+        def show_finals(state: "FinalsProgress") -> None:
+            bar.update(task, description=f"fine-tuning finalists: {state.done} of {state.trials}, {state.system}")
+
         result = search_step(
             project,
-            evaluator,
+            trained_evaluator(project, supernet, dataset),
+            tuner=finalist_tuner(project, supernet, dataset),
             feedback_rounds=feedback_rounds,
             replay=replay,
             say=bar.console.print,
             on_progress=show,
+            on_finals=show_finals,
         )
     if as_json:
         print_json(result.to_json())
@@ -69,4 +78,7 @@ def command(
             f"accuracy predictor, {name}: {quality.proposed} candidates proposed, {quality.held_out} of the chosen "
             f"scored, rank correlation {tau} (Kendall's tau, each predicted before it was scored)"
         )
+    for doubt in doubts(result, chosen_space.head.classes):
+        stderr.print(f"mind: {doubt}")
+    stderr.print(verdict_of(result).text)
     stderr.print(f"wrote {Run.of(project).pareto}: next, splitkit export --split {project.run} -o bundle")
