@@ -41,13 +41,13 @@ from splitkit.project import Project, Run
 from splitkit.project.config import DataSection, TrainSection
 from splitkit.project.steps import (
     bench_step,
-    best_points,
     finish_network,
     load_data,
     load_trained,
     train_step,
     trained_evaluator,
 )
+from splitkit.scores import Score
 from splitkit.search import Constraints, Journal, SearchConfig, search
 from splitkit.search.candidate import Candidate, judge
 from splitkit.search.front import hypervolume, pareto_front, spread
@@ -130,9 +130,9 @@ def search_front(setting: Setting, config: SearchConfig) -> tuple[list[Candidate
     result = search(
         setting.space, setting.system, setting.predictor, setting.evaluator, config, journal=setting.journal
     )
-    accuracies = {point.architecture: point.accuracy for point in result.merged_front}
+    scores = {point.architecture: Score(point.accuracy, point.log_likelihood) for point in result.merged_front}
     constraints = Constraints.for_system(setting.system)
-    front = judge(setting.space, setting.predictor, constraints, accuracies)
+    front = judge(setting.space, setting.predictor, constraints, scores)
     taus = [q.rank_correlation for q in result.accuracy_model.values() if q.rank_correlation is not None]
     return front, sum(result.evaluated.values()), float(np.mean(taus)) if taus else None
 
@@ -149,23 +149,22 @@ def random_front(setting: Setting, config: SearchConfig) -> tuple[list[Candidate
             prediction = setting.predictor.predict_one(architecture)
             if np.all(constraints.violations(prediction) <= 0):
                 drawn[architecture] = None
-    accuracy = setting.journal.accuracy(setting.evaluator, list(drawn))
-    found = judge(setting.space, setting.predictor, constraints, dict(zip(drawn, accuracy.tolist(), strict=True)))
-    best = pareto_front(np.array([c.accuracy for c in found]), np.array([c.total_us for c in found]))
+    scores = setting.journal.score(setting.evaluator, list(drawn))
+    found = judge(setting.space, setting.predictor, constraints, dict(zip(drawn, scores, strict=True)))
+    best = pareto_front(np.array([c.score.log_likelihood for c in found]), np.array([c.total_us for c in found]))
     return [found[i] for i in best], len(drawn), None
 
 
 class Tester:
-    """Accuracy on the test set with shared weights; for fronts only."""
+    """Scores on the test set with shared weights; for fronts only."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.calibration = calibration_images(setting.data.train)
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> Any:
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         setting = self.setting
-        scores = [score(setting.supernet, a, setting.data.test, self.calibration) for a in architectures]
-        return np.array(scores)
+        return [score(setting.supernet, a, setting.data.test, self.calibration).score for a in architectures]
 
 
 def examine(setting: Setting, way: str, config: SearchConfig, points: int) -> Front:
@@ -184,7 +183,7 @@ def examine(setting: Setting, way: str, config: SearchConfig, points: int) -> Fr
         np.array([c.total_us for c in chosen]),
         np.array([m.total_us for m in measured]),
         np.array([c.accuracy for c in chosen]),
-        setting.tests.accuracy(Tester(setting), architectures),
+        np.array([score.accuracy for score in setting.tests.score(Tester(setting), architectures)]),
         tau,
     )
 
@@ -243,7 +242,7 @@ def deploy(project: Project, setting: Setting, config: SearchConfig) -> list[dic
         setting.space, setting.system, setting.predictor, setting.evaluator, config, journal=setting.journal
     )
     rows = []
-    for name, point in best_points(result, len(setting.data.search)).items():
+    for name, point in result.best.items():
         path = Run.of(project).subnetwork(name)
         network = finish_network(project, setting.supernet, point.architecture, setting.data)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +258,7 @@ def deploy(project: Project, setting: Setting, config: SearchConfig) -> list[dic
                 "system": name,
                 "architecture": str(point.architecture),
                 "search accuracy, shared weights": point.accuracy,
-                "test accuracy, fine-tuned": score_subnetwork(network, setting.data.test),
+                "test accuracy, fine-tuned": score_subnetwork(network, setting.data.test).score.accuracy,
                 "predicted us": point.total_us,
                 "measured us": measured.total_us,
             }

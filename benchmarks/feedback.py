@@ -29,6 +29,7 @@ from splitkit.devices import get_device
 from splitkit.latency import Corrections, LutStore, Measurement, SystemPredictor
 from splitkit.latency.kernel_times import network_conditions
 from splitkit.profiles import System, load_device, load_link
+from splitkit.scores import Score
 from splitkit.search import Feedback, SearchConfig, SearchResult, search
 from splitkit.search.front import hypervolume
 from splitkit.space import Architecture, SearchSpace, describe, load_space
@@ -48,12 +49,12 @@ class SyntheticAccuracy:
         self.space = space
         self._known: dict[Architecture, float] = {}
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
-        """Synthetic accuracies, shape (n,)."""
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Synthetic accuracies; likelihood rises with them."""
         for architecture in architectures:
             if architecture not in self._known:
                 self._known[architecture] = self._of(architecture)
-        return np.array([self._known[architecture] for architecture in architectures])
+        return [Score(self._known[a], float(np.log(self._known[a]))) for a in architectures]
 
     def _of(self, architecture: Architecture) -> float:
         network = describe(self.space, architecture)

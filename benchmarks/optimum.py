@@ -25,8 +25,8 @@ from report import emit
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.store import LutStore
 from splitkit.profiles import DeviceProfile, LinkProfile, System
+from splitkit.scores import Score
 from splitkit.search import SearchConfig, fastest_at, search
-from splitkit.search.protocol import FloatArray
 from splitkit.space import Architecture, SearchSpace, describe
 from splitkit.space.encoding import Encoding
 from splitkit.space.search_space import parse_space
@@ -85,11 +85,12 @@ class SyntheticAccuracy:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
-        """Synthetic accuracies, shape (n,)."""
-        return np.array([self._of(architecture) for architecture in architectures])
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Synthetic accuracies; likelihood rises with them."""
+        return [Score(accuracy, float(np.log(accuracy))) for accuracy in map(self.of, architectures)]
 
-    def _of(self, architecture: Architecture) -> float:
+    def of(self, architecture: Architecture) -> float:
+        """One synthetic accuracy."""
         network = describe(self.space, architecture)
         macs = network.macs("sensor") + network.macs("aggregator")
         accuracy = 0.98 - 0.12 * np.exp(-macs / 1.2e6)
@@ -113,7 +114,7 @@ def run(seed: int, population: int, generations: int) -> tuple[dict[str, float],
     everything = enumerate_space(space)
     genes = Encoding(space).encode_all(everything)
     evaluator = SyntheticAccuracy(space)
-    accuracy = evaluator.accuracy(everything)
+    accuracy = np.array([evaluator.of(architecture) for architecture in everything])
     thresholds = [float(np.quantile(accuracy, q)) for q in ACCURACY_QUANTILES]
     config = SearchConfig(population=population, generations=generations, seed=seed)
     rows: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from splitkit.progress import Bars
 if TYPE_CHECKING:
     from splitkit.bench.builder import BuildProgress
     from splitkit.project.demo import Reporters
+    from splitkit.search import FinalsProgress
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.training import StepReport
 
@@ -54,6 +55,7 @@ def command(system: str, seed: int, run: str, as_json: bool) -> None:
             f"{record.median_error:.1%} (median), {record.max_error:.1%} (largest)"
         )
     stderr.print(f"wrote runs/{run}/summary.json; try: splitkit bench runs/{run}/bundles/split")
+    stderr.print(demo.verdict.text)
 
 
 class _Bars:
@@ -67,7 +69,9 @@ class _Bars:
     def reporters(self) -> "Reporters":
         from splitkit.project.demo import Reporters
 
-        return Reporters(self._say, self._title, self._training, self._building, self._searching)
+        return Reporters(
+            self._say, self._title, self._training, self._building, self._searching, self._choosing
+        )  # fmt: skip
 
     def _title(self, text: str) -> None:
         if self.task is not None:
@@ -91,3 +95,6 @@ class _Bars:
 
     def _searching(self, state: "SearchProgress") -> None:
         self._detail(f"round {state.round}, {state.system}, {state.evaluated} scored, best {state.best_accuracy:.1%}")
+
+    def _choosing(self, state: "FinalsProgress") -> None:
+        self._detail(f"fine-tuning finalists, {state.done} of {state.trials}", state.done, state.trials)

@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Cut a searched network in two, compile both halves, prove them against the whole, write a bundle.
 
-    Without an index the fastest point is taken that is as accurate as all of the systems can be.
+    Without an index it is the fastest of the points that the search chose, one of each system.
 
     \b
     Example:  splitkit export --split first -o bundle
@@ -74,7 +74,7 @@ def command(
     result = load_result(Run.of(project).pareto)
     supernet, dataset = open_run(project, stderr.print)
     check_search(project, result)
-    point = pick_point(result, index, len(dataset.search))
+    point = pick_point(result, index)
     if tune_s is not None:
         with stderr.status("tuning kernels") as status:
             reports = tune_architecture(project, point.architecture, tune_s, lambda p: None)

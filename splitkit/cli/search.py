@@ -12,6 +12,7 @@ from splitkit.cli.options import JSON, project_options
 from splitkit.progress import Bars
 
 if TYPE_CHECKING:
+    from splitkit.search import FinalsProgress
     from splitkit.search.run import Progress as SearchProgress
 
 
@@ -37,11 +38,13 @@ def command(
     Example:  splitkit search --feedback-rounds 3
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import open_run, search_step, trained_evaluator
+    from splitkit.project.steps import finalist_tuner, open_run, search_step, trained_evaluator
+    from splitkit.report.doubts import doubts
     from splitkit.report.tables import front_table
+    from splitkit.report.verdict import verdict_of
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
-    evaluator = trained_evaluator(project, *open_run(project, stderr.print))
+    supernet, dataset = open_run(project, stderr.print)
     with Bars(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
         task = bar.add_task("searching", total=None)
 
@@ -52,13 +55,18 @@ def command(
                 f"{state.evaluated} scored, best {state.best_accuracy:.1%}, fastest {state.fastest_us:.0f} us",
             )
 
+        def show_finals(state: "FinalsProgress") -> None:
+            bar.update(task, description=f"fine-tuning finalists: {state.done} of {state.trials}, {state.system}")
+
         result = search_step(
             project,
-            evaluator,
+            trained_evaluator(project, supernet, dataset),
+            tuner=finalist_tuner(project, supernet, dataset),
             feedback_rounds=feedback_rounds,
             replay=replay,
             say=bar.console.print,
             on_progress=show,
+            on_finals=show_finals,
         )
     if as_json:
         print_json(result.to_json())
@@ -70,5 +78,8 @@ def command(
             f"accuracy predictor, {name}: {quality.proposed} candidates proposed, {quality.held_out} of the chosen "
             f"scored, rank correlation {tau} (Kendall's tau, each predicted before it was scored)"
         )
+    for doubt in doubts(result, len(dataset.classes)):
+        stderr.print(f"mind: {doubt}", markup=False)
+    stderr.print(verdict_of(result).text, markup=False)
     stderr.print(f"wrote {Run.of(project).pareto}", markup=False)
     say_next("report", project.run)

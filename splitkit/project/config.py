@@ -72,9 +72,11 @@ class TrainSection(_Section):
 
 
 class SearchSection(_Section):
-    """Budget of the search, per system, and of the feedback that follows it.
+    """Budget of the search, per system, of the feedback that follows it, and of the choice among what was found.
 
     With `predictor`, `oversample` candidates are proposed for each one that is scored, and a model of accuracy chooses.
+    Of each system `finalists` networks are fine-tuned for `finalist_steps`, half of them for twice as long again, and
+    so on, before one is chosen; left out, the first run is an eighth of the space's own fine-tuning.
     """
 
     population: Annotated[int, Field(ge=4)] = 48
@@ -84,6 +86,8 @@ class SearchSection(_Section):
     feedback_rounds: Count = 3
     measured_per_round: Positive = 4
     feedback_tolerance: Annotated[float, Field(gt=0)] = 0.05
+    finalists: Count = 6
+    finalist_steps: Positive | None = None
 
 
 class ConstraintSection(_Section):
@@ -256,6 +260,8 @@ generations = 20
 feedback_rounds = 3       # rounds of measuring what was found and correcting the predictor
 measured_per_round = 4
 feedback_tolerance = 0.05 # stop when newly measured candidates agree to this
+finalists = 6             # of each system, fine-tuned a little before one is chosen; 0 chooses by shared weights
+# finalist_steps = 50     # of the first such run; the better half goes on for twice as long
 
 [constraints]
 # The sensor's memory is always a limit, from its profile.

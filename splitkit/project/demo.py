@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
@@ -19,8 +19,8 @@ from splitkit.project.run import Run
 from splitkit.project.steps import (
     Say,
     bench_step,
-    best_points,
     export_step,
+    finalist_tuner,
     finish_network,
     hop_of,
     load_data,
@@ -31,13 +31,16 @@ from splitkit.project.steps import (
     trained_evaluator,
     write_json,
 )
+from splitkit.report.verdict import Verdict, verdict_of
 from splitkit.runtime.measure import SystemMeasurement, measure_bundle
-from splitkit.search import Point, SearchResult
+from splitkit.scores import ImageScores, paired_difference
+from splitkit.search import FinalsProgress, Point, SearchResult
 from splitkit.search.run import Progress as SearchProgress
 from splitkit.supernet import Supernet
+from splitkit.training.evaluation import score_subnetwork
 from splitkit.training.progress import StepReport
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NAMES = {"sensor": "all_on_sensor", "aggregator": "all_on_aggregator", "split": "split"}
 FRAMES = 100
 
@@ -51,15 +54,17 @@ class Reporters:
     training: Callable[[StepReport], None] = lambda report: None
     building: Callable[[BuildProgress], None] = lambda progress: None
     searching: Callable[[SearchProgress], None] = lambda progress: None
+    choosing: Callable[[FinalsProgress], None] = lambda progress: None
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """One system of the demo: the chosen point, its bundle, and what that measured."""
+    """One system of the demo: the chosen point, its bundle, what that measured, and what it says of the test images."""
 
     point: Point
     bundle: Bundle
     measured: SystemMeasurement
+    tested: ImageScores
 
     def to_json(self) -> dict[str, Any]:
         """The system's entry in `summary.json`."""
@@ -83,12 +88,35 @@ class Deployed:
 
 @dataclass
 class Demo:
-    """What the demo found. `seconds` says how long each step took."""
+    """What the demo found: systems by placement. `seconds` says how long each step took."""
 
     result: SearchResult
     systems: dict[str, Deployed]
     data: str
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Which system wins."""
+        measured = {placement: d.measured.medians()["total_us"] for placement, d in self.systems.items()}
+        return verdict_of(self.result, measured)
+
+    def comparison(self) -> dict[str, Any] | None:
+        """The split system beside the better of the others, on the same test images; None without both."""
+        others = [placement for placement in self.systems if placement != "split"]
+        if "split" not in self.systems or not others:
+            return None
+        against = min(others, key=lambda placement: self.systems[placement].point.total_us)
+        split, other = self.systems["split"], self.systems[against]
+        interval = paired_difference(split.tested, other.tested)
+        return {
+            "against": NAMES[against],
+            "predicted_ratio": split.point.total_us / other.point.total_us,
+            "test_accuracy_difference": interval.difference,
+            "low_95": interval.low,
+            "high_95": interval.high,
+            "test_images": len(split.tested.correct),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """`summary.json`."""
@@ -97,7 +125,9 @@ class Demo:
             "space": self.result.space,
             "system": self.result.system,
             "data": self.data,
-            "systems": {name: deployed.to_json() for name, deployed in self.systems.items()},
+            "systems": {NAMES[placement]: deployed.to_json() for placement, deployed in self.systems.items()},
+            "comparison": self.comparison(),
+            "verdict": asdict(self.verdict),
             "feedback": [record.to_json() for record in self.result.feedback],
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
         }
@@ -139,7 +169,10 @@ def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
         to.say(f"link: {hop_of(project).text()}")
     with step("search", "searching, measuring what was found, correcting"):
         evaluator = trained_evaluator(project, supernet, data)
-        result = search_step(project, evaluator, say=to.say, on_progress=to.searching)
+        tuner = finalist_tuner(project, supernet, data)
+        result = search_step(
+            project, evaluator, tuner=tuner, say=to.say, on_progress=to.searching, on_finals=to.choosing
+        )  # fmt: skip
     with step("deploy", "exporting, proving, running"):
         systems = _deploy(project, result, supernet, data, to.say)
     demo = Demo(result, systems, data.description, seconds)
@@ -148,19 +181,20 @@ def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
 
 
 def _deploy(project: Project, result: SearchResult, supernet: Supernet, data: Dataset, say: Say) -> dict[str, Deployed]:
-    """The best point of each system, finished, exported and run."""
+    """The chosen point of each system, finished, exported and run; by placement."""
     run = Run.of(project)
-    best = best_points(result, len(data.search))
     deployed = {}
     for placement, name in NAMES.items():
-        point = best.get(placement)
+        point = result.best.get(placement)
         if point is None:
             say(f"{name}: nothing fits the constraints")
             continue
         network = finish_network(project, supernet, point.architecture, data, say)
         bundle = export_step(project, point, network, data, run.bundle(name), say=say)
         say(f"running {name}")
-        deployed[name] = Deployed(point, bundle, measure_bundle(bundle, FRAMES))
+        deployed[placement] = Deployed(
+            point, bundle, measure_bundle(bundle, FRAMES), score_subnetwork(network, data.test)
+        )  # fmt: skip
     return deployed
 
 

@@ -10,14 +10,11 @@ from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
 from splitkit.project.run import Run
-from splitkit.project.steps import best_points, check_search, standard_error
+from splitkit.project.steps import check_search
 from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
 from splitkit.scratch import scratch_directory
-from splitkit.search import Journal, SearchResult, load_result, reference_accuracy
-
-UNKNOWN_IMAGES = 10**9
-"""For results of before it was kept on how many images accuracies rest: they are then taken as exact."""
+from splitkit.search import Journal, SearchResult, load_result
 
 PICTURES = frozenset({"front.png", "latency.png", "architectures.png", "prediction.png", "coverage.png"})
 """Names of the pictures; one that a run has no data for is not drawn."""
@@ -46,8 +43,6 @@ def read_run(project: Project) -> Content:
     _check_names(run, result, space.name, system.name)
     check_search(project, result, ("space",))
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
-    reference = reference_accuracy([result.front(name) for name in result.fronts])
-    best = best_points(result, result.scored_on or UNKNOWN_IMAGES)
     corrections = _corrections(run.corrections) if result.feedback else Corrections()
     with TemporaryDirectory(prefix="splitkit-report-") as scratch:
         store = _copy(run.snapshot, Path(scratch)) if run.snapshot.exists() else None
@@ -60,9 +55,6 @@ def read_run(project: Project) -> Content:
                 journal,
                 store,
                 corrections,
-                best,
-                reference_accuracy=reference,
-                tolerance=standard_error(reference, result.scored_on) if result.scored_on else 0.0,
             )
         finally:
             if store:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,11 +23,12 @@ if TYPE_CHECKING:
     from splitkit.data import Dataset
     from splitkit.latency.hop import Hop
     from splitkit.profiles.schema import Side
-    from splitkit.search import Evaluator, Point, Predictor, SearchResult
+    from splitkit.search import Evaluator, Finals, FinalsProgress, Point, Predictor, SearchResult, Tuner
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.space import Architecture, SearchSpace
     from splitkit.supernet import SubNetwork, Supernet
     from splitkit.training import TrainedSupernet
+    from splitkit.training.config import OptimiserConfig
     from splitkit.training.progress import Reporter
 
 Say = Callable[[str], None]
@@ -185,11 +185,15 @@ def search_step(
     evaluator: "Evaluator",
     *,
     feedback_rounds: int | None = None,
+    tuner: "Tuner | None" = None,
     replay: bool = False,
     say: Say = silent,
     on_progress: "Callable[[SearchProgress], None]" = lambda progress: None,
+    on_finals: "Callable[[FinalsProgress], None]" = lambda progress: None,
 ) -> "SearchResult":
     """Search the run's space for its system and write `pareto.json`.
+
+    With a `tuner`, and unless the project says 0 finalists, the choice rests on networks that it fine-tuned.
 
     Every answer the search pays for is kept as it comes, so that stopped and started again it goes on where it was;
     `replay` answers from what was kept alone. A search that ended may be run again: it starts from the latency table as
@@ -248,6 +252,7 @@ def search_step(
                 tolerance=project.search.feedback_tolerance,
                 per_round=project.search.measured_per_round,
             ),
+            finals=_finals(project, tuner, on_finals),
             admissible=partial(refusal, space, system),
             journal=journal,
             on_progress=progressed,
@@ -258,11 +263,34 @@ def search_step(
     return result
 
 
+def _finals(
+    project: Project, tuner: "Tuner | None", on_progress: "Callable[[FinalsProgress], None]"
+) -> "Finals | None":
+    """How this project's finalists are tried; None if there are to be none."""
+    from splitkit.search import Finals
+    from splitkit.training.config import default_fine_tune_config
+
+    section = project.search
+    if tuner is None or section.finalists == 0:
+        return None
+    steps = section.finalist_steps or max(1, default_fine_tune_config(project.load_space()).steps // 8)
+    return Finals(tuner=tuner, finalists=section.finalists, steps=steps, on_progress=on_progress)
+
+
 def trained_evaluator(project: Project, supernet: "Supernet", data: "Dataset") -> "Evaluator":
     """Scores architectures with the run's supernet on the search slice of the training set."""
-    from splitkit.training.evaluation import SupernetEvaluator, calibration_images
+    from splitkit.training.evaluation import RANKING_IMAGES, SupernetEvaluator, calibration_images
 
-    return SupernetEvaluator(supernet, data.search, calibration_images(data.train, seed=project.seed))
+    return SupernetEvaluator(supernet, data.search, calibration_images(data.train, RANKING_IMAGES, project.seed))
+
+
+def finalist_tuner(project: Project, supernet: "Supernet", data: "Dataset") -> "Tuner":
+    """Fine-tunes finalists on the training images outside the search slice."""
+    from splitkit.training.evaluation import calibration_images
+    from splitkit.training.trial import FineTuner
+
+    calibration = calibration_images(data.train, seed=project.seed)
+    return FineTuner(supernet, data, calibration, _fine_tune_config(project))
 
 
 def finish_network(
@@ -273,18 +301,25 @@ def finish_network(
     The largest sub-network of the same placement teaches.
     """
     from splitkit.supernet import extract
-    from splitkit.training import default_fine_tune_config, fine_tune
+    from splitkit.training import fine_tune
     from splitkit.training.evaluation import calibration_images
 
     calibration = calibration_images(data.train, seed=project.seed)
     network = extract(supernet, architecture, calibration)
-    config = default_fine_tune_config(project.load_space()).model_copy(update={"seed": project.seed})
-    if project.train.fine_tune_steps is not None:
-        config = config.model_copy(update={"steps": project.train.fine_tune_steps})
+    config = _fine_tune_config(project)
     if config.steps == 0:
         return network
     say(f"fine-tuning {architecture}")
     return fine_tune(network, data.all_training, data.augmentation, config)
+
+
+def _fine_tune_config(project: Project) -> "OptimiserConfig":
+    """The space's own schedule, for this project's seed and number of steps."""
+    from splitkit.training import default_fine_tune_config
+
+    config = default_fine_tune_config(project.load_space()).model_copy(update={"seed": project.seed})
+    steps = project.train.fine_tune_steps
+    return config if steps is None else config.model_copy(update={"steps": steps})
 
 
 def export_step(
@@ -309,7 +344,7 @@ def export_step(
 
     predicted = {
         "search_accuracy": point.accuracy,
-        "test_accuracy": score_subnetwork(network, data.test),
+        "test_accuracy": score_subnetwork(network, data.test).score.accuracy,
         "sensor_us": point.sensor_us,
         "link_us": point.link_us,
         "aggregator_us": point.aggregator_us,
@@ -326,26 +361,8 @@ def export_step(
     )  # fmt: skip
 
 
-def standard_error(accuracy: float, images: int) -> float:
-    """Of an accuracy estimated on so many images (binomial): what the search slice cannot tell apart."""
-    return math.sqrt(accuracy * (1 - accuracy) / images)
-
-
-def best_points(result: "SearchResult", images: int) -> "dict[str, Point]":
-    """For each system the fastest point as accurate as all of them can be, to one standard error of the search slice.
-
-    Systems without a point within the constraints are left out. `images` is the size of the search slice.
-    """
-    from splitkit.search import fastest_at, reference_accuracy
-
-    reference = reference_accuracy([result.front(name) for name in result.fronts])
-    tolerance = standard_error(reference, images)
-    found = {name: fastest_at(result.front(name), reference, tolerance) for name in result.fronts}
-    return {name: point for name, point in found.items() if point is not None}
-
-
-def pick_point(result: "SearchResult", index: int | None, images: int) -> "Point":
-    """Point `index` of a search result, or by default the fastest of the systems' `best_points`.
+def pick_point(result: "SearchResult", index: int | None) -> "Point":
+    """Point `index` of a search result, or by default the fastest of the points chosen for the systems.
 
     Raises:
         ConfigError: there is no such point, or the search found none.
@@ -354,10 +371,9 @@ def pick_point(result: "SearchResult", index: int | None, images: int) -> "Point
         if not 0 <= index < len(result.points):
             raise ConfigError(f"point {index}: the search has points 0 to {len(result.points) - 1}")
         return result.points[index]
-    best = best_points(result, images)
-    if not best:
+    if not result.chosen:
         raise ConfigError("the search found nothing within the constraints", "loosen [constraints]")
-    return min(best.values(), key=lambda point: point.total_us)
+    return min(result.best.values(), key=lambda point: point.total_us)
 
 
 def check_search(project: Project, result: "SearchResult", parts: Sequence[str] = ("space", "supernet")) -> None:

@@ -1,10 +1,10 @@
 """Coordinates of a report's charts, in percent of the plot, so that pages need no arithmetic of their own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitkit.report.axes import Axis, duration, size
-from splitkit.report.content import SYSTEMS, Content
+from splitkit.report.content import SYSTEMS, Content, rising
 from splitkit.search import Point
 
 GRID = 1000
@@ -124,8 +124,7 @@ def _steps(front: Sequence[Point], x: Axis, y: Axis) -> str:
     """A front as steps: until the next point is reached, this one's accuracy is the best there is."""
     if not front:
         return ""
-    ordered: Iterable[Point] = sorted(front, key=lambda p: p.total_us)
-    first, *rest = ordered
+    first, *rest = rising(front)
     start = f"M{_grid(x, first.total_us)} {_down(y, first.accuracy)}"
     return start + "".join(f"H{_grid(x, p.total_us)}V{_down(y, p.accuracy)}" for p in rest) + f"H{GRID}"
 

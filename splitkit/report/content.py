@@ -1,7 +1,7 @@
 """What a report of a search says, gathered before anything is drawn. Pages and pictures draw the same content."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from splitkit.errors import ConfigError, DeviceError
@@ -12,6 +12,7 @@ from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import System
 from splitkit.report.coverage import FamilyCoverage, family_coverage
 from splitkit.report.diagram import Diagram, diagram_of
+from splitkit.report.doubts import doubts
 from splitkit.search import Journal, Point, SearchResult
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.encoding import Encoding
@@ -70,8 +71,7 @@ class Content:
 
     Attributes:
         name: the run.
-        best: index of each system's best point: the fastest at the accuracy all of them reach.
-        tolerance: how far below that accuracy a point may be, since the search cannot tell it apart.
+        doubts: what should make a reader doubt the figures.
         diagrams: of every point, in the order of `result.points`.
         cloud: every candidate that was scored, dominated ones included; empty where the table could not be read.
         comparisons: candidates that were timed whole.
@@ -81,14 +81,12 @@ class Content:
     name: str
     result: SearchResult
     system: System
-    best: Mapping[str, int]
-    reference_accuracy: float
-    tolerance: float
     diagrams: tuple[Diagram, ...]
     cloud: tuple[Scored, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     coverage: tuple[FamilyCoverage, ...] = ()
     problem: str = ""
+    doubts: tuple[str, ...] = ()
     measured: Mapping[Architecture, Stages] = field(default_factory=dict)
 
     @property
@@ -97,10 +95,28 @@ class Content:
         return all(_is_model(label) for part, label in self.result.labels.items() if part != "link")
 
     @property
+    def best(self) -> Mapping[str, int]:
+        """Index of each system's chosen point."""
+        return self.result.chosen
+
+    @property
     def fastest(self) -> Point | None:
-        """The fastest of the systems' best points."""
-        points = [self.result.points[i] for i in self.best.values()]
-        return min(points, key=lambda point: point.total_us) if points else None
+        """The fastest of the systems' chosen points."""
+        return min(self.result.best.values(), key=lambda point: point.total_us, default=None)
+
+    @property
+    def rule(self) -> str:
+        """How the systems' points were chosen, in words."""
+        if not self.result.finalists:
+            return (
+                "Of each the fastest that is as accurate as all of them can be, to one standard error of the search "
+                "images."
+            )
+        return (
+            f"{len(self.result.finalists)} networks were fine-tuned a little; of each system the fastest was chosen "
+            "that is not less accurate than the best of all by more than could be chance (on the same images, "
+            "McNemar's test)."
+        )
 
     @property
     def labels(self) -> str:
@@ -116,16 +132,11 @@ def gather(
     journal: Journal,
     store: LutStore | None,
     corrections: Corrections,
-    best: Mapping[str, Point],
-    *,
-    reference_accuracy: float,
-    tolerance: float,
 ) -> Content:
     """Put a report's content together.
 
     Args:
         store: a copy of the table the search saw; without one the report does without what it would say.
-        best: each system's best point.
     """
     measurements = [Measurement.from_json(body) for body in journal.measurements.values()]
     cloud: tuple[Scored, ...] = ()
@@ -145,25 +156,23 @@ def gather(
         name=name,
         result=result,
         system=system,
-        best={placement: result.points.index(point) for placement, point in best.items()},
-        reference_accuracy=reference_accuracy,
-        tolerance=tolerance,
         diagrams=tuple(diagram_of(space, point.architecture) for point in result.points),
         cloud=cloud,
         comparisons=tuple(_compare(m, predicted) for m in measurements),
         coverage=coverage,
         problem=problem,
+        doubts=tuple(doubts(result, space.head.classes)),
         measured={m.architecture: _stages(m) for m in measurements},
     )
 
 
 def _cloud(space: SearchSpace, predictor: SystemPredictor, journal: Journal) -> tuple[Scored, ...]:
-    architectures = [_architecture(digest) for digest in journal.accuracies]
+    architectures = [_architecture(digest) for digest in journal.scores]
     if not architectures:
         return ()
     total_us = predictor.predict(Encoding(space).encode_all(architectures)).total_us
-    scored = zip(architectures, journal.accuracies.values(), total_us.tolist(), strict=True)
-    return tuple(Scored(a.placement, accuracy, us) for a, accuracy, us in scored)
+    scored = zip(architectures, journal.scores.values(), total_us.tolist(), strict=True)
+    return tuple(Scored(a.placement, score.accuracy, us) for a, score, us in scored)
 
 
 def _architecture(digest: str) -> Architecture:
@@ -191,6 +200,16 @@ def _compare(m: Measurement, predicted: Mapping[Architecture, tuple[float, float
 
 def _stages(m: Measurement) -> Stages:
     return Stages(m.sensor_us, m.link_us, m.aggregator_us)
+
+
+def rising(front: Sequence[Point]) -> list[Point]:
+    """The points of a front at which accuracy rises: its outline. A front is ranked by likelihood, which may rise
+    where accuracy does not."""
+    outline: list[Point] = []
+    for point in sorted(front, key=lambda p: p.total_us):
+        if not outline or point.accuracy > outline[-1].accuracy:
+            outline.append(point)
+    return outline
 
 
 def _is_model(label: str) -> bool:

@@ -1,14 +1,15 @@
 """The same figures as PNGs, for slides and papers. Every picture carries the labels of its times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitkit.report.axes import Axis, duration, size
-from splitkit.report.content import SYSTEMS, Content
+from splitkit.report.content import SYSTEMS, Content, rising
 from splitkit.report.coverage import SIDES
 from splitkit.report.diagram import Diagram, Group
 from splitkit.report.palette import LIGHT
+from splitkit.search import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,11 +76,10 @@ def _front(figure: "Figure", content: Content) -> None:
         )
         if front:
             us, accuracy = [p.total_us for p in front], [100 * p.accuracy for p in front]
-            axes.step(us, accuracy, where="post", color=colour, lw=1)
+            axes.step(*_outline(front), where="post", color=colour, lw=1)
             axes.scatter(us, accuracy, marker=MARKERS[name], color=colour, s=22, label=title, zorder=3)
-    merged = result.merged_front
-    us, accuracy = [p.total_us for p in merged], [100 * p.accuracy for p in merged]
-    axes.step(us, accuracy, where="post", color=LIGHT.ink, lw=5, alpha=0.15, label="front over all systems")
+    merged = _outline(result.merged_front)
+    axes.step(*merged, where="post", color=LIGHT.ink, lw=5, alpha=0.15, label="front over all systems")
     for point in result.points:
         if point.measured_total_us is not None:
             ends = [point.total_us, point.measured_total_us]
@@ -87,13 +87,19 @@ def _front(figure: "Figure", content: Content) -> None:
     best = [result.points[i] for i in content.best.values()]
     axes.scatter(
         [p.total_us for p in best], [100 * p.accuracy for p in best], s=90, facecolor="none", edgecolor=LIGHT.ink,
-        label="fastest at the accuracy all reach",
+        label="chosen for its system",
     )  # fmt: skip
     _time_axis(axes, x, "x")
     axes.set_xlabel("predicted latency of one frame")
     axes.set_ylabel("accuracy on the search images, %")
     axes.set_title(f"{result.space} on {result.system}", loc="left")
     axes.legend(fontsize=8)
+
+
+def _outline(front: Sequence[Point]) -> tuple[list[float], list[float]]:
+    """Latencies, and accuracies in percent, of the points at which a front rises."""
+    points = rising(front)
+    return [p.total_us for p in points], [100 * p.accuracy for p in points]
 
 
 def _latency(figure: "Figure", content: Content) -> None:

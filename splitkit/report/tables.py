@@ -13,14 +13,15 @@ def front_table(result: SearchResult) -> Table:
     """Every point of the merged front and of each system's own, by rising latency."""
     labels = ", ".join(f"{part}: {label}" for part, label in result.labels.items())
     table = Table(
-        title=f"{result.space} on {result.system} ({labels})", caption="* on the front over all systems",
+        title=f"{result.space} on {result.system} ({labels})", caption="* on the front over all systems, > chosen",
         box=None, pad_edge=False, padding=(0, 1, 0, 0),  # so that ten columns fit 80 characters
     )  # fmt: skip
     for column in ("", "runs on", "accuracy", "total us", "sensor", "link", "aggr.", "payload B", "sensor B", "fps"):
         table.add_column(column, justify="left" if column in ("", "runs on") else "right", overflow="fold")
+    chosen = set(result.chosen.values())
     for index, point in enumerate(result.points):
         table.add_row(
-            f"{index}{'*' if index in result.merged else ''}",
+            f"{'>' if index in chosen else ''}{index}{'*' if index in result.merged else ''}",
             point.placement,
             f"{point.accuracy:.1%}",
             f"{point.total_us:.0f}",
@@ -68,7 +69,14 @@ def demo_table(summary: Mapping[str, Any]) -> Table:
         table.add_column(name.replace("_", " "), justify="right")
     for title, field, form in columns:
         table.add_row(title, *(form.format(system[field]) for system in summary["systems"].values()))
-    split = summary["systems"].get("split")
-    if split:
-        table.caption = ", ".join(f"{part}: {label}" for part, label in split["labels"].items())
+    captions = []
+    if compared := summary["comparison"]:
+        captions.append(
+            f"test accuracy, split less {compared['against'].replace('_', ' ')}: "
+            f"{compared['test_accuracy_difference']:+.2%} (95 % interval {compared['low_95']:+.2%} to "
+            f"{compared['high_95']:+.2%}, the same {compared['test_images']} images)"
+        )
+    if split := summary["systems"].get("split"):
+        captions.append(", ".join(f"{part}: {label}" for part, label in split["labels"].items()))
+    table.caption = "\n".join(captions) or None
     return table

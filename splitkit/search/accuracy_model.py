@@ -1,4 +1,4 @@
-"""A small model of accuracy, fitted on what was scored so far: it says which candidates are worth scoring.
+"""A small model of the scores, fitted on what was scored so far: it says which candidates are worth scoring.
 
 Extremely randomised trees (Geurts et al., Machine Learning 63, 2006) on the choices of an architecture and on what they
 amount to (MACs, payload): a few hundred scores are all it ever sees, and only the order of its answers is used. Ranking
@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from splitkit.search.protocol import FloatArray, PredictionArrays
+from splitkit.scores import FloatArray
+from splitkit.search.protocol import PredictionArrays
 from splitkit.space.encoding import Encoding, IntArray
 
 TREES = 100
@@ -24,7 +25,7 @@ class _Regression(Protocol):
 
 
 class AccuracyModel:
-    """Accuracies of gene vectors of one space, from scored ones. Deterministic."""
+    """Log-likelihoods of gene vectors of one space, from scored ones. Deterministic."""
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
@@ -35,20 +36,20 @@ class AccuracyModel:
         """Whether it can predict."""
         return self._regression is not None
 
-    def fit(self, genes: IntArray, prediction: PredictionArrays, accuracy: FloatArray) -> None:
-        """Learn from n scored candidates: genes (n, genes), their predicted figures, their accuracies (n,).
+    def fit(self, genes: IntArray, prediction: PredictionArrays, log_likelihood: FloatArray) -> None:
+        """Learn from n scored candidates: genes (n, genes), their predicted figures, their log-likelihoods (n,).
 
-        Does nothing with fewer than `LEAST_SCORED` of them, or if all are equally accurate.
+        Does nothing with fewer than `LEAST_SCORED` of them, or if all are equally likely.
         """
-        if len(accuracy) < LEAST_SCORED or np.ptp(accuracy) == 0:
+        if len(log_likelihood) < LEAST_SCORED or np.ptp(log_likelihood) == 0:
             return
         from sklearn.ensemble import ExtraTreesRegressor  # takes longer to import than all the rest
 
         trees = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=0)
-        self._regression = trees.fit(self.features(genes, prediction), accuracy)
+        self._regression = trees.fit(self.features(genes, prediction), log_likelihood)
 
     def predict(self, genes: IntArray, prediction: PredictionArrays) -> FloatArray:
-        """Accuracies, shape (n,): in the right order rather than of the right size."""
+        """Log-likelihoods, shape (n,): in the right order rather than of the right size."""
         assert self._regression is not None
         return np.asarray(self._regression.predict(self.features(genes, prediction)), dtype=np.float64)
 

@@ -1,23 +1,29 @@
-"""What a search knows of an architecture: its accuracy and its predicted figures."""
+"""What a search knows of an architecture: its score and its predicted figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from splitkit.scores import Score
 from splitkit.search.config import Constraints
-from splitkit.search.protocol import FIGURES, FloatArray, PredictionArrays, Predictor
+from splitkit.search.protocol import FIGURES, PredictionArrays, Predictor
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An architecture within the constraints, with its accuracy and its predicted figures."""
+    """An architecture within the constraints, with its score and its predicted figures."""
 
     architecture: Architecture
-    accuracy: float
+    score: Score
     figures: dict[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the search images it classifies rightly."""
+        return self.score.accuracy
 
     @property
     def total_us(self) -> float:
@@ -35,27 +41,27 @@ class Run:
 
 
 def judge(
-    space: SearchSpace, predictor: Predictor, constraints: Constraints, accuracies: Mapping[Architecture, float]
+    space: SearchSpace, predictor: Predictor, constraints: Constraints, scores: Mapping[Architecture, Score]
 ) -> list[Candidate]:
-    """Architectures of known accuracy as `predictor` sees them, without those beyond the constraints."""
-    if not accuracies:
+    """Architectures of known score as `predictor` sees them, without those beyond the constraints."""
+    if not scores:
         return []
-    architectures = list(accuracies)
+    architectures = list(scores)
     prediction = predictor.predict(Encoding(space).encode_all(architectures))
     feasible = np.flatnonzero(np.all(constraints.violations(prediction) <= 0, axis=1))
     chosen = [architectures[i] for i in feasible]
-    return candidates_of(chosen, [accuracies[a] for a in chosen], prediction, feasible)
+    return candidates_of(chosen, [scores[a] for a in chosen], prediction, feasible)
 
 
 def candidates_of(
     architectures: Sequence[Architecture],
-    accuracy: Sequence[float] | FloatArray,
+    scores: Sequence[Score],
     prediction: PredictionArrays,
     rows: IntArray,
 ) -> list[Candidate]:
     """One candidate per architecture, its figures taken from `rows` of the prediction."""
     columns = {name: np.asarray(getattr(prediction, name), dtype=np.float64)[rows] for name in FIGURES}
     return [
-        Candidate(architecture, float(accuracy[i]), {name: float(column[i]) for name, column in columns.items()})
+        Candidate(architecture, scores[i], {name: float(column[i]) for name, column in columns.items()})
         for i, architecture in enumerate(architectures)
     ]

@@ -1,7 +1,25 @@
-"""Choose from fronts by one rule for every system: the fastest at equal or better accuracy."""
+"""Choose from fronts by one rule for every system.
 
-from collections.abc import Sequence
+Networks are compared at equal accuracy, and accuracies are known to so many images only. Finalists were fine-tuned and
+scored on the same images, so they are compared in pairs: a network counts as accurate enough unless it loses to the
+most accurate finalist of all systems by more than could be chance (McNemar's exact test at `LEVEL`). Of each system the
+fastest one that is accurate enough is chosen; of a system without any, its most accurate one, which is then said to be
+less accurate.
+
+Without finalists all there is are accuracies with shared weights: then the fastest is chosen that reaches the highest
+accuracy which all systems reach, to one standard error.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import Protocol, TypeVar
+
+from splitkit.scores import ImageScores, chance_of_loss
+
+LEVEL = 0.16
+"""Chance of a loss below which it counts. One-sided, this is one standard error: the customary rule for taking the
+cheaper of two models that are about as good (Breiman et al., Classification and Regression Trees, 1984). A stricter
+level would let through whatever a small slice cannot tell from the best."""
 
 
 class _Scored(Protocol):
@@ -11,7 +29,15 @@ class _Scored(Protocol):
     def total_us(self) -> float: ...
 
 
+class _Tried(Protocol):
+    @property
+    def total_us(self) -> float: ...
+    @property
+    def scores(self) -> ImageScores: ...
+
+
 Scored = TypeVar("Scored", bound=_Scored)
+Tried = TypeVar("Tried", bound=_Tried)
 
 
 def fastest_at(points: Sequence[Scored], accuracy: float, tolerance: float = 0.0) -> Scored | None:
@@ -27,3 +53,38 @@ def reference_accuracy(fronts: Sequence[Sequence[Scored]]) -> float:
     """The accuracy at which systems can be compared: the highest that every non-empty front reaches, or 0."""
     best = [max(point.accuracy for point in front) for front in fronts if front]
     return min(best, default=0.0)
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Of an accuracy estimated on so many images (binomial): what the search slice cannot tell apart."""
+    return sqrt(accuracy * (1 - accuracy) / images)
+
+
+def fastest_alike(fronts: Mapping[str, Sequence[Scored]], images: int | None) -> dict[str, Scored]:
+    """Of each system the fastest point that reaches the accuracy all reach, to one standard error of so many images.
+
+    None for `images` means that accuracies are exact. Systems without points are left out.
+    """
+    reference = reference_accuracy(list(fronts.values()))
+    tolerance = standard_error(reference, images) if images else 0.0
+    found = {name: fastest_at(front, reference, tolerance) for name, front in fronts.items()}
+    return {name: point for name, point in found.items() if point is not None}
+
+
+def most_accurate(tried: Sequence[Tried]) -> Tried:
+    """The network with the most images right; of equal ones the likelier."""
+    return max(tried, key=lambda t: (t.scores.score.accuracy, t.scores.score.log_likelihood))
+
+
+def accurate_enough(one: ImageScores, best: ImageScores) -> bool:
+    """Whether a network is not worse than the best one by more than could be chance."""
+    return chance_of_loss(one, best) >= LEVEL
+
+
+def by_preference(tried: Sequence[Tried], best: ImageScores) -> list[Tried]:
+    """Networks of one system in the order in which they would be chosen: those that are accurate enough by latency,
+    then the others by accuracy."""
+    enough = [t for t in tried if accurate_enough(t.scores, best)]
+    others = [t for t in tried if not accurate_enough(t.scores, best)]
+    others.sort(key=lambda t: (-t.scores.score.accuracy, -t.scores.score.log_likelihood))
+    return sorted(enough, key=lambda t: (t.total_us, -t.scores.score.log_likelihood)) + others

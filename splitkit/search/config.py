@@ -7,7 +7,8 @@ import numpy as np
 
 from splitkit.errors import ConfigError
 from splitkit.profiles import System
-from splitkit.search.protocol import FloatArray, PredictionArrays
+from splitkit.scores import FloatArray
+from splitkit.search.protocol import PredictionArrays
 from splitkit.space.search_space import Placement
 
 SYSTEMS: tuple[Placement, ...] = ("sensor", "aggregator", "split")
@@ -25,6 +26,8 @@ class SearchConfig:
         steps: share of offspring that differ from their parent, or the mix of their parents, by one step of one gene.
         mutation: in the other offspring, the probability that a gene is redrawn (one gene always is).
         crossover: probability that an offspring has two parents rather than one.
+        exchange: share of a generation that may be made of the other systems' best networks, cut elsewhere; twice
+            that of the last generation.
         oversample: candidates proposed for each one that is scored; above 1, a model fitted on the scores so far
             chooses which.
     """
@@ -37,6 +40,7 @@ class SearchConfig:
     steps: float = 0.7
     mutation: float = 0.1
     crossover: float = 0.4
+    exchange: float = 0.25
     oversample: int = 1
 
     def refinement(self) -> Self:
@@ -50,7 +54,7 @@ class SearchConfig:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is too small, at least {low}")
         if self.refine_generations is not None and self.refine_generations < 1:
             raise ConfigError(f"search: refine_generations: {self.refine_generations} is too small, at least 1")
-        for name in ("steps", "mutation", "crossover"):
+        for name in ("steps", "mutation", "crossover", "exchange"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"search: {name}: {getattr(self, name)} is not a probability")
         if not self.systems or len(set(self.systems)) != len(self.systems) or set(self.systems) - set(SYSTEMS):

@@ -1,19 +1,21 @@
 """One system evolved with NSGA-II (Deb et al., IEEE TEC 6(2), 2002; pymoo's implementation)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.termination import NoTermination
 
+from splitkit.scores import FloatArray, Score
 from splitkit.search.candidate import Run, candidates_of
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.foresight import Foresight
 from splitkit.search.operators import SpaceCrossover, SpaceMutation, Unseen, first_population, row_key
 from splitkit.search.prefilter import Prefilter
-from splitkit.search.protocol import Evaluator, FloatArray, Predictor
+from splitkit.search.protocol import Evaluator, Predictor
 from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
 from splitkit.space.search_space import Placement
@@ -21,64 +23,83 @@ from splitkit.space.search_space import Placement
 MATING_ATTEMPTS = 10
 """Tries to fill a generation with new architectures before it is taken that few are left."""
 
+WORST = -1e3
+"""Log-likelihood that stands for candidates beyond a constraint, which are not scored; their excess ranks them."""
 
-def evolve(
-    space: SearchSpace,
-    placement: Placement,
-    predictor: Predictor,
-    evaluator: Evaluator,
-    constraints: Constraints,
-    config: SearchConfig,
-    seeds: Sequence[Architecture] = (),
-    scored: Mapping[Architecture, float] | None = None,
-    foresight: Foresight | None = None,
-    on_generation: Callable[[int, Run], None] = lambda generation, run: None,
-) -> Run:
-    """Evolve the systems of one placement for `config.generations`; every candidate evaluated is in the result.
 
-    Accuracy is asked for only where the constraints hold. Offspring that were seen before are not evaluated again;
-    when no new ones can be found the space is taken to be exhausted and the run ends early. With `config.oversample`
-    above 1 that many times `config.population` are proposed in every generation, and a model of accuracy chooses which
-    are scored.
+class Evolution:
+    """The systems of one placement, evolved generation by generation.
+
+    Scores are asked for only where the constraints hold. Offspring that were seen before are not evaluated again; when
+    no new ones can be found the space is taken to be exhausted. With `config.oversample` above 1 that many times
+    `config.population` are proposed in every generation, and a model of the scores chooses which are scored.
 
     Args:
         space: the whole space; it is restricted to `placement` here.
         seeds: architectures of that placement to start from, ahead of random ones.
-        scored: accuracies known from elsewhere, for the model of accuracy to learn from.
+        scored: scores known from elsewhere, for their model to learn from.
         foresight: where what that model said is kept.
-        on_generation: told the number of generations done and the run so far, after each.
+
+    Attributes:
+        run: every candidate evaluated so far.
     """
-    run = Run()
-    chance = np.random.default_rng([config.seed, ("sensor", "aggregator", "split").index(placement)])
-    sampler = Sampler(space.restricted(placement), chance)
-    encoding = Encoding(space)
-    prefilter = Prefilter(encoding, predictor, constraints, scored or {}, foresight or Foresight(), chance)
-    problem = _SplitProblem(encoding, predictor, evaluator, constraints, run, prefilter)
-    algorithm = NSGA2(
-        pop_size=config.population,
-        n_offsprings=config.population * config.oversample,
-        sampling=first_population(sampler, config.population, list(seeds)),
-        crossover=SpaceCrossover(sampler, config.crossover),
-        mutation=SpaceMutation(sampler, config.steps, config.mutation),
-        eliminate_duplicates=Unseen(run.seen),
-    )
-    algorithm.setup(problem, termination=NoTermination(), seed=int(chance.integers(2**31)), verbose=False)
-    algorithm.mating.n_max_iterations = MATING_ATTEMPTS
-    for generation in range(1, config.generations + 1):
-        proposals = algorithm.ask()
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        placement: Placement,
+        predictor: Predictor,
+        evaluator: Evaluator,
+        constraints: Constraints,
+        config: SearchConfig,
+        seeds: Sequence[Architecture] = (),
+        scored: Mapping[Architecture, Score] | None = None,
+        foresight: Foresight | None = None,
+    ) -> None:
+        self.run = Run()
+        self.config = config
+        self.exhausted = False
+        chance = np.random.default_rng([config.seed, ("sensor", "aggregator", "split").index(placement)])
+        sampler = Sampler(space.restricted(placement), chance)
+        self._encoding = Encoding(space)
+        self._prefilter = Prefilter(
+            self._encoding, predictor, constraints, scored or {}, foresight or Foresight(), chance
+        )
+        self._problem = _SplitProblem(
+            self._encoding, predictor, evaluator, constraints, self.run, self._prefilter
+        )  # fmt: skip
+        self._algorithm = NSGA2(
+            pop_size=config.population,
+            n_offsprings=config.population * config.oversample,
+            sampling=first_population(sampler, config.population, list(seeds)),
+            crossover=SpaceCrossover(sampler, config.crossover),
+            mutation=SpaceMutation(sampler, config.steps, config.mutation),
+            eliminate_duplicates=Unseen(self.run.seen),
+        )
+        seed = int(chance.integers(2**31))
+        self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed, verbose=False)
+        self._algorithm.mating.n_max_iterations = MATING_ATTEMPTS
+
+    def advance(self, immigrants: Sequence[Architecture] = ()) -> None:
+        """Evaluate one more generation, at most `config.population` candidates, `immigrants` among them."""
+        proposals = None if self.exhausted else self._algorithm.ask()
         if proposals is None or len(proposals) == 0:
-            break
-        offspring = prefilter.choose(proposals, config.population)
-        algorithm.evaluator.eval(problem, offspring)
-        algorithm.tell(infills=offspring)
-        on_generation(generation, run)
-    return run
+            self.exhausted = True
+            return
+        guests = self._encoding.encode_all(immigrants)
+        known = {row_key(row) for row in guests}
+        own = proposals[[i for i, row in enumerate(proposals.get("X")) if row_key(row) not in known]]
+        room = self.config.population - len(guests)
+        own = self._prefilter.choose(own, room) if self.config.oversample > 1 and room else own[:room]
+        generation = Population.merge(own, Population.new(X=guests)) if len(guests) else own
+        self._algorithm.evaluator.eval(self._problem, generation)
+        self._algorithm.tell(infills=generation)
 
 
 class _SplitProblem(Problem):  # type: ignore[misc]
-    """Minimise (1 - accuracy, log total latency) over gene vectors; the run collects what is evaluated.
+    """Minimise (-log-likelihood, log total latency) over gene vectors; the run collects what is evaluated.
 
-    The logarithm changes no dominance; it makes crowding even out ratios of latency rather than differences.
+    The logarithm gives a factor of two the same weight everywhere on the front, fast and slow ends alike.
     """
 
     def __init__(
@@ -102,13 +123,13 @@ class _SplitProblem(Problem):  # type: ignore[misc]
         violations = self.constraints.violations(prediction)
         feasible = np.flatnonzero(np.all(violations <= 0, axis=1))
         architectures = [self.encoding.decode(genes[i]) for i in feasible]
-        accuracy = np.zeros(len(genes))
-        if architectures:
-            accuracy[feasible] = self.evaluator.accuracy(architectures)
-        self.run.candidates += candidates_of(architectures, accuracy[feasible], prediction, feasible)
-        self.prefilter.learn(genes, accuracy[feasible], feasible)
+        scores = self.evaluator.score(architectures) if architectures else []
+        log_likelihood = np.full(len(genes), WORST)
+        log_likelihood[feasible] = [score.log_likelihood for score in scores]
+        self.run.candidates += candidates_of(architectures, scores, prediction, feasible)
+        self.prefilter.learn(genes, log_likelihood[feasible], feasible)
         self.run.infeasible += len(genes) - len(feasible)
         self.run.seen.update(row_key(row) for row in genes)
-        out["F"] = np.column_stack([1.0 - accuracy, np.log(np.maximum(prediction.total_us, 1e-9))])
+        out["F"] = np.column_stack([-log_likelihood, np.log(np.maximum(prediction.total_us, 1e-9))])
         if violations.shape[1]:
             out["G"] = violations

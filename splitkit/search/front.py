@@ -1,15 +1,15 @@
-"""Pareto fronts over (accuracy up, latency down)."""
+"""Pareto fronts over (accuracy or likelihood up, latency down)."""
 
 import numpy as np
 
-from splitkit.search.protocol import FloatArray
+from splitkit.scores import FloatArray
 from splitkit.space.encoding import IntArray
 
 
-def pareto_front(accuracy: FloatArray, latency_us: FloatArray) -> IntArray:
+def pareto_front(quality: FloatArray, latency_us: FloatArray) -> IntArray:
     """Indices of the points no other point beats, by rising latency; of equal points only the first is kept."""
-    order = np.lexsort((np.arange(len(accuracy)), -accuracy, latency_us))
-    ordered = accuracy[order]
+    order = np.lexsort((np.arange(len(quality)), -quality, latency_us))
+    ordered = quality[order]
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(ordered)])[: len(ordered)]
     front: IntArray = order[ordered > best_before]
     return front

@@ -1,4 +1,4 @@
-"""What a search paid for: accuracies, measurements and compile checks, kept as they come.
+"""What a search paid for: scores, measurements, trials and compile checks, kept as they come.
 
 A search is deterministic given its seed, its predictor and these answers, so resuming one means running it again from
 the start with every expensive question answered from the journal; replaying one means doing so and asking nothing.
@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from splitkit.errors import ConfigError
 from splitkit.reading import parse_json, typed
-from splitkit.search.protocol import Evaluator, FloatArray
+from splitkit.scores import Score
+from splitkit.search.protocol import Evaluator
 from splitkit.space import Architecture
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Journal:
@@ -41,9 +40,10 @@ class Journal:
         self.path = path
         self.conditions = dict(conditions or {})
         self.replay = replay
-        self.accuracies: dict[str, float] = {}
+        self.scores: dict[str, Score] = {}
         self.measurements: dict[str, dict[str, Any]] = {}
         self.admissions: dict[str, str | None] = {}
+        self.trials: dict[str, dict[str, Any]] = {}
         header = _line({"schema_version": SCHEMA_VERSION, "journal": "search", "conditions": self.conditions})
         if path is not None and path.exists() and not _torn(path, header):
             self._read(path)
@@ -54,17 +54,16 @@ class Journal:
             path.unlink(missing_ok=True)
             self._append(header)
 
-    def accuracy(self, evaluator: Evaluator, architectures: Sequence[Architecture]) -> FloatArray:
-        """Accuracies, shape (n,); only those not known yet are asked of `evaluator`, in one batch, and kept."""
+    def score(self, evaluator: Evaluator, architectures: Sequence[Architecture]) -> list[Score]:
+        """The score of each; only those not known yet are asked of `evaluator`, in one batch, and kept."""
         keys = [architecture.digest() for architecture in architectures]
-        missing = {k: a for k, a in zip(keys, architectures, strict=True) if k not in self.accuracies}
+        missing = {k: a for k, a in zip(keys, architectures, strict=True) if k not in self.scores}
         if missing:
-            self._refuse_in_replay("accuracy", next(iter(missing.values())))
-            values = np.asarray(evaluator.accuracy(list(missing.values())), dtype=np.float64)
-            new = {key: float(value) for key, value in zip(missing, values, strict=True)}
-            self.accuracies |= new
-            self._append(_line({"accuracy": new}))
-        return np.array([self.accuracies[key] for key in keys])
+            self._refuse_in_replay("score", next(iter(missing.values())))
+            new = dict(zip(missing, evaluator.score(list(missing.values())), strict=True))
+            self.scores |= new
+            self._append(_line({"score": {key: [s.accuracy, s.log_likelihood] for key, s in new.items()}}))
+        return [self.scores[key] for key in keys]
 
     def measurement(self, architecture: Architecture, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The JSON form of a candidate's measurement, made by `measure` if it is not known yet."""
@@ -83,6 +82,17 @@ class Journal:
             self.admissions[key] = check(architecture)
             self._append(_line({"admission": {key: self.admissions[key]}}))
         return self.admissions[key]
+
+    def trial(
+        self, architecture: Architecture, schedule: Sequence[int], tune: Callable[[], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The JSON form of what came of fine-tuning a candidate for these steps, made by `tune` if not known yet."""
+        key = f"{architecture.digest()} {'+'.join(str(steps) for steps in schedule)}"
+        if key not in self.trials:
+            self._refuse_in_replay("fine-tuning", architecture)
+            self.trials[key] = json.loads(json.dumps(tune()))
+            self._append(_line({"trial": {key: self.trials[key]}}))
+        return self.trials[key]
 
     def _refuse_in_replay(self, what: str, architecture: Architecture) -> None:
         if self.replay:
@@ -107,12 +117,17 @@ class Journal:
             entries = [parse_json(line.decode("utf-8")) for line in lines]
             header = entries[0]
             if header["schema_version"] != SCHEMA_VERSION or header["journal"] != "search":
-                raise ConfigError(f"{path}: not a search journal of schema version {SCHEMA_VERSION}")
+                raise ConfigError(
+                    f"{path}: not a search journal of schema version {SCHEMA_VERSION}",
+                    "delete it to search afresh, or use another run name",
+                )
             self._check_conditions(path, header["conditions"])
             for entry in entries[1:]:
-                self.accuracies |= typed(dict[str, float], entry.get("accuracy", {}))
+                scores = typed(dict[str, tuple[float, float]], entry.get("score", {}))
+                self.scores |= {key: Score(*score) for key, score in scores.items()}
                 self.measurements |= typed(dict[str, dict[str, Any]], entry.get("measurement", {}))
                 self.admissions |= typed(dict[str, str | None], entry.get("admission", {}))
+                self.trials |= typed(dict[str, dict[str, Any]], entry.get("trial", {}))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}: not a search journal: {error}", "delete it to search afresh") from error
         if torn and not self.replay:

@@ -27,6 +27,7 @@ class Point:
 
     Attributes:
         accuracy: in [0, 1], on the images the search scores with; never the test set.
+        log_likelihood: mean log probability of the right class on those images, which points are ranked by.
         sensor_us, link_us, aggregator_us, total_us: stages of one frame, and their sum.
         payload_bytes: what one sensor sends per frame.
         peak_sensor_bytes: lower bound on one sensor's working memory.
@@ -40,6 +41,7 @@ class Point:
 
     architecture: Architecture
     accuracy: float
+    log_likelihood: float
     sensor_us: float
     link_us: float
     aggregator_us: float
@@ -84,6 +86,7 @@ def describe_point(
     return Point(
         architecture=candidate.architecture,
         accuracy=candidate.accuracy,
+        log_likelihood=candidate.score.log_likelihood,
         sensor_us=stages[0],
         link_us=stages[1],
         aggregator_us=stages[2],

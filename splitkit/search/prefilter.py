@@ -1,4 +1,4 @@
-"""Which of many proposed candidates are scored, by a model of accuracy that is fitted anew every generation."""
+"""Which of many proposed candidates are scored, by a model of their scores that is fitted anew every generation."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,11 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
+from splitkit.scores import FloatArray, Score
 from splitkit.search.accuracy_model import AccuracyModel
 from splitkit.search.config import Constraints
 from splitkit.search.foresight import Foresight
-from splitkit.search.protocol import FloatArray, PredictionArrays, Predictor
+from splitkit.search.protocol import PredictionArrays, Predictor
 from splitkit.space import Architecture
 from splitkit.space.encoding import Encoding, IntArray
 
@@ -23,7 +24,7 @@ class Prefilter:
     """Chooses which proposals of a generation are scored.
 
     Args:
-        scored: accuracies known from elsewhere (earlier rounds, other systems); they teach the model too.
+        scored: scores known from elsewhere (earlier rounds, other systems); they teach the model too.
         foresight: where what the model said is kept.
     """
 
@@ -32,7 +33,7 @@ class Prefilter:
         encoding: Encoding,
         predictor: Predictor,
         constraints: Constraints,
-        scored: Mapping[Architecture, float],
+        scored: Mapping[Architecture, Score],
         foresight: Foresight,
         chance: np.random.Generator,
     ) -> None:
@@ -41,7 +42,7 @@ class Prefilter:
         self._model = AccuracyModel(encoding)
         self._encoding = encoding
         self._genes = encoding.encode_all(scored)
-        self._accuracy = np.array(list(scored.values()), dtype=np.float64)
+        self._log_likelihood = np.array([score.log_likelihood for score in scored.values()], dtype=np.float64)
         self._waiting: FloatArray = np.zeros(0)
 
     def choose(self, proposals: Population, count: int) -> Population:
@@ -51,7 +52,7 @@ class Prefilter:
             return proposals
         genes = np.asarray(proposals.get("X"), dtype=np.int64)
         prediction = self.predictor.predict(genes)
-        self._model.fit(self._genes, self.predictor.predict(self._genes), self._accuracy)
+        self._model.fit(self._genes, self.predictor.predict(self._genes), self._log_likelihood)
         if not self._model.fitted:
             return proposals[:count]
         said = self._model.predict(genes, prediction)
@@ -60,22 +61,25 @@ class Prefilter:
         self._waiting = said[chosen]
         return proposals[chosen]
 
-    def learn(self, genes: IntArray, accuracy: FloatArray, feasible: IntArray) -> None:
-        """What came of the chosen ones: accuracies (feasible,) of the rows `feasible` of genes (n, genes)."""
+    def learn(self, genes: IntArray, log_likelihood: FloatArray, feasible: IntArray) -> None:
+        """What came of the chosen ones: log-likelihoods (feasible,) of the rows `feasible` of genes (n, genes).
+
+        Rows behind the chosen ones were not: they teach the model, and say nothing of how well it ranked.
+        """
         self._genes = np.concatenate([self._genes, genes[feasible]])
-        self._accuracy = np.concatenate([self._accuracy, accuracy])
-        if len(self._waiting):
-            self.foresight.predicted += self._waiting[feasible].tolist()
-            self.foresight.scored += accuracy.tolist()
+        self._log_likelihood = np.concatenate([self._log_likelihood, log_likelihood])
+        chosen = feasible < len(self._waiting)
+        self.foresight.predicted += self._waiting[feasible[chosen]].tolist()
+        self.foresight.scored += log_likelihood[chosen].tolist()
 
     def _best(self, said: FloatArray, prediction: PredictionArrays, count: int) -> list[int]:
-        """Indices by non-dominated rank and crowding of predicted accuracy and latency, and some drawn at random."""
+        """Indices by non-dominated rank and crowding of predicted likelihood and latency, and some drawn at random."""
         excess = np.maximum(self.constraints.violations(prediction), 0.0).sum(axis=1)
         allowed = np.flatnonzero(excess == 0)
         if len(allowed) <= count:
             return sorted(int(i) for i in np.argsort(excess, kind="stable")[:count])
         drawn = round(AT_RANDOM * count)
-        objectives = np.column_stack([1.0 - said, np.log(np.maximum(prediction.total_us, 1e-9))])[allowed]
+        objectives = np.column_stack([-said, np.log(np.maximum(prediction.total_us, 1e-9))])[allowed]
         population = Population.new(X=allowed[:, None], F=objectives)
         best = RankAndCrowding().do(_BARE, population, n_survive=count - drawn, random_state=self.chance)
         chosen = best.get("X")[:, 0].astype(np.int64)

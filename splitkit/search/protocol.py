@@ -1,15 +1,14 @@
-"""What a search needs of others: latencies of many architectures at once, and their accuracies."""
+"""What a search needs of others: latencies of many architectures at once, and how well they classify."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.scores import Score
 from splitkit.space import Architecture
 from splitkit.space.encoding import IntArray
 
-FloatArray = NDArray[np.float64]
 FIGURES = (
     "sensor_us", "link_us", "aggregator_us", "total_us", "payload_bytes", "sensor_peak_bytes", "sensor_macs",
     "aggregator_macs", "measured_fraction",
@@ -49,13 +48,13 @@ class Predictor(Protocol):
 
 
 class Evaluator(Protocol):
-    """Says how accurate architectures are; never on the test set.
+    """Says how well architectures classify; never on the test set.
 
     One that estimates on images may say on how many, in an attribute `images`; the result then keeps it.
     """
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
-        """Accuracy of each in [0, 1], shape (n,). The same architecture must always get the same answer."""
+    def score(self, architectures: Sequence[Architecture]) -> Sequence[Score]:
+        """The score of each. The same architecture must always get the same answer."""
         ...
 
 

@@ -11,10 +11,11 @@ from splitkit.reading import parse_json, typed
 from splitkit.scratch import replacing
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
+from splitkit.search.finals import Finalist
 from splitkit.search.foresight import ModelQuality
 from splitkit.search.point import Point
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,15 @@ class SearchResult:
         fronts: indices into `points`, by system (`sensor`, `aggregator`, `split`), each searched with the same budget.
         merged: indices of the points no point of any system beats.
         labels: how each side's times must be called: `measured`, `analytical`, `measured x50 (emulated slower core)`.
-        evaluated: candidates whose accuracy was needed, by system.
+        chosen: index of the point to deploy, by system: all by the one rule that `choice` states.
+        finalists: points that were fine-tuned before the choice; without any it rests on shared weights.
+        evaluated: candidates whose score was needed, by system.
         infeasible: candidates proposed beyond a constraint and not evaluated, by system.
         rejected: architectures that a compile check took out of a front, with its reason.
         feedback: one record per round of measuring.
         accuracy_model: how well the model of accuracy ranked candidates, by system; empty without `config.oversample`.
         conditions: what the figures rest on, as the journal's header has it.
-        scored_on: images each accuracy was estimated on, which says how finely accuracies can be told apart.
+        scored_on: images each score was estimated on, which says how finely accuracies can be told apart.
     """
 
     space: str
@@ -46,6 +49,8 @@ class SearchResult:
     config: SearchConfig
     evaluated: Mapping[str, int]
     infeasible: Mapping[str, int]
+    chosen: Mapping[str, int] = field(default_factory=dict)
+    finalists: tuple[Finalist, ...] = ()
     rejected: Mapping[str, str] = field(default_factory=dict)
     feedback: tuple[FeedbackRound, ...] = ()
     accuracy_model: Mapping[str, ModelQuality] = field(default_factory=dict)
@@ -55,6 +60,11 @@ class SearchResult:
     def front(self, system: str) -> tuple[Point, ...]:
         """The front of one system, by rising latency and accuracy; empty where nothing was feasible."""
         return tuple(self.points[i] for i in self.fronts.get(system, ()))
+
+    @property
+    def best(self) -> dict[str, Point]:
+        """The chosen point of each system that has one."""
+        return {name: self.points[i] for name, i in self.chosen.items()}
 
     @property
     def merged_front(self) -> tuple[Point, ...]:
@@ -71,6 +81,8 @@ class SearchResult:
             "points": [point.to_json() for point in self.points],
             "fronts": {name: list(indices) for name, indices in self.fronts.items()},
             "merged": list(self.merged),
+            "chosen": dict(self.chosen),
+            "finalists": [finalist.to_json() for finalist in self.finalists],
             "feedback": [record.to_json() for record in self.feedback],
             "accuracy_model": {name: quality.to_json() for name, quality in self.accuracy_model.items()},
             "evaluated": dict(self.evaluated),
@@ -104,7 +116,9 @@ def load_result(path: Path) -> SearchResult:
         raise ConfigError(f"{path}: not JSON: {error}", "run `splitkit search` again") from error
     version = body.get("schema_version") if isinstance(body, dict) else None
     if version != SCHEMA_VERSION:
-        raise ConfigError(f"{path}: schema_version: {version!r}, this splitkit reads {SCHEMA_VERSION}")
+        raise ConfigError(
+            f"{path}: schema_version: {version!r}, this splitkit reads {SCHEMA_VERSION}", "run `splitkit search` again"
+        )
     try:
         return _parse(body)
     except KeyError as error:
@@ -117,7 +131,9 @@ def _parse(body: dict[str, Any]) -> SearchResult:
     points = tuple(Point.from_json(point) for point in body["points"])
     fronts = {name: tuple(indices) for name, indices in body["fronts"].items()}
     merged = tuple(body["merged"])
-    for name, indices in [*fronts.items(), ("merged", merged)]:
+    finalists = tuple(Finalist(**finalist) for finalist in body["finalists"])
+    named = [*fronts.items(), ("merged", merged), ("chosen", tuple(body["chosen"].values()))]
+    for name, indices in [*named, ("finalists", tuple(finalist.point for finalist in finalists))]:
         if not all(isinstance(i, int) and 0 <= i < len(points) for i in indices):
             raise ValueError(f"{name}: an index is outside the {len(points)} points")
     for i, point in enumerate(points):
@@ -134,6 +150,8 @@ def _parse(body: dict[str, Any]) -> SearchResult:
         config=config,
         evaluated=body["evaluated"],
         infeasible=body["infeasible"],
+        chosen=body["chosen"],
+        finalists=finalists,
         rejected=body["rejected"],
         feedback=tuple(FeedbackRound(**record) for record in body["feedback"]),
         accuracy_model={name: ModelQuality(**q) for name, q in body.get("accuracy_model", {}).items()},

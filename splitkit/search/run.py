@@ -2,23 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from splitkit.devices import get_device
 from splitkit.profiles import System
+from splitkit.scores import Score
 from splitkit.search.candidate import Candidate, Run, judge
+from splitkit.search.choice import fastest_alike
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import Feedback, FeedbackRound, measure_candidates, to_measure
+from splitkit.search.finals import Finalist, Finals, pick_finalists, play
 from splitkit.search.foresight import Foresight, ModelQuality
 from splitkit.search.front import pareto_front
 from splitkit.search.journal import Journal
 from splitkit.search.point import describe_point
-from splitkit.search.protocol import Evaluator, FloatArray, Measurement, Predictor
+from splitkit.search.protocol import Evaluator, Measurement, Predictor
 from splitkit.search.result import SearchResult
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.search_space import Placement
+
+if TYPE_CHECKING:
+    from splitkit.search.evolve import Evolution
 
 Candidates = dict[str, list[Candidate]]
 """Candidates by system."""
@@ -46,22 +52,26 @@ def search(
     *,
     constraints: Constraints | None = None,
     feedback: Feedback[Any] | None = None,
+    finals: Finals | None = None,
     admissible: Callable[[Architecture], str | None] | None = None,
     journal: Journal | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> SearchResult:
-    """Search the degenerate systems and the split one, each with the same budget and one shared accuracy cache.
+    """Search the degenerate systems and the split one, each with the same budget, side by side.
+
+    They share their scores, and in every generation some of each system's candidates are the others' best networks,
+    cut elsewhere.
 
     With `feedback`, a round of measuring follows each search, and a search from the known candidates with the
     corrected predictor follows each round, until newly measured candidates agree with their predictions or the rounds
-    are spent; what is reported is as the predictor corrected last sees it. Deterministic given the seed, the predictor
-    and the journal.
+    are spent; what is reported is as the predictor corrected last sees it. With `finals`, some points of every front
+    are fine-tuned before one is chosen. Deterministic given the seed, the predictor and the journal.
 
     Args:
         constraints: limits on candidates; the sensor's memory by default.
         admissible: why a candidate cannot be exported (None: it can). Asked of front members only; those refused are
             left out and the next best take their place.
-        journal: where accuracies, measurements and refusals are kept and looked up; in memory by default.
+        journal: where scores, measurements and refusals are kept and looked up; in memory by default.
 
     Raises:
         ConfigError: a replayed journal lacks an answer.
@@ -94,12 +104,12 @@ def search(
             found = search_.judge_all(corrected)
             break
         found = search_.evolve_all(corrected, number)
-    return search_.result(system, found, measurements, records)
+    return search_.result(system, found, measurements, records, finals)
 
 
 @dataclass
 class _Search:
-    """The parts of one search that stay from round to round, and what was found: accuracies, refusals."""
+    """The parts of one search that stay from round to round, and what was found: scores, refusals."""
 
     space: SearchSpace
     evaluator: Evaluator
@@ -109,45 +119,63 @@ class _Search:
     journal: Journal
     on_progress: Callable[[Progress], None]
     rejected: dict[str, str] = field(default_factory=dict)
-    known: dict[str, dict[Architecture, float]] = field(default_factory=dict)
+    known: dict[Placement, dict[Architecture, Score]] = field(default_factory=dict)
     infeasible: dict[str, int] = field(default_factory=dict)
     foresight: dict[str, Foresight] = field(default_factory=dict)
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         """The shared cache in front of the evaluator, itself an evaluator."""
-        return self.journal.accuracy(self.evaluator, architectures)
+        return self.journal.score(self.evaluator, architectures)
 
     def evolve_all(self, predictor: Predictor, round_: int) -> Candidates:
-        """One evolution per system, from what earlier rounds found there; everything found so far."""
-        for placement in self.config.systems:
-            self._evolve(placement, predictor, round_)
+        """All systems evolved in step, from what earlier rounds found there; everything found so far."""
+        config = self.config if round_ == 0 else self.config.refinement()
+        evolutions = {placement: self._evolution(placement, predictor, config) for placement in config.systems}
+        for generation in range(1, config.generations + 1):
+            for placement, evolution in evolutions.items():
+                if evolution.exhausted:
+                    continue
+                room = self._room(generation, config)
+                evolution.advance(self._immigrants(placement, predictor, evolution.run, room))
+                self.known[placement] |= {c.architecture: c.score for c in evolution.run.candidates}
+                self._report(round_, placement, generation, config.generations, evolution.run)
+        for placement, evolution in evolutions.items():
+            self.infeasible[placement] = self.infeasible.get(placement, 0) + evolution.run.infeasible
         return self.judge_all(predictor)
 
     def judge_all(self, predictor: Predictor) -> Candidates:
         """Everything found so far as this predictor sees it, without looking for more."""
         return {name: judge(self.space, predictor, self.constraints, known) for name, known in self.known.items()}
 
-    def _evolve(self, placement: Placement, predictor: Predictor, round_: int) -> None:
-        from splitkit.search.evolve import evolve  # imports pymoo, which takes longer than all the rest
+    def _evolution(self, placement: Placement, predictor: Predictor, config: SearchConfig) -> "Evolution":
+        from splitkit.search.evolve import Evolution  # imports pymoo, which takes longer than all the rest
 
         known = self.known.setdefault(placement, {})
-        seeds = [c.architecture for c in _front(judge(self.space, predictor, self.constraints, known))]
-        config = self.config if round_ == 0 else self.config.refinement()
-        report = self._reporter(round_, placement, config.generations)
-        run = evolve(
+        return Evolution(
             self.space,
             placement,
             predictor,
             self,
             self.constraints,
             config,
-            seeds,
-            scored={a: accuracy for found in self.known.values() for a, accuracy in found.items()},
+            seeds=[c.architecture for c in _front(judge(self.space, predictor, self.constraints, known))],
+            scored={a: score for found in self.known.values() for a, score in found.items()},
             foresight=self.foresight.setdefault(placement, Foresight()),
-            on_generation=report,
         )
-        known |= {candidate.architecture: candidate.accuracy for candidate in run.candidates}
-        self.infeasible[placement] = self.infeasible.get(placement, 0) + run.infeasible
+
+    @staticmethod
+    def _room(generation: int, config: SearchConfig) -> int:
+        """How many candidates of a generation may be the others' networks: in the last one twice as many, since what
+        the others have found by then gets no second chance."""
+        share = 2 * config.exchange if generation == config.generations else config.exchange
+        return round(min(share, 1.0) * config.population)
+
+    def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, room: int) -> list[Architecture]:
+        from splitkit.search.exchange import immigrants  # loads pymoo too
+
+        fronts = {name: _front(found) for name, found in self.judge_all(predictor).items()}
+        donors = [c for name, front in fronts.items() if name != placement or placement == "split" for c in front]
+        return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, room)
 
     def fronts(self, found: Candidates) -> Candidates:
         """Each system's front over everything it evaluated, without what cannot be exported."""
@@ -166,14 +194,10 @@ class _Search:
     def _refusal(self, architecture: Architecture) -> str | None:
         return self.journal.admission(architecture, self.admissible) if self.admissible else None
 
-    def _reporter(self, round_: int, placement: str, generations: int) -> Callable[[int, Run], None]:
-        def report(generation: int, run: Run) -> None:
-            accuracy = max((c.accuracy for c in run.candidates), default=0.0)
-            fastest = min((c.total_us for c in run.candidates), default=float("inf"))
-            state = Progress(round_, placement, generation, generations, len(run.candidates), accuracy, fastest)
-            self.on_progress(state)
-
-        return report
+    def _report(self, round_: int, placement: str, generation: int, generations: int, run: Run) -> None:
+        accuracy = max((c.accuracy for c in run.candidates), default=0.0)
+        fastest = min((c.total_us for c in run.candidates), default=float("inf"))
+        self.on_progress(Progress(round_, placement, generation, generations, len(run.candidates), accuracy, fastest))
 
     def _model_quality(self) -> dict[str, ModelQuality]:
         """By system, where a model chose what was scored."""
@@ -185,16 +209,29 @@ class _Search:
         found: Candidates,
         measurements: Sequence[Measurement],
         records: Sequence[FeedbackRound],
+        finals: Finals | None,
     ) -> SearchResult:
-        """Fronts with every figure of every point."""
+        """Fronts with every figure of every point, and the choice among them."""
         fronts = self.fronts(found)
         measured = {m.architecture: m.total_us for m in measurements}
-        candidates = sorted((c for front in fronts.values() for c in front), key=lambda c: (c.total_us, -c.accuracy))
+        candidates = sorted(
+            (c for front in fronts.values() for c in front), key=lambda c: (c.total_us, -c.score.log_likelihood)
+        )
         index = {candidate.architecture: i for i, candidate in enumerate(candidates)}
+        points = tuple(describe_point(self.space, system, c, measured.get(c.architecture)) for c in candidates)
+        by_system = {name: [points[index[c.architecture]] for c in front] for name, front in fronts.items()}
+        images = getattr(self.evaluator, "images", None)
+        finalists: tuple[Finalist, ...] = ()
+        if finals:
+            entrants = {name: pick_finalists(front, finals.finalists) for name, front in by_system.items()}
+            finalists, chosen = play(entrants, points, finals, self.journal)
+        else:
+            alike = fastest_alike(by_system, images)
+            chosen = {name: index[point.architecture] for name, point in alike.items()}
         return SearchResult(
             space=self.space.name,
             system=system.name,
-            points=tuple(describe_point(self.space, system, c, measured.get(c.architecture)) for c in candidates),
+            points=points,
             fronts={name: tuple(index[c.architecture] for c in front) for name, front in fronts.items()},
             merged=tuple(index[c.architecture] for c in _merge(fronts)),
             labels={
@@ -204,20 +241,22 @@ class _Search:
             },
             constraints=self.constraints,
             config=self.config,
+            chosen=chosen,
+            finalists=finalists,
             evaluated={name: len(known) for name, known in self.known.items()},
             infeasible=self.infeasible,
             rejected=self.rejected,
             feedback=tuple(records),
             accuracy_model=self._model_quality(),
             conditions=self.journal.conditions,
-            scored_on=getattr(self.evaluator, "images", None),
+            scored_on=images,
         )
 
 
 def _front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    accuracy = np.array([candidate.accuracy for candidate in candidates])
+    quality = np.array([candidate.score.log_likelihood for candidate in candidates])
     latency = np.array([candidate.total_us for candidate in candidates])
-    return [candidates[i] for i in pareto_front(accuracy, latency)]
+    return [candidates[i] for i in pareto_front(quality, latency)]
 
 
 def _merge(fronts: Mapping[str, Sequence[Candidate]]) -> list[Candidate]:

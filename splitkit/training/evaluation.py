@@ -1,20 +1,22 @@
-"""Accuracy of sub-networks with the supernet's weights, and of networks of their own."""
+"""How well sub-networks classify: with the supernet's weights, and with weights of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from splitkit.data import Samples, SampleSource, batches_of
 from splitkit.errors import TrainingError
+from splitkit.scores import ImageScores, Score
 from splitkit.space.architecture import Architecture
 from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
 from splitkit.training.optimise import first_not_finite
 
 CALIBRATION_IMAGES = 512
 """Enough for batch-norm statistics; AttentiveNAS and Once-for-All use a few hundred to two thousand."""
+
+RANKING_IMAGES = 256
+"""Enough of them to rank candidates, of which hundreds are calibrated and most never heard of again."""
 
 
 def calibration_images(samples: SampleSource, count: int = CALIBRATION_IMAGES, seed: int = 0) -> Tensor:
@@ -24,8 +26,8 @@ def calibration_images(samples: SampleSource, count: int = CALIBRATION_IMAGES, s
 
 
 @torch.no_grad()
-def score(supernet: Supernet, architecture: Architecture, samples: SampleSource, calibration: Tensor) -> float:
-    """Accuracy in [0, 1] of one sub-network: batch norms recalibrated, the link's precision applied.
+def score(supernet: Supernet, architecture: Architecture, samples: SampleSource, calibration: Tensor) -> ImageScores:
+    """What one sub-network says of each image: batch norms recalibrated, the link's precision applied.
 
     Args:
         supernet: left as it is.
@@ -34,31 +36,37 @@ def score(supernet: Supernet, architecture: Architecture, samples: SampleSource,
         calibration: training images from which statistics and link range are taken.
     """
     statistics = calibrate(supernet, architecture, calibration)
-    correct = 0
-    for batch in batches_of(samples, evaluation_batch(calibration)):
-        scores = supernet(batch.images.to(calibration.device), architecture, statistics)
-        correct += int((scores.argmax(1) == batch.labels.to(scores.device)).sum())
-    return correct / len(samples)
+    return _image_scores(
+        lambda images: supernet(images.to(calibration.device), architecture, statistics),
+        samples,
+        evaluation_batch(calibration),
+    )
 
 
 @torch.no_grad()
-def score_subnetwork(subnetwork: SubNetwork, samples: SampleSource) -> float:
-    """Accuracy in [0, 1] of an extracted sub-network as it would be deployed."""
+def score_subnetwork(subnetwork: SubNetwork, samples: SampleSource) -> ImageScores:
+    """What an extracted sub-network says of each image, as it would be deployed."""
     training = subnetwork.training
     subnetwork.eval()
-    correct = 0
     device = next(subnetwork.parameters()).device
-    for batch in batches_of(samples, evaluation_batch(samples.take(torch.arange(1)).images)):
-        correct += int((subnetwork(batch.images.to(device)).argmax(1).cpu() == batch.labels.cpu()).sum())
+    found = _image_scores(
+        lambda images: subnetwork(images.to(device)), samples, evaluation_batch(samples.take(torch.arange(1)).images)
+    )
     subnetwork.train(training)
-    return correct / len(samples)
+    return found
+
+
+def _image_scores(network: Callable[[Tensor], Tensor], samples: SampleSource, batch: int) -> ImageScores:
+    parts = [(network(part.images).double().cpu(), part.labels.cpu()) for part in batches_of(samples, batch)]
+    scores, labels = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    return ImageScores.of(scores, labels)
 
 
 class SupernetEvaluator:
-    """Ranks architectures for a search: accuracy on the search slice, remembered per architecture.
+    """Ranks architectures for a search: their scores on the search slice, remembered per architecture.
 
     Attributes:
-        cache: accuracies by canonical architecture; may be filled beforehand from an earlier run.
+        cache: scores by canonical architecture; may be filled beforehand from an earlier run.
     """
 
     def __init__(
@@ -66,7 +74,7 @@ class SupernetEvaluator:
         supernet: Supernet,
         search: Samples,
         calibration: Tensor,
-        cache: dict[Architecture, float] | None = None,
+        cache: dict[Architecture, Score] | None = None,
     ) -> None:
         """`search` and `calibration` (images of the training set) are moved to the supernet's device.
 
@@ -81,16 +89,16 @@ class SupernetEvaluator:
         self.supernet = supernet
         self.search = search.to(device)
         self.calibration = calibration.to(device)
-        self.cache: dict[Architecture, float] = {} if cache is None else cache
+        self.cache: dict[Architecture, Score] = {} if cache is None else cache
 
     @property
     def images(self) -> int:
-        """How many images each accuracy is estimated on."""
+        """How many images each score is estimated on."""
         return len(self.search)
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Accuracy of each, shape (n,), in [0, 1]."""
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """The score of each."""
         for architecture in architectures:
             if architecture not in self.cache:
-                self.cache[architecture] = score(self.supernet, architecture, self.search, self.calibration)
-        return np.array([self.cache[architecture] for architecture in architectures], dtype=np.float64)
+                self.cache[architecture] = score(self.supernet, architecture, self.search, self.calibration).score
+        return [self.cache[architecture] for architecture in architectures]

@@ -80,7 +80,7 @@ def test_instructions_become_microseconds_by_family_clock_and_scale() -> None:
     assert counting().us_per_unit() == pytest.approx(0.04)
     assert counting().us_per_unit("linear") == pytest.approx(0.08)
     assert counting(time_scale=3.0).us_per_unit("pool") == pytest.approx(0.12)
-    assert load_device("demo-sensor").us_per_unit("linear") == 50.0
+    assert load_device("demo-sensor").us_per_unit("linear") == 200.0
 
 
 def test_an_unscaled_device_counts_in_its_own_unit() -> None:

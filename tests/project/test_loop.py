@@ -14,6 +14,8 @@ SETTINGS = {
     "generations = 20": "generations = 2",
     "feedback_rounds = 3": "feedback_rounds = 1",
     "measured_per_round = 4": "measured_per_round = 3",
+    "finalists = 6": "finalists = 3",
+    "# finalist_steps = 50": "finalist_steps = 2",
     "# steps = 600": "steps = 2",
     "# fine_tune_steps = 150": "fine_tune_steps = 2",
 }
@@ -66,6 +68,18 @@ def test_search_reports_all_three_systems_and_what_feedback_found(inside: Path) 
     for point in measured:
         assert point["total_us"] == pytest.approx(point["measured_total_us"], rel=0.25)
     assert "emulated" in body["labels"]["sensor"]
+
+
+def test_every_systems_choice_was_fine_tuned_and_scored_image_by_image(inside: Path) -> None:
+    body = json.loads((inside / "runs/first/pareto.json").read_text())
+    tuned = {f["point"]: f for f in body["finalists"]}
+    assert set(body["chosen"]) == {"sensor", "aggregator", "split"}
+    assert all(tuned[index]["steps"] >= 2 for index in body["chosen"].values())
+    journal = [json.loads(line) for line in (inside / "runs/first/search.jsonl").read_text().splitlines()]
+    trials = [trial for entry in journal for trial in entry.get("trial", {}).values()]
+    assert len(trials) >= len(tuned)
+    for trial in trials:
+        assert len(trial["log_likelihood"]) == trial["images"] == body["scored_on"]
 
 
 def test_replay_repeats_the_search_exactly_and_asks_nothing(inside: Path) -> None:

@@ -23,6 +23,8 @@ FILE = Path(__file__).parent / "mobile_like.toml"
 
 SEARCH = {
     "population = 48": "population = 4",
+    "finalists = 6": "finalists = 1",
+    "# finalist_steps = 50": "finalist_steps = 1",
     "generations = 20": "generations = 1",
     "feedback_rounds = 3": "feedback_rounds = 0",
     "# steps = 600": "steps = 1",

@@ -23,6 +23,8 @@ population = 6
 generations = 3
 feedback_rounds = 1
 measured_per_round = 2
+finalists = 2
+finalist_steps = 2
 """
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from splitkit.profiles import DeviceProfile, LinkProfile, System
-from splitkit.search.protocol import FIGURES, FloatArray
+from splitkit.scores import FloatArray, Score
+from splitkit.search.protocol import FIGURES
 from splitkit.space import Architecture, SearchSpace, describe, load_space
 from splitkit.space.encoding import Encoding, IntArray
 
@@ -88,14 +89,14 @@ def _facts(space_: SearchSpace, architecture: Architecture) -> tuple[tuple[int, 
 
 @dataclass
 class FormulaEvaluator:
-    """Accuracy grows with MACs and falls with a narrow link; `asked` counts questions."""
+    """Accuracy grows with MACs and falls with a narrow link, and likelihood with it; `asked` counts questions."""
 
     space: SearchSpace
     asked: list[Architecture] = field(default_factory=list)
 
-    def accuracy(self, architectures: Sequence[Architecture]) -> FloatArray:
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         self.asked += architectures
-        return np.array([self.of(a) for a in architectures])
+        return [Score(self.of(a), float(np.log(self.of(a)))) for a in architectures]
 
     def of(self, a: Architecture) -> float:
         macs, _, payload, _ = _facts(self.space, a)

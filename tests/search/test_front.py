@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splitkit.scores import FloatArray
 from splitkit.search.choice import fastest_at, reference_accuracy
 from splitkit.search.front import hypervolume, pareto_front, spread
-from splitkit.search.protocol import FloatArray
 
 POINTS = st.lists(st.tuples(st.integers(0, 8), st.integers(1, 8)), min_size=0, max_size=25)
 

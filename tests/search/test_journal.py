@@ -21,20 +21,20 @@ def architectures() -> list[Architecture]:
 
 def test_only_unknown_architectures_are_asked_for_and_each_once(architectures: list[Architecture]) -> None:
     evaluator, journal = FormulaEvaluator(TINY), Journal()
-    first = journal.accuracy(evaluator, [*architectures[:3], architectures[0]])
-    again = journal.accuracy(evaluator, architectures)
+    first = journal.score(evaluator, [*architectures[:3], architectures[0]])
+    again = journal.score(evaluator, architectures)
     assert evaluator.asked == architectures
-    np.testing.assert_array_equal(first, [*again[:3], again[0]])
+    assert first == [*again[:3], again[0]]
 
 
 def test_a_reopened_journal_knows_everything(tmp_path: Path, architectures: list[Architecture]) -> None:
     path = tmp_path / "runs" / "a" / "journal.jsonl"
     first = Journal(path, CONDITIONS)
-    values = first.accuracy(FormulaEvaluator(TINY), architectures)
+    values = first.score(FormulaEvaluator(TINY), architectures)
     first.measurement(architectures[0], lambda: {"total_us": 1.5})
     assert first.admission(architectures[1], lambda a: "too big") == "too big"
     evaluator, second = FormulaEvaluator(TINY), Journal(path, CONDITIONS, replay=True)
-    np.testing.assert_array_equal(second.accuracy(evaluator, architectures), values)
+    assert second.score(evaluator, architectures) == values
     assert second.measurement(architectures[0], dict) == {"total_us": 1.5}
     assert second.admission(architectures[1], lambda a: None) == "too big"
     assert evaluator.asked == []
@@ -43,13 +43,13 @@ def test_a_reopened_journal_knows_everything(tmp_path: Path, architectures: list
 def test_a_torn_last_line_is_dropped_and_asked_again(tmp_path: Path, architectures: list[Architecture]) -> None:
     path = tmp_path / "journal.jsonl"
     journal = Journal(path, CONDITIONS)
-    journal.accuracy(FormulaEvaluator(TINY), architectures[:3])
-    journal.accuracy(FormulaEvaluator(TINY), architectures[3:])
+    journal.score(FormulaEvaluator(TINY), architectures[:3])
+    journal.score(FormulaEvaluator(TINY), architectures[3:])
     path.write_bytes(path.read_bytes()[:-20])
     evaluator = FormulaEvaluator(TINY)
-    Journal(path, CONDITIONS).accuracy(evaluator, architectures)
+    Journal(path, CONDITIONS).score(evaluator, architectures)
     assert evaluator.asked == architectures[3:]
-    assert len(Journal(path, CONDITIONS).accuracies) == 6
+    assert len(Journal(path, CONDITIONS).scores) == 6
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40])
@@ -59,8 +59,8 @@ def test_a_torn_header_is_written_again(tmp_path: Path, architectures: list[Arch
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ConfigError, match="no journal to replay"):
         Journal(path, CONDITIONS, replay=True)
-    Journal(path, CONDITIONS).accuracy(FormulaEvaluator(TINY), architectures)
-    assert len(Journal(path, CONDITIONS).accuracies) == 6
+    Journal(path, CONDITIONS).score(FormulaEvaluator(TINY), architectures)
+    assert len(Journal(path, CONDITIONS).scores) == 6
 
 
 def test_other_conditions_are_refused_by_name(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_a_replay_asks_nothing(tmp_path: Path, architectures: list[Architecture]
     path = tmp_path / "journal.jsonl"
     with pytest.raises(ConfigError, match="no journal to replay"):
         Journal(path, CONDITIONS, replay=True)
-    Journal(path, CONDITIONS).accuracy(FormulaEvaluator(TINY), architectures[:1])
+    Journal(path, CONDITIONS).score(FormulaEvaluator(TINY), architectures[:1])
     replay = Journal(path, CONDITIONS, replay=True)
-    with pytest.raises(ConfigError, match="replay: no accuracy of r"):
-        replay.accuracy(FormulaEvaluator(TINY), architectures)
+    with pytest.raises(ConfigError, match="replay: no score of r"):
+        replay.score(FormulaEvaluator(TINY), architectures)
     with pytest.raises(ConfigError, match="replay: no measurement"):
         replay.measurement(architectures[0], dict)
 

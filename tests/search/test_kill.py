@@ -41,7 +41,7 @@ def test_a_search_killed_by_the_system_resumes_to_the_same_result(tmp_path: Path
 
     paper, whole, rest = system(), FormulaEvaluator(TINY), FormulaEvaluator(TINY)
     expected = search(TINY, paper, FormulaPredictor(TINY, paper), whole, CONFIG)
-    kept = len(Journal(path).accuracies)
+    kept = len(Journal(path).scores)
     assert search(TINY, paper, FormulaPredictor(TINY, paper), rest, CONFIG, journal=Journal(path)) == expected
     assert kept >= 7 * CONFIG.population - 12
     assert len(rest.asked) == len(whole.asked) - kept

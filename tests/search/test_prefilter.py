@@ -32,7 +32,7 @@ def test_candidates_never_seen_are_ranked_well() -> None:
     architectures = list(dict.fromkeys(sampler.uniform() for _ in range(300)))
     genes = Encoding(TINY).encode_all(architectures)
     predictor = FormulaPredictor(TINY, PAPER)
-    accuracy = FormulaEvaluator(TINY).accuracy(architectures)
+    accuracy = np.array([FormulaEvaluator(TINY).of(a) for a in architectures])
     model = AccuracyModel(Encoding(TINY))
     model.fit(genes[:150], predictor.predict(genes[:150]), accuracy[:150])
     said = model.predict(genes[150:], predictor.predict(genes[150:]))

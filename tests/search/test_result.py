@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from splitkit.errors import ConfigError
-from splitkit.search import SearchConfig, SearchResult, load_result, save_result, search
+from splitkit.search import Score, SearchConfig, SearchResult, load_result, save_result, search
 from splitkit.search.candidate import Candidate
 from splitkit.search.point import describe_point, energy_uj
 from splitkit.space import describe
@@ -27,7 +27,7 @@ def test_throughput_and_busy_fractions_follow_from_the_stages() -> None:
     architecture = TINY.largest(3)
     figures = dict(FormulaPredictor(TINY, PAPER).figures(architecture))
     figures |= {"sensor_us": 400.0, "link_us": 500.0, "aggregator_us": 100.0, "total_us": 1000.0}
-    point = describe_point(TINY, PAPER, Candidate(architecture, 0.9, figures))
+    point = describe_point(TINY, PAPER, Candidate(architecture, Score(0.9, -0.1), figures))
     assert point.throughput_per_s == pytest.approx(2000.0)
     pipelined, single = point.busy_pipelined, point.busy_single_shot
     assert (pipelined.sensor, pipelined.link, pipelined.aggregator) == pytest.approx((0.8, 1.0, 0.2))
@@ -82,7 +82,7 @@ def broken(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"schema_version": 2}, "schema_version: 2"),
+        ({"schema_version": 1}, "schema_version: 1"),
         ({"points": None}, "points: is missing"),
         ({"merged": [10_000]}, "merged: an index is outside"),
         ({"fronts": {"split": [-1]}}, "split: an index is outside"),

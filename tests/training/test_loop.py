@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,7 @@ from splitkit.training import (
     score_subnetwork,
     train,
 )
+from splitkit.training.trial import FineTuner
 
 CONFIG = TrainConfig(steps=6, batch=16, learning_rate=5e-3, warmup_steps=2, random_subnetworks=1, sandwich_every=2)
 
@@ -167,21 +169,24 @@ def test_every_placement_scores_far_above_chance(trained: tuple[Supernet, list[f
     cuts = [replace(space.largest(at), link_dtype="uint8", reduce_ratio=0.25) for at in (1, 2, 3)]
     architectures = [space.canonical(a) for a in ends + cuts]
     evaluator = SupernetEvaluator(supernet, data.search, calibration)
-    accuracy = evaluator.accuracy([*architectures, architectures[0]])
-    assert accuracy.shape == (6,)
-    assert accuracy.min() > 0.6
-    assert accuracy[0] == accuracy[5] == score(supernet, architectures[0], data.search, calibration)
+    scores = evaluator.score([*architectures, architectures[0]])
+    assert len(scores) == 6
+    assert min(found.accuracy for found in scores) > 0.6
+    assert scores[0] == scores[5] == score(supernet, architectures[0], data.search, calibration).score
     assert set(evaluator.cache) == set(architectures)
-    for architecture, expected in zip(architectures, accuracy, strict=False):
+    for architecture, expected in zip(architectures, scores, strict=False):
         subnetwork = extract(supernet, architecture, calibration)
-        assert score_subnetwork(subnetwork, data.search) == pytest.approx(expected, abs=2 / len(data.search))
+        found = score_subnetwork(subnetwork, data.search)
+        assert found.correct.shape == found.log_likelihood.shape == (len(data.search),)
+        assert found.score.accuracy == pytest.approx(expected.accuracy, abs=2 / len(data.search))
+        assert found.score.log_likelihood == pytest.approx(expected.log_likelihood, abs=0.02)
 
 
 def test_fine_tuning_helps_and_leaves_the_link_alone(trained: tuple[Supernet, list[float]], data: Dataset) -> None:
     supernet, _ = trained
     architecture = supernet.space.canonical(replace(supernet.space.largest(2), link_dtype="uint8", reduce_ratio=0.25))
     subnetwork = extract(supernet, architecture, calibration_images(data.train))
-    before, link = score_subnetwork(subnetwork, data.search), subnetwork.quantisation
+    before, link = score_subnetwork(subnetwork, data.search).score, subnetwork.quantisation
     assert link is not None
     scale = link.scale.clone()
     schedule = OptimiserConfig(steps=150, batch=32, learning_rate=5e-3)
@@ -191,7 +196,9 @@ def test_fine_tuning_helps_and_leaves_the_link_alone(trained: tuple[Supernet, li
     )
     assert tuned is subnetwork
     assert not subnetwork.training
-    assert score_subnetwork(subnetwork, data.search) > before + 0.02
+    after = score_subnetwork(subnetwork, data.search).score
+    assert after.accuracy > before.accuracy + 0.02
+    assert after.log_likelihood > before.log_likelihood
     assert subnetwork.quantisation is not None
     assert torch.equal(subnetwork.quantisation.scale, scale)
 
@@ -261,3 +268,17 @@ def test_training_fits_the_training_samples_only(space: SearchSpace, data: Datas
     with_search = train(space, data, config, tmp_path / "a.pt", device="cpu")
     without = train(space, sealed, config, tmp_path / "b.pt", device="cpu")
     assert torch.equal(weights(with_search), weights(without))
+
+
+def test_finalists_fine_tuned_step_by_step_or_at_once_are_the_same(
+    trained: tuple[Supernet, list[float]], data: Dataset
+) -> None:
+    supernet, _ = trained
+    architecture = supernet.space.canonical(replace(supernet.space.smallest(2), link_dtype="uint8"))
+    config = OptimiserConfig(steps=9, batch=16, learning_rate=5e-3)
+    stepwise, at_once = (FineTuner(supernet, data, calibration_images(data.train), config) for _ in range(2))
+    first = stepwise.tune(architecture, (5,))
+    second, again = stepwise.tune(architecture, (5, 10)), at_once.tune(architecture, (5, 10))
+    assert not np.array_equal(first.log_likelihood, second.log_likelihood)
+    np.testing.assert_array_equal(second.log_likelihood, again.log_likelihood)
+    assert len(second.correct) == len(data.search)

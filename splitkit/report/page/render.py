@@ -13,6 +13,7 @@ from splitkit.report.charts import front_chart, prediction_chart
 from splitkit.report.content import SYSTEMS, Content, Stages
 from splitkit.report.coverage import SIDES, FamilyCoverage
 from splitkit.report.palette import DARK, LIGHT, Palette
+from splitkit.report.verdict import verdict_of
 from splitkit.search import Point
 
 SHAPES = {
@@ -55,7 +56,7 @@ def _view(content: Content) -> dict[str, Any]:
         "shown": [name for name in SYSTEMS if result.fronts.get(name)],
         "best": [(name, content.best[name]) for name in SYSTEMS if name in content.best],
         "missing": ", ".join(SYSTEMS[name] for name in result.fronts if not result.fronts[name]),
-        "answer": answer(content),
+        "answer": verdict_of(content.result).text,
         "first": points.index(fastest) if fastest else 0,
         "front": front_chart(content) if points else None,
         "front_log": Axis.over([p.total_us for p in points], wide=6.0).logarithmic,
@@ -71,27 +72,6 @@ def _view(content: Content) -> dict[str, Any]:
         "duration": duration,
         "size": size,
     }
-
-
-def answer(content: Content) -> str:
-    """What the search found, in a sentence or two."""
-    fastest = content.fastest
-    if fastest is None:
-        return "Nothing was found within the limits."
-    what = {
-        "split": "Splitting the network pays",
-        "sensor": "No split pays: computing everything on the sensor is fastest",
-        "aggregator": "No split pays: sending the raw image to the aggregator is fastest",
-    }
-    others = [p for p in (content.result.points[i] for i in content.best.values()) if p is not fastest]
-    compared = ", ".join(f"{SYSTEMS[p.placement]} {duration(p.total_us)}" for p in others)
-    alone = "" if others else f" The only system with a network within the limits is {SYSTEMS[fastest.placement]}."
-    text = what[fastest.placement] if others else "Nothing to compare with"
-    return (
-        f"{text}: {duration(fastest.total_us)} predicted for one frame at {fastest.accuracy:.2%}"
-        + (f", against {compared}." if others else ".")
-        + alone
-    )
 
 
 def _facts(content: Content, point: Point) -> Iterator[tuple[str, str]]:

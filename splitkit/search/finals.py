@@ -1,0 +1,154 @@
+"""Several candidates of each system, fine-tuned a little before one is chosen: successive halving.
+
+Shared weights say which networks are promising, not which of the promising ones is best once it has weights of its
+own. So of every system some are fine-tuned, the less promising half is dropped, and the rest is fine-tuned for longer
+(Jamieson and Talwalkar, AISTATS 2016). What decides is the rule of `choice`, on the search slice, which fine-tuning
+never sees.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from splitkit.scores import ImageScores
+from splitkit.search.choice import accurate_enough, by_preference, most_accurate
+from splitkit.search.journal import Journal
+from splitkit.search.point import Point
+from splitkit.space import Architecture
+
+REACH = 0.05
+"""How much accuracy a candidate may lack, with shared weights, and still become a finalist: fine-tuning makes up for
+about as much."""
+
+
+class Tuner(Protocol):
+    """Fine-tunes candidates on training images outside the search slice, and scores them on the slice."""
+
+    def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
+        """Scores of a network that starts from the shared weights and is fine-tuned for these steps, one run after
+        the other. The same question must always get the same answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that was fine-tuned. The scores of each image are in the search's journal.
+
+    Attributes:
+        point: its index among the result's points.
+        steps: for how long it was fine-tuned.
+        accuracy, log_likelihood: on the search slice, afterwards.
+        accurate_enough: whether it is not worse than the best finalist then was by more than could be chance.
+    """
+
+    point: int
+    steps: int
+    accuracy: float
+    log_likelihood: float
+    accurate_enough: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with the same field names."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FinalsProgress:
+    """Where the finals stand: `done` of `trials` runs of fine-tuning."""
+
+    system: str
+    done: int
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finals:
+    """How finalists are tried.
+
+    Attributes:
+        tuner: fine-tunes and scores.
+        finalists: candidates of each system that are fine-tuned.
+        steps: for how long in the first run; runs after the first are twice as long as the one before.
+    """
+
+    tuner: Tuner
+    finalists: int = 6
+    steps: int = 50
+    on_progress: Callable[[FinalsProgress], None] = lambda progress: None
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A finalist with what came of it so far."""
+
+    index: int
+    total_us: float
+    schedule: tuple[int, ...]
+    scores: ImageScores
+
+    def beside(self, best: ImageScores) -> Finalist:
+        """What a result keeps of it, the best finalist of its round being known."""
+        score, enough = self.scores.score, accurate_enough(self.scores, best)
+        return Finalist(self.index, sum(self.schedule), score.accuracy, score.log_likelihood, enough)
+
+
+def pick_finalists(front: Sequence[Point], count: int) -> list[Point]:
+    """Up to `count` points of a system's front within `REACH` of its most accurate one, evenly spread over them.
+
+    They are counted off rather than spread in latency: a front is dense where its choices are.
+    """
+    best = max((point.accuracy for point in front), default=0.0)
+    near = [point for point in front if point.accuracy >= best - REACH]
+    return [near[i] for i in np.unique(np.linspace(0, len(near) - 1, count).round().astype(int))] if near else []
+
+
+def play(
+    entrants: Mapping[str, Sequence[Point]], points: Sequence[Point], finals: Finals, journal: Journal
+) -> tuple[tuple[Finalist, ...], dict[str, int]]:
+    """Fine-tune every system's entrants, drop half of them, go on with the rest; all finalists, and the chosen points.
+
+    The entrants of all systems are held against the same best network.
+
+    Args:
+        entrants: points by system; a system without any is left out.
+        points: all points, for indices into them.
+    """
+    index = {point.architecture: i for i, point in enumerate(points)}
+    left = {name: list(field) for name, field in entrants.items() if field}
+    rounds = _rounds(max((len(field) for field in left.values()), default=0))
+    trials = sum(_left(len(field), number) for field in left.values() for number in range(rounds))
+    last: dict[int, Finalist] = {}
+    done = 0
+    for number in range(rounds):
+        schedule = tuple(finals.steps * 2**n for n in range(number + 1))
+        tried: dict[str, list[_Tried]] = {name: [] for name in left}
+        for name, field in left.items():
+            for point in field:
+                finals.on_progress(FinalsProgress(name, done, trials))
+                scores = _scores(point.architecture, schedule, finals.tuner, journal)
+                tried[name].append(_Tried(index[point.architecture], point.total_us, schedule, scores))
+                done += 1
+        everyone = [t for entries in tried.values() for t in entries]
+        best = most_accurate(everyone).scores
+        last |= {t.index: t.beside(best) for t in everyone}
+        for name, entries in tried.items():
+            left[name] = [points[t.index] for t in by_preference(entries, best)[: _left(len(entries), 1)]]
+    return tuple(last[i] for i in sorted(last)), {n: index[f[0].architecture] for n, f in left.items()}
+
+
+def _rounds(entrants: int) -> int:
+    """Runs of fine-tuning: until it is one of two; a single entrant is fine-tuned too."""
+    return next(n for n in range(64) if _left(entrants, n) <= 2) or min(entrants, 1)
+
+
+def _left(entrants: int, rounds: int) -> int:
+    """How many of so many entrants are left after so many rounds, the better half of each kept."""
+    return -(-entrants >> rounds)
+
+
+def _scores(architecture: Architecture, schedule: tuple[int, ...], tuner: Tuner, journal: Journal) -> ImageScores:
+    return ImageScores.from_json(
+        journal.trial(architecture, schedule, lambda: tuner.tune(architecture, schedule).to_json())
+    )

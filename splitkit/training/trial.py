@@ -1,0 +1,56 @@
+"""Candidates fine-tuned a little, to see what becomes of them: on training images outside the search slice."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from splitkit.data import Dataset
+from splitkit.scores import ImageScores
+from splitkit.space.architecture import Architecture
+from splitkit.supernet import SubNetwork, Supernet, extract
+from splitkit.training.config import OptimiserConfig
+from splitkit.training.evaluation import score_subnetwork
+from splitkit.training.finetune import fine_tune
+
+
+class FineTuner:
+    """Fine-tunes sub-networks on `data.train` and scores them on `data.search`, which they never see.
+
+    Args:
+        supernet: left as it is; gives the weights that are started from.
+        calibration: training images from which statistics and link range are taken.
+        config: optimiser and schedule; its steps are replaced by those asked for.
+    """
+
+    def __init__(self, supernet: Supernet, data: Dataset, calibration: Tensor, config: OptimiserConfig) -> None:
+        self.supernet = supernet
+        self.data = data
+        self.calibration = calibration.to(next(supernet.parameters()).device)
+        self.config = config
+        self._networks: dict[tuple[Architecture, tuple[int, ...]], SubNetwork] = {}
+
+    def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
+        """Scores after fine-tuning for these steps, one run after the other.
+
+        A run goes on from the one before it where that was the last one asked for of this architecture, else all of
+        them are made again: both come to the same weights.
+        """
+        return score_subnetwork(self._network(architecture, tuple(schedule)), self.data.search)
+
+    def _network(self, architecture: Architecture, schedule: tuple[int, ...]) -> SubNetwork:
+        if not schedule:
+            return extract(self.supernet, architecture, self.calibration)
+        *before, steps = schedule
+        network = self._networks.pop((architecture, tuple(before)), None)
+        if network is None:
+            network = self._network(architecture, tuple(before))
+        config = self.config.model_copy(
+            update={
+                "steps": steps,
+                "warmup_steps": min(self.config.warmup_steps, steps // 4),
+                "seed": self.config.seed + len(before),
+            }
+        )
+        fine_tune(network, self.data.train, self.data.augmentation, config)
+        self._networks[architecture, schedule] = network
+        return network

@@ -1,0 +1,152 @@
+"""Finals: the better half goes on, all systems by one rule, stopped and repeated without paying twice."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from splitkit.errors import ConfigError
+from splitkit.scores import ImageScores
+from splitkit.search import Finals, FinalsProgress, Journal, Point, SearchConfig, SearchResult, search
+from splitkit.search.choice import accurate_enough, by_preference
+from splitkit.search.finals import REACH, pick_finalists
+from splitkit.space import Architecture
+from tests.search.hardware import TINY, FormulaEvaluator, FormulaPredictor, system
+
+PAPER = system()
+CONFIG = SearchConfig(population=12, generations=4, seed=1)
+IMAGES = 400
+
+
+def images(wrong: int, log_likelihood: float = -0.1) -> ImageScores:
+    return ImageScores(np.arange(IMAGES) >= wrong, np.full(IMAGES, log_likelihood))
+
+
+class FormulaTuner:
+    """Fine-tuning halves the error of the formula for every run; `asked` keeps the questions."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Architecture, tuple[int, ...]]] = []
+
+    def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
+        self.asked.append((architecture, tuple(schedule)))
+        error = (1 - FormulaEvaluator(TINY).of(architecture)) / 2 ** len(schedule)
+        return images(round(error * IMAGES), -error)
+
+
+def run(tuner: FormulaTuner, journal: Journal | None = None, **more: int) -> SearchResult:
+    return search(
+        TINY, PAPER, FormulaPredictor(TINY, PAPER), FormulaEvaluator(TINY), CONFIG,
+        finals=Finals(tuner=tuner, **more), journal=journal,
+    )  # fmt: skip
+
+
+def test_the_better_half_of_every_system_goes_on_for_twice_as_long() -> None:
+    tuner = FormulaTuner()
+    result = run(tuner, finalists=6, steps=50)
+    for placement in ("sensor", "aggregator", "split"):
+        first = {a for a, schedule in tuner.asked if a.placement == placement and schedule == (50,)}
+        second = {a for a, schedule in tuner.asked if a.placement == placement and schedule == (50, 100)}
+        assert second < first
+        assert len(second) == (len(first) + 1) // 2
+        assert result.best[placement].architecture in second
+    assert {schedule for _, schedule in tuner.asked} == {(50,), (50, 100)}
+    assert {f.steps for f in result.finalists} == {50, 150}
+
+
+def test_what_is_chosen_is_the_fastest_that_is_accurate_enough() -> None:
+    tuner = FormulaTuner()
+    result = run(tuner)
+    last = {result.points[f.point].architecture: tuner.tune(result.points[f.point].architecture, (50, 100))
+            for f in result.finalists if f.steps == 150}  # fmt: skip
+    best = max(last.values(), key=lambda s: (s.score.accuracy, s.score.log_likelihood))
+    for name, point in result.best.items():
+        good = [p for p in result.front(name) if p.architecture in last and accurate_enough(last[p.architecture], best)]
+        assert point.total_us == min(p.total_us for p in good)
+        assert next(f for f in result.finalists if result.points[f.point] == point).accurate_enough
+
+
+class Tried:
+    def __init__(self, total_us: float, scores: ImageScores) -> None:
+        self.total_us, self.scores = total_us, scores
+
+
+def test_networks_are_preferred_by_latency_while_they_are_accurate_enough_then_by_accuracy() -> None:
+    best = images(4)
+    fast_and_bad, slow_and_bad = Tried(1.0, images(40)), Tried(2.0, images(30))
+    fast, faster, slow = Tried(20.0, images(4)), Tried(10.0, images(5)), Tried(30.0, images(3))
+    order = by_preference([fast_and_bad, slow, fast, slow_and_bad, faster], best)
+    assert order == [faster, fast, slow, slow_and_bad, fast_and_bad]
+
+
+def test_one_standard_error_is_what_may_be_lost() -> None:
+    assert accurate_enough(images(6), images(4))
+    assert not accurate_enough(images(7), images(4))
+    assert accurate_enough(images(3), images(4))
+
+
+def test_a_system_without_an_accurate_network_is_said_to_have_none() -> None:
+    class Biased(FormulaTuner):
+        def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
+            return images(100 if architecture.placement == "sensor" else 4)
+
+    result = run(Biased())
+    enough = {result.points[f.point].placement: f.accurate_enough for f in result.finalists}
+    assert enough == {"sensor": False, "aggregator": True, "split": True}
+    assert set(result.chosen) == {"sensor", "aggregator", "split"}
+
+
+def test_finals_stopped_and_started_again_pay_only_for_the_rest(tmp_path: Path) -> None:
+    whole = FormulaTuner()
+    expected = run(whole)
+
+    class Dies(FormulaTuner):
+        def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
+            if len(self.asked) == 7:
+                raise KeyboardInterrupt
+            return super().tune(architecture, schedule)
+
+    before, after = Dies(), FormulaTuner()
+    with pytest.raises(KeyboardInterrupt):
+        run(before, Journal(tmp_path / "j"))
+    assert run(after, Journal(tmp_path / "j")) == expected
+    assert before.asked + after.asked == whole.asked
+
+
+def test_a_replay_fine_tunes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    first, tuner = run(FormulaTuner(), Journal(path)), FormulaTuner()
+    assert run(tuner, Journal(path, replay=True)) == first
+    assert tuner.asked == []
+    with pytest.raises(ConfigError, match="replay: no fine-tuning of r"):
+        run(tuner, Journal(path, replay=True), steps=51)
+
+
+def test_progress_counts_up_to_the_last_trial() -> None:
+    seen: list[FinalsProgress] = []
+    search(
+        TINY, PAPER, FormulaPredictor(TINY, PAPER), FormulaEvaluator(TINY), CONFIG,
+        finals=Finals(tuner=FormulaTuner(), on_progress=seen.append),
+    )  # fmt: skip
+    assert [state.done for state in seen] == list(range(seen[0].trials))
+
+
+def test_finalists_are_spread_over_the_part_of_a_front_that_fine_tuning_can_lift() -> None:
+    front = search(TINY, PAPER, FormulaPredictor(TINY, PAPER), FormulaEvaluator(TINY), CONFIG).front("split")
+    picked = pick_finalists(front, 4)
+    best = max(point.accuracy for point in front)
+    near: list[Point] = [point for point in front if point.accuracy >= best - REACH]
+    assert len(near) < len(front), "nothing was out of reach: nothing is tested below"
+    assert picked[0] == near[0]
+    assert picked[-1] == near[-1]
+    assert len(picked) == min(4, len(near))
+    assert pick_finalists((), 4) == []
+
+
+def test_without_finals_the_choice_rests_on_shared_weights() -> None:
+    result = search(TINY, PAPER, FormulaPredictor(TINY, PAPER), FormulaEvaluator(TINY), CONFIG)
+    assert result.finalists == ()
+    reached = min(max(p.accuracy for p in result.front(name)) for name in result.fronts)
+    for name, point in result.best.items():
+        assert point.total_us == min(p.total_us for p in result.front(name) if p.accuracy >= reached)
