@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from splitkit.errors import SplitkitError
+
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What asks a process to end and lets it clean up: Ctrl-C, whoever manages it, a terminal that goes away."""
 
@@ -56,8 +58,9 @@ class Requests:
 def stop_signals(*, patient: bool = False) -> Iterator[Requests]:
     """Make `Stopped` of `STOP_SIGNALS`; `patient`, the first one is only noted, and whoever looks at it has to stop.
 
-    Once asked, whatever exception comes is `Stopped`: foreign code makes others of those that pass through it. Signals
-    that were ignored before (`nohup`) still are. Python delivers signals to the main thread only: in another one
+    Once asked, whatever exception comes is `Stopped`: foreign code makes others of those that pass through it. Only an
+    error of splitkit's own that a patient one meets on its way out is that error. Signals that were ignored before
+    (`nohup`) still are. Python delivers signals to the main thread only: in another one
     nothing changes.
     """
     requests = Requests()
@@ -76,7 +79,7 @@ def stop_signals(*, patient: bool = False) -> Iterator[Requests]:
     try:
         yield requests
     except BaseException as error:
-        if requests.number is None or isinstance(error, Stopped):
+        if requests.number is None or isinstance(error, Stopped) or (patient and isinstance(error, SplitkitError)):
             raise
         raise Stopped(requests.number) from error
     finally:

@@ -20,7 +20,7 @@ from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
 from splitkit.space.search_space import Placement
 
-MATING_ATTEMPTS = 10
+MATING_ATTEMPTS = 100
 """Tries to fill a generation with new architectures before it is taken that few are left."""
 
 WORST = -1e3

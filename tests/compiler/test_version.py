@@ -107,7 +107,7 @@ def package(tmp_path: Path) -> Path:
 
 def test_moving_a_file_keeps_the_version(package: Path) -> None:
     before = source_digest(package)
-    (package / "kernels" / "conv.py").rename(package / "convolution.py")
+    (package / "kernels" / "dense.py").rename(package / "convolution.py")
     assert source_digest(package) == before
     with (package / "convolution.py").open("a") as file:
         file.write("\nMOST = 3\n")

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 WORDS = [
@@ -56,7 +57,7 @@ def damaged_json(content: bytes, count: int, seed: int) -> Iterator[bytes]:
 def _replaced(body: Any, rng: random.Random) -> Any:
     """The document with one value somewhere in it changed; deeper ones are as likely as their parents."""
     if not isinstance(body, dict | list) or not body or rng.random() < 0.1:
-        return rng.choice(VALUES)
+        return deepcopy(rng.choice(VALUES))
     key: Any = rng.choice(list(body)) if isinstance(body, dict) else rng.randrange(len(body))
     action = rng.random()
     if action < 0.1:
