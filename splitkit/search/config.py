@@ -26,8 +26,8 @@ class SearchConfig:
         steps: share of offspring that differ from their parent, or the mix of their parents, by one step of one gene.
         mutation: in the other offspring, the probability that a gene is redrawn (one gene always is).
         crossover: probability that an offspring has two parents rather than one.
-        exchange: share of a generation that may be made of the other systems' best networks, cut elsewhere; twice
-            that of the last generation.
+        exchange: share of a generation that may be made of the other systems' best networks, cut elsewhere; the
+            last generation may be all of it.
         oversample: candidates proposed for each one that is scored; above 1, a model fitted on the scores so far
             chooses which.
     """

@@ -14,7 +14,7 @@ from splitkit.search.candidate import Run, candidates_of
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.foresight import Foresight
 from splitkit.search.operators import SpaceCrossover, SpaceMutation, Unseen, first_population, row_key
-from splitkit.search.prefilter import Prefilter
+from splitkit.search.prefilter import Prefilter, objectives
 from splitkit.search.protocol import Evaluator, Predictor
 from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
@@ -82,11 +82,13 @@ class Evolution:
 
     def advance(self, immigrants: Sequence[Architecture] = ()) -> None:
         """Evaluate one more generation, at most `config.population` candidates, `immigrants` among them."""
-        proposals = None if self.exhausted else self._algorithm.ask()
-        if proposals is None or len(proposals) == 0:
-            self.exhausted = True
-            return
         guests = self._encoding.encode_all(immigrants)
+        proposals = self._algorithm.ask()
+        if proposals is None or len(proposals) == 0:
+            self.exhausted = not len(guests)
+            if len(guests):
+                self._algorithm.evaluator.eval(self._problem, Population.new(X=guests))
+            return
         known = {row_key(row) for row in guests}
         own = proposals[[i for i, row in enumerate(proposals.get("X")) if row_key(row) not in known]]
         room = self.config.population - len(guests)
@@ -97,10 +99,7 @@ class Evolution:
 
 
 class _SplitProblem(Problem):  # type: ignore[misc]
-    """Minimise (-log-likelihood, log total latency) over gene vectors; the run collects what is evaluated.
-
-    The logarithm gives a factor of two the same weight everywhere on the front, fast and slow ends alike.
-    """
+    """Minimise loss and latency, as `objectives` has them, over gene vectors; the run collects what is evaluated."""
 
     def __init__(
         self,
@@ -130,6 +129,6 @@ class _SplitProblem(Problem):  # type: ignore[misc]
         self.prefilter.learn(genes, log_likelihood[feasible], feasible)
         self.run.infeasible += len(genes) - len(feasible)
         self.run.seen.update(row_key(row) for row in genes)
-        out["F"] = np.column_stack([-log_likelihood, np.log(np.maximum(prediction.total_us, 1e-9))])
+        out["F"] = objectives(log_likelihood, prediction)
         if violations.shape[1]:
             out["G"] = violations

@@ -14,6 +14,7 @@ import numpy as np
 
 from splitkit.scores import ImageScores
 from splitkit.search.choice import accurate_enough, by_preference, most_accurate
+from splitkit.search.front import hypervolume
 from splitkit.search.journal import Journal
 from splitkit.search.point import Point
 from splitkit.space import Architecture
@@ -21,6 +22,10 @@ from splitkit.space import Architecture
 REACH = 0.05
 """How much accuracy a candidate may lack, with shared weights, and still become a finalist: fine-tuning makes up for
 about as much."""
+
+
+CORNER = 1.5
+"""The area under a front is measured from a corner this many times worse than its worst, so that both ends count."""
 
 
 class Tuner(Protocol):
@@ -95,13 +100,26 @@ class _Tried:
 
 
 def pick_finalists(front: Sequence[Point], count: int) -> list[Point]:
-    """Up to `count` points of a system's front within `REACH` of its most accurate one, evenly spread over them.
+    """Up to `count` points of a system's front within `REACH` of its most accurate one, by rising latency.
 
-    They are counted off rather than spread in latency: a front is dense where its choices are.
+    One after the other the point is taken that adds most to the area under the front, in the logarithms of loss and
+    latency (greedy hypervolume subset selection: Guerreiro et al., Evolutionary Computation 24(3), 2016): the knees of
+    the front, which gain most before the next point costs more.
     """
     best = max((point.accuracy for point in front), default=0.0)
     near = [point for point in front if point.accuracy >= best - REACH]
-    return [near[i] for i in np.unique(np.linspace(0, len(near) - 1, count).round().astype(int))] if near else []
+    if not near:
+        return []
+    loss = np.array([max(-point.log_likelihood, 1e-9) for point in near])
+    gain = np.log(CORNER * loss.max() / loss)
+    total_us = np.array([point.total_us for point in near])
+    worst_us = CORNER * float(total_us.max())
+    picked: list[int] = []
+    for _ in range(min(count, len(near))):
+        left = [i for i in range(len(near)) if i not in picked]
+        areas = [hypervolume(gain[[*picked, i]], total_us[[*picked, i]], worst_us) for i in left]
+        picked.append(left[int(np.argmax(areas))])
+    return [near[i] for i in sorted(picked)]
 
 
 def play(

@@ -15,6 +15,9 @@ from splitkit.search.protocol import PredictionArrays, Predictor
 from splitkit.space import Architecture
 from splitkit.space.encoding import Encoding, IntArray
 
+LEAST = 1e-9
+"""Stands for nothing in a logarithm."""
+
 AT_RANDOM = 0.125
 """Share of a generation that is drawn from the proposals whatever the model says, so that it also learns where it was
 wrong to look away."""
@@ -79,12 +82,20 @@ class Prefilter:
         if len(allowed) <= count:
             return sorted(int(i) for i in np.argsort(excess, kind="stable")[:count])
         drawn = round(AT_RANDOM * count)
-        objectives = np.column_stack([-said, np.log(np.maximum(prediction.total_us, 1e-9))])[allowed]
-        population = Population.new(X=allowed[:, None], F=objectives)
+        wanted = objectives(said, prediction)[allowed]
+        population = Population.new(X=allowed[:, None], F=wanted)
         best = RankAndCrowding().do(_BARE, population, n_survive=count - drawn, random_state=self.chance)
         chosen = best.get("X")[:, 0].astype(np.int64)
         some = self.chance.choice(np.setdiff1d(allowed, chosen), drawn, replace=False)
         return sorted(int(i) for i in (*chosen, *some))
+
+
+def objectives(log_likelihood: FloatArray, prediction: PredictionArrays) -> FloatArray:
+    """What is minimised, shape (n, 2): the logarithms of the loss, which is -log_likelihood, and of the latency.
+
+    They give a factor of two the same weight everywhere on the front, fast and slow, good and bad ends alike.
+    """
+    return np.log(np.maximum(np.column_stack([-log_likelihood, prediction.total_us]), LEAST))  # type: ignore[no-any-return]
 
 
 _BARE = Problem(n_var=1, n_obj=2)

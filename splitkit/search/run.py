@@ -165,16 +165,16 @@ class _Search:
 
     @staticmethod
     def _room(generation: int, config: SearchConfig) -> int:
-        """How many candidates of a generation may be the others' networks: in the last one twice as many, since what
-        the others have found by then gets no second chance."""
-        share = 2 * config.exchange if generation == config.generations else config.exchange
-        return round(min(share, 1.0) * config.population)
+        """How many candidates of a generation may be the others' networks: in the last one all, since what the others
+        have found by then gets no second chance."""
+        last = config.exchange > 0 and 1 < generation == config.generations
+        return config.population if last else round(config.exchange * config.population)
 
     def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, room: int) -> list[Architecture]:
         from splitkit.search.exchange import immigrants  # loads pymoo too
 
         fronts = {name: _front(found) for name, found in self.judge_all(predictor).items()}
-        donors = [c for name, front in fronts.items() if name != placement or placement == "split" for c in front]
+        donors = [c for name, front in fronts.items() if name != placement for c in front]
         return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, room)
 
     def fronts(self, found: Candidates) -> Candidates:

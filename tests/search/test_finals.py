@@ -1,6 +1,7 @@
 """Finals: the better half goes on, all systems by one rule, stopped and repeated without paying twice."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,16 +133,23 @@ def test_progress_counts_up_to_the_last_trial() -> None:
     assert [state.done for state in seen] == list(range(seen[0].trials))
 
 
-def test_finalists_are_spread_over_the_part_of_a_front_that_fine_tuning_can_lift() -> None:
+def test_finalists_are_of_the_part_of_a_front_that_fine_tuning_can_lift() -> None:
     front = search(TINY, PAPER, FormulaPredictor(TINY, PAPER), FormulaEvaluator(TINY), CONFIG).front("split")
     picked = pick_finalists(front, 4)
     best = max(point.accuracy for point in front)
     near: list[Point] = [point for point in front if point.accuracy >= best - REACH]
     assert len(near) < len(front), "nothing was out of reach: nothing is tested below"
-    assert picked[0] == near[0]
-    assert picked[-1] == near[-1]
     assert len(picked) == min(4, len(near))
+    assert all(point in near for point in picked)
+    assert pick_finalists(front, 100) == near
     assert pick_finalists((), 4) == []
+
+
+def test_the_knees_of_a_front_are_among_the_finalists() -> None:
+    point = search(TINY, PAPER, FormulaPredictor(TINY, PAPER), FormulaEvaluator(TINY), CONFIG).points[0]
+    front = [(100, -0.40), (105, -0.39), (110, -0.38), (200, -0.10), (205, -0.099), (900, -0.097), (950, -0.03)]
+    points = [replace(point, accuracy=0.95, total_us=us, log_likelihood=said) for us, said in front]
+    assert [p.total_us for p in pick_finalists(points, 3)] == [100, 200, 950]
 
 
 def test_without_finals_the_choice_rests_on_shared_weights() -> None:

@@ -1,7 +1,7 @@
 """The search: it finds what is there, keeps to its limits, repeats itself, and learns from measurements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -44,16 +44,17 @@ def test_systems_get_the_same_budget() -> None:
 def test_a_search_beats_the_same_number_of_random_draws() -> None:
     config = SearchConfig(population=24, generations=15, systems=("split",))
     predictor = FormulaPredictor(TINY, PAPER)
-    wins = 0
+    ratios = []
     for seed in range(4):
-        found = run(SearchConfig(population=24, generations=15, systems=("split",), seed=seed))
+        found = run(replace(config, seed=seed))
         sampler = Sampler(TINY.restricted("split"), np.random.default_rng(seed))
         drawn = [sampler.uniform() for _ in range(config.population * config.generations)]
         evaluator = FormulaEvaluator(TINY)
         best = min(predictor.figures(a)["total_us"] for a in drawn if evaluator.of(a) >= 0.95)
         point = fastest_at(found.points, 0.95)
-        wins += point is not None and point.total_us < best
-    assert wins == 4
+        assert point is not None
+        ratios.append(point.total_us / best)
+    assert np.exp(np.log(ratios).mean()) < 0.85
 
 
 def test_the_ends_win_where_they_should() -> None:
@@ -230,7 +231,7 @@ def test_feedback_measures_the_current_best_of_every_system() -> None:
 
 
 def test_feedback_undoes_a_choice_made_on_a_wrong_belief() -> None:
-    paper = system(sensor_macs_per_s=2e9)
+    paper = system(sensor_macs_per_s=2.5e9)
     bench = Bench(paper)
     wrong, corrected = run(system=paper), run(system=paper, feedback=bench.feedback(rounds=3, tolerance=0.01))
     believed, found = (fastest_at(result.points, 0.95) for result in (wrong, corrected))
