@@ -33,8 +33,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from report import emit
+from splitkit.bench import TableClock, measure_architecture
 from splitkit.data import Dataset
-from splitkit.latency import LutStore, Measurement, SystemPredictor, TableClock, measure_architecture
+from splitkit.latency import LutStore, Measurement, SystemPredictor
 from splitkit.profiles import System
 from splitkit.project import Project, Run
 from splitkit.project.config import DataSection, TrainSection

@@ -23,7 +23,7 @@ import onnx
 
 from report import emit
 from splitkit.exporters import Artifact, CompileTarget, Session, get_exporter
-from splitkit.exporters.onnx.render import render
+from splitkit.graphs.render import render
 from splitkit.space import Sampler, describe, load_space
 from splitkit.space.architecture import Architecture
 

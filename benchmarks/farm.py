@@ -21,8 +21,9 @@ import numpy as np
 
 from loopback_boards import Farm, farm
 from report import emit, status
-from splitkit.latency import BuildProgress, LutStore, build_from_space
-from splitkit.latency.builder import BuildReport
+from splitkit.bench import BuildProgress, build_from_space
+from splitkit.bench.builder import BuildReport
+from splitkit.latency import LutStore
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import System
 from splitkit.space import load_space

@@ -24,16 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from report import emit
+from splitkit.bench import TableClock, build_from_space, measure_architecture
 from splitkit.devices import get_device
-from splitkit.latency import (
-    Corrections,
-    LutStore,
-    Measurement,
-    SystemPredictor,
-    TableClock,
-    build_from_space,
-    measure_architecture,
-)
+from splitkit.latency import Corrections, LutStore, Measurement, SystemPredictor
 from splitkit.latency.kernel_times import network_conditions
 from splitkit.profiles import System, load_device, load_link
 from splitkit.search import Feedback, SearchConfig, SearchResult, search

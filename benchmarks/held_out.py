@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from report import status
+from splitkit.bench import TableClock
+from splitkit.bench.anchor import Anchor
+from splitkit.bench.measure import compile_for
 from splitkit.devices import Device, Timing
 from splitkit.exporters.protocol import Artifact
-from splitkit.latency import LutStore, TableClock
-from splitkit.latency.anchor import Anchor
-from splitkit.latency.measure import compile_for
+from splitkit.latency import LutStore
 from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.operators import Operator
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from held_out import FloatArray, draw, time_graphs
 from report import emit, status
+from splitkit.bench import BuildProgress, build_from_space
 from splitkit.devices import get_device
-from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
+from splitkit.latency import LutStore, SystemPredictor
 from splitkit.latency.kernel_times import network_conditions
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import System

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from held_out import FloatArray, draw, time_graphs
 from report import emit, status
+from splitkit.bench import BuildProgress, build_from_space
+from splitkit.bench.choosing import Chooser
 from splitkit.devices import Device, get_device
-from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
-from splitkit.latency.choosing import Chooser
+from splitkit.latency import LutStore, SystemPredictor
 from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.regression import KernelRegression

@@ -26,13 +26,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from report import emit
+from splitkit.compiler.graph import Graph
+from splitkit.compiler.grouping import Group
+from splitkit.compiler.reading import read_onnx
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters import get_exporter
 from splitkit.exporters.baremetal import MemoryReport
-from splitkit.exporters.tvm.fuse import Group
-from splitkit.exporters.tvm.graph import Graph
-from splitkit.exporters.tvm.reading import read_onnx
 from splitkit.profiles import load_device
 
 BOARDS = ("stm32h743", "alif-e3-hp")
@@ -159,7 +159,7 @@ def tvm_default() -> Iterator[None]:
         return [Group("fallback", tuple(graph.nodes), graph.nodes[-1].output)]
 
     with (
-        patch("splitkit.exporters.tvm.select.fuse", one_group),
+        patch("splitkit.compiler.selection.fuse", one_group),
         patch("splitkit.exporters.baremetal.exporter.read_graph", read_onnx),
     ):
         yield

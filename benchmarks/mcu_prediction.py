@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from report import emit
+from splitkit.bench import BuildProgress, build_from_space
+from splitkit.bench.measure import compile_for
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters.protocol import Artifact
-from splitkit.latency import BuildProgress, LutStore, SystemPredictor, build_from_space
+from splitkit.latency import LutStore, SystemPredictor
 from splitkit.latency.kernel_times import conditions_of
-from splitkit.latency.measure import compile_for
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import System
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space

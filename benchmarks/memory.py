@@ -32,8 +32,8 @@ import psutil
 from PIL import Image
 
 from report import emit
+from splitkit.compiler.kernel import Kernel
 from splitkit.devices import get_device
-from splitkit.exporters.protocol import Kernel
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.store import KernelTime, LutStore
 from splitkit.profiles import load_system

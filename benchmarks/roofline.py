@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from report import emit
+from splitkit.compiler.codegen.code import Code, Operand, fma, splat
+from splitkit.compiler.library import Library, aligned, compiled, operands, timed
+from splitkit.compiler.machine import Machine, block_for
+from splitkit.compiler.spec import Activation, ConvSpec, Epilogue, LayoutSpec, LinearSpec, PoolSpec, Spec
 from splitkit.exporters import CompileTarget
-from splitkit.exporters.tvm.machine import Machine, block_for
-from splitkit.exporters.tvm.schedules.code import Code, Operand, fma, splat
-from splitkit.exporters.tvm.schedules.library import Library, aligned, compiled, operands, timed
-from splitkit.exporters.tvm.spec import Activation, ConvSpec, Epilogue, LayoutSpec, LinearSpec, PoolSpec, Spec
 
 BURST_US = 1500.0
 PRODUCTS = 1 << 14

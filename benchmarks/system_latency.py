@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from report import emit
 from splitkit.bundle import Bundle
+from splitkit.bundle.export import export_bundle
 from splitkit.devices import get_device
-from splitkit.export import export_bundle
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.store import LutStore
 from splitkit.profiles import System, load_system

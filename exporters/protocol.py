@@ -5,108 +5,24 @@ Layout outside a compiler is NCHW. An `Artifact` is a directory; everything need
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import BundleError
+from splitkit.graphs.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
 
 ARTIFACT_FILE = "artifact.json"
 SCHEMA_VERSION = 1
-TUNING = "tuning"
-"""The entry of a target's specification that is meant for exporters, not for TVM."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """A named tensor with a static shape (NCHW) and a numpy dtype name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def bytes(self) -> int:
-        """Size in bytes."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class CompileTarget:
-    """What to compile for, as a device profile states it.
-
-    `spec` is a TVM target dict (`kind`, `mtriple`, `mcpu`, `mattr`, ...); the value `{"kind": "host"}` means this
-    machine. Exporters that have no notion of a target ignore it. Its entry `tuning` holds what tuning found: parameters
-    that replace the exporter's own choice, by the key of the kernel (see `TunableExporter`).
-    """
-
-    spec: Mapping[str, Any] = field(default_factory=lambda: {"kind": "host"})
-    threads: int = 1
-
-    def key(self) -> str:
-        """Canonical text, equal for equal targets; part of a measurement's conditions.
-
-        Tuning is left out: a tuned kernel has a key of its own, and the others are what they were.
-        """
-        return self.untuned().full_key()
-
-    def full_key(self) -> str:
-        """Canonical text, equal where the same graph becomes the same kernels."""
-        return json.dumps({"spec": dict(self.spec), "threads": self.threads}, sort_keys=True)
-
-    @property
-    def tuning(self) -> Mapping[str, Any]:
-        """Parameters of tuned kernels."""
-        found: Mapping[str, Any] = self.spec.get(TUNING, {})
-        return found
-
-    def tuned(self, tuning: Mapping[str, Any]) -> "CompileTarget":
-        """The same target with these parameters of tuned kernels."""
-        return CompileTarget(dict(self.untuned().spec) | ({TUNING: dict(tuning)} if tuning else {}), self.threads)
-
-    def untuned(self) -> "CompileTarget":
-        """The same target with every choice left to the exporter."""
-        return CompileTarget({k: v for k, v in self.spec.items() if k != TUNING}, self.threads)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What the compiler runs after fusion: the unit of the latency lookup table.
-
-    Attributes:
-        key: canonical structural hash; equal keys mean equal code, shapes, layouts and epilogues.
-        label: the same in words, `conv k=3 s=2 p=1 g=96 96x40x40->96x20x20 +bias+hswish f32 nchw16c`.
-        family: `pointwise`, `dense`, `depthwise`, `grouped`, `linear`, `pool`, `elementwise`, `layout`, `fallback`...
-        macs: multiply-accumulates of one call.
-        read_bytes, write_bytes: activations read and written by one call.
-        weight_bytes: constants read by one call.
-        payload: text from which the exporter that made it builds the kernel again.
-    """
-
-    key: str
-    label: str
-    family: str
-    macs: int
-    read_bytes: int
-    write_bytes: int
-    weight_bytes: int
-    payload: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """Static memory of a compiled graph, in bytes. `arena_bytes` includes kernels' workspace."""
-
-    arena_bytes: int
-    weight_bytes: int
-    input_bytes: int
-    output_bytes: int
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def _kernel_runs() -> Check:
     probe = (
         "import sys, numpy as np; from pathlib import Path\n"
         "from splitkit.exporters import CompileTarget, get_exporter\n"
-        "from splitkit.exporters.onnx.render import render\n"
+        "from splitkit.graphs.render import render\n"
         "from splitkit.space.units import Block\n"
         "block = Block(1, 16, 16, 8, 2, 3, 1, False, 'relu')\n"
         "model = render(block.operators(block.input_tensors(), 'probe'))\n"

@@ -5,8 +5,13 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from splitkit.devices.toolchain import install_line
+
+# How long an example takes says nothing here: machines are shared, and first calls import.
+settings.register_profile("splitkit", deadline=None)
+settings.load_profile("splitkit")
 
 
 @pytest.fixture

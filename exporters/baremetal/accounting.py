@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
+from splitkit.compiler.arena import aligned
+from splitkit.compiler.module import WEIGHTS
 from splitkit.exporters.baremetal.memory import DriverMemory, LayerMemory, MemoryReport
 from splitkit.exporters.baremetal.network import Network
 from splitkit.exporters.baremetal.objects import ObjectFile
-from splitkit.exporters.tvm.module import WEIGHTS
-from splitkit.exporters.tvm.plan import aligned
 
 
 def memory_report(network: Network, compiled: ObjectFile, driver: DriverMemory | None) -> MemoryReport:

@@ -1,8 +1,8 @@
 """The C file that runs a network: an arena, and the kernels called in order at fixed places."""
 
+from splitkit.compiler.module import ARENA, WEIGHTS, Address
 from splitkit.exporters.baremetal.header import input_names, output_names, parameters
 from splitkit.exporters.baremetal.network import Network
-from splitkit.exporters.tvm.module import ARENA, WEIGHTS, Address
 
 CHECK_FACTOR = 31
 

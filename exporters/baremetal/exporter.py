@@ -4,19 +4,22 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splitkit.compiler.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.stages import Stages
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.names import identifier
 from splitkit.exporters.baremetal.version import code_version
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, KernelSession, MemoryPlan
+from splitkit.exporters.protocol import Artifact, KernelSession
 from splitkit.exporters.tvm import TvmExporter
-from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
-from splitkit.exporters.tvm.stages import Stages
 
 if TYPE_CHECKING:
     import onnx
 
+    from splitkit.compiler.machine import Machine
     from splitkit.exporters.baremetal.network import Network
-    from splitkit.exporters.tvm.machine import Machine
 
 
 class BareMetalExporter:
@@ -45,9 +48,9 @@ class BareMetalExporter:
             ConfigError: the target has several threads.
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
+        from splitkit.compiler.build import place_program
         from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
-        from splitkit.exporters.onnx.quantisation import stated_quantisation
-        from splitkit.exporters.tvm.build import place_program
+        from splitkit.graphs.quantisation import stated_quantisation
 
         stages = Stages()
         with stages("read"):
@@ -79,8 +82,8 @@ class BareMetalExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
+        from splitkit.compiler.build import memory_plan, place_program
         from splitkit.exporters.baremetal.network import arena_alignment
-        from splitkit.exporters.tvm.build import memory_plan, place_program
 
         graph, machine = read_graph(model), _machine(target)
         program = select_kernels(graph, machine, tuning=target.tuning)
@@ -88,9 +91,9 @@ class BareMetalExporter:
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own; `NAME_run(void)` runs them."""
+        from splitkit.compiler.build import place_kernels
+        from splitkit.compiler.spec import from_payload
         from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
-        from splitkit.exporters.tvm.build import place_kernels
-        from splitkit.exporters.tvm.spec import from_payload
 
         stages = Stages()
         machine = _machine(target)
@@ -129,9 +132,9 @@ class BareMetalExporter:
         fallback: dict[str, int],
     ) -> Artifact:
         """Write everything beside `directory`, then put it in place."""
+        from splitkit.compiler.build import memory_plan
         from splitkit.exporters.baremetal.files import write_network
         from splitkit.exporters.baremetal.staging import staged
-        from splitkit.exporters.tvm.build import memory_plan
 
         with staged(directory) as work:
             memory = write_network(network, machine, target, work, stages)

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from splitkit.compiler.machine import Machine
+from splitkit.compiler.module import build_plain_module, generate
+from splitkit.compiler.stages import Stages
+from splitkit.compiler.target import CompileTarget
 from splitkit.exporters.baremetal.accounting import memory_report
 from splitkit.exporters.baremetal.driver import driver
 from splitkit.exporters.baremetal.header import header
@@ -12,11 +16,7 @@ from splitkit.exporters.baremetal.project import cmake_lists, linker_script
 from splitkit.exporters.baremetal.symbols import check_symbols
 from splitkit.exporters.baremetal.toolchain import compiler_flags, measure_driver
 from splitkit.exporters.baremetal.weights import assembly, checksum
-from splitkit.exporters.protocol import CompileTarget
 from splitkit.exporters.room import make_room
-from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.module import build_plain_module, generate
-from splitkit.exporters.tvm.stages import Stages
 
 
 def write_network(

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from splitkit.exporters.protocol import Kernel, TensorSpec
-from splitkit.exporters.tvm.build import Build
-from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.module import WEIGHTS
+from splitkit.compiler.build import Build
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.machine import Machine
+from splitkit.compiler.module import WEIGHTS
+from splitkit.graphs.tensor import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ModelError
-from splitkit.exporters.protocol import CompileTarget
 
 if TYPE_CHECKING:
     import onnx

@@ -6,11 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ModelError
-from splitkit.exporters.onnx.order import ordered
 from splitkit.exporters.onnxruntime.convert import convert
 from splitkit.exporters.onnxruntime.session import OnnxRuntimeSession
-from splitkit.exporters.protocol import Artifact, CompileTarget, MemoryPlan, TensorSpec
+from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.order import ordered
+from splitkit.graphs.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx

@@ -5,17 +5,21 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan, TensorSpec
-from splitkit.exporters.tvm.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.compiler.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.stages import Stages
+from splitkit.compiler.target import CompileTarget
+from splitkit.compiler.version import code_version
+from splitkit.exporters.protocol import Artifact
 from splitkit.exporters.tvm.session import WEIGHTS_FILE, TvmSession
-from splitkit.exporters.tvm.stages import Stages
-from splitkit.exporters.tvm.version import code_version
+from splitkit.graphs.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
 
-    from splitkit.exporters.tvm.build import Build
-    from splitkit.exporters.tvm.machine import Machine
+    from splitkit.compiler.build import Build
+    from splitkit.compiler.machine import Machine
 
 OBJECT_FILE = "model.o"
 """What is left in the artifact where there are no shared libraries: bare-metal targets link it into their firmware."""
@@ -36,7 +40,7 @@ class TvmExporter:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
             ToolchainError: the linker is missing or failed.
         """
-        from splitkit.exporters.tvm.build import place_program
+        from splitkit.compiler.build import place_program
 
         stages = Stages()
         with stages("read"):
@@ -65,7 +69,7 @@ class TvmExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        from splitkit.exporters.tvm.build import memory_plan, place_program
+        from splitkit.compiler.build import memory_plan, place_program
 
         graph, machine = read_graph(model), machine_of(target)
         build = place_program(select_kernels(graph, machine, tuning=target.tuning), machine)
@@ -74,8 +78,8 @@ class TvmExporter:
 
     def build_kernels(self, kernels: Sequence[Kernel], target: CompileTarget, directory: Path) -> Artifact:
         """Compile kernels from their payloads alone, each on buffers of its own."""
-        from splitkit.exporters.tvm.build import place_kernels
-        from splitkit.exporters.tvm.spec import from_payload
+        from splitkit.compiler.build import place_kernels
+        from splitkit.compiler.spec import from_payload
 
         stages = Stages()
         machine = machine_of(target)
@@ -85,7 +89,7 @@ class TvmExporter:
 
     def variants(self, kernel: Kernel, target: CompileTarget) -> tuple[list[int], ...]:
         """Register tiles that a kernel could have instead of its own, `[strips, pixels]`."""
-        from splitkit.exporters.tvm.tuning import variants
+        from splitkit.compiler.tuning import variants
 
         return variants(kernel, machine_of(target))
 
@@ -109,10 +113,10 @@ class TvmExporter:
         stages: Stages,
         fallback: dict[str, int],
     ) -> Artifact:
+        from splitkit.compiler.build import memory_plan
+        from splitkit.compiler.module import ARENA, build_module, entries, generate
         from splitkit.exporters.room import make_room
-        from splitkit.exporters.tvm.build import memory_plan
         from splitkit.exporters.tvm.link import has_shared_libraries, link_shared
-        from splitkit.exporters.tvm.module import ARENA, build_module, entries, generate
 
         directory.mkdir(parents=True, exist_ok=True)
         with stages("lower"):

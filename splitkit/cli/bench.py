@@ -12,7 +12,7 @@ from splitkit.cli.console import print_json, stderr
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
 
 if TYPE_CHECKING:
-    from splitkit.latency.builder import BuildProgress, BuildReport
+    from splitkit.bench.builder import BuildProgress, BuildReport
     from splitkit.profiles.schema import Side
     from splitkit.project import Project
 
@@ -130,7 +130,7 @@ def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", as_json:
     bundle = load_bundle(path)
     with TemporaryDirectory(prefix="splitkit-") as scratch:
         if runtimes:
-            from splitkit.recompile import recompile
+            from splitkit.bundle.recompile import recompile
 
             bundle = recompile(bundle, runtimes, Path(scratch) / "bundle")
         with stderr.status(f"running {frames} frames"):

@@ -10,7 +10,7 @@ from splitkit.cli.console import print_json, stderr
 from splitkit.cli.options import JSON
 
 if TYPE_CHECKING:
-    from splitkit.latency.builder import BuildProgress
+    from splitkit.bench.builder import BuildProgress
     from splitkit.project.demo import Reporters
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.training import StepReport

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.protocol import Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, Session
+from splitkit.exporters.protocol import Artifact, Session
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import ANALYTICAL_FIELDS, DeviceProfile
 

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.host_caches import host_caches
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.cpu_info import cpu_description
 from splitkit.devices.pinning import choose_cpus, pinned
 from splitkit.devices.protocol import Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import DeviceError
-from splitkit.exporters.host_caches import host_caches
-from splitkit.exporters.protocol import Artifact, CompileTarget, Exporter, KernelExporter, Session
+from splitkit.exporters.protocol import Artifact, Exporter, KernelExporter, Session
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import DeviceProfile
 

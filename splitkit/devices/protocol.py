@@ -6,8 +6,9 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.timing import Timing
-from splitkit.exporters.protocol import Artifact, CompileTarget, Session
+from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import DeviceProfile
 
 Unit = Literal["us", "instructions"]

@@ -16,8 +16,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
-from splitkit.exporters.protocol import Kernel
 from splitkit.latency.measurement import Measurement, SideMeasurement
 from splitkit.profiles.schema import Side
 from splitkit.reading import typed

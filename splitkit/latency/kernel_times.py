@@ -9,9 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.devices import Device, get_device
 from splitkit.errors import DeviceError
-from splitkit.exporters.protocol import Kernel
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.regression import KernelRegression
 from splitkit.latency.residency import IN_SITU, STATES, cache_of

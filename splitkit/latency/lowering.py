@@ -10,8 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.target import CompileTarget
 from splitkit.errors import DeviceError
-from splitkit.exporters.protocol import CompileTarget, Exporter, Kernel, KernelExporter
+from splitkit.exporters.protocol import Exporter, KernelExporter
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.store import LutStore
 from splitkit.space.operators import Operator
@@ -104,7 +106,7 @@ def lower_unit(exporter: Exporter, target: CompileTarget, unit: Unit) -> tuple[K
     Raises:
         DeviceError: the exporter cannot name its kernels.
     """
-    from splitkit.exporters.onnx.render import render  # imports onnx, which a known unit does not need
+    from splitkit.graphs.render import render  # imports onnx, which a known unit does not need
 
     if not isinstance(exporter, KernelExporter):
         raise DeviceError(

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
-from splitkit.exporters.protocol import Kernel
 from splitkit.reading import typed
 from splitkit.space import Architecture
 

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.exporters.protocol import Kernel
+from splitkit.compiler.kernel import Kernel
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.dispatch import Dispatch
 from splitkit.latency.kernel_times import KernelTimes, network_conditions

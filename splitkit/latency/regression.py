@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.exporters.protocol import Kernel
+from splitkit.compiler.kernel import Kernel
 
 FloatArray = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.devices import Device
-from splitkit.exporters.protocol import Kernel
 from splitkit.latency.store import CacheMode
 
 FloatArray = NDArray[np.float64]

@@ -14,9 +14,9 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.devices.protocol import Unit
 from splitkit.errors import ConfigError
-from splitkit.exporters.protocol import Kernel
 
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 60.0

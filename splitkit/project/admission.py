@@ -9,7 +9,7 @@ from splitkit.devices import get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters import CompileTarget, KernelExporter, MemoryPlan, get_exporter
 from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport, check_budget
-from splitkit.exporters.onnx.render import render
+from splitkit.graphs.render import render
 from splitkit.profiles import DeviceProfile, System
 from splitkit.profiles.schema import Side
 from splitkit.space import Architecture, Network, SearchSpace, describe

@@ -115,7 +115,7 @@ class Project(_Section):
         Raises:
             ConfigError: there is no such system, or its file or that of the tuned kernels is malformed.
         """
-        from splitkit.latency.tuned import tuned_system
+        from splitkit.tuning.tuned import tuned_system
 
         return tuned_system(self._system(), Run.of(self).tuning)
 

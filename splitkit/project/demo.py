@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from splitkit.bench.builder import BuildProgress
 from splitkit.bundle import Bundle, TensorRecord
 from splitkit.data import Dataset
-from splitkit.latency.builder import BuildProgress
 from splitkit.project.config import Project
 from splitkit.project.run import Run
 from splitkit.project.steps import (

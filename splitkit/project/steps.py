@@ -16,10 +16,10 @@ from splitkit.project.run import Run
 from splitkit.project.runtimes import require_kernels
 
 if TYPE_CHECKING:
+    from splitkit.bench.builder import BuildReport
+    from splitkit.bench.builder import Progress as BuildProgress
     from splitkit.bundle import Bundle
     from splitkit.data import Dataset
-    from splitkit.latency.builder import BuildReport
-    from splitkit.latency.builder import Progress as BuildProgress
     from splitkit.profiles.schema import Side
     from splitkit.search import Evaluator, Point, Predictor, SearchResult
     from splitkit.search.run import Progress as SearchProgress
@@ -108,7 +108,7 @@ def bench_step(
         ConfigError: a side's runtime does not name its kernels, or is not a board that a tracker finds.
         DeviceError: a side's device fails, or none of its boards is left.
     """
-    from splitkit.latency.networks import build_from_space
+    from splitkit.bench.networks import build_from_space
     from splitkit.latency.store import LutStore
 
     run, space, system = Run.of(project), project.load_space(), project.load_system()
@@ -144,9 +144,9 @@ def search_step(
         ConfigError: the run's journal was made under other conditions, or lacks an answer in a replay.
         DeviceError: the latency table is empty.
     """
-    from splitkit.latency.clock import TableClock
+    from splitkit.bench.clock import TableClock
+    from splitkit.bench.measure import measure_architecture
     from splitkit.latency.corrections import Corrections
-    from splitkit.latency.measure import measure_architecture
     from splitkit.latency.measurement import Measurement
     from splitkit.latency.predictor import SystemPredictor
     from splitkit.latency.store import LutStore
@@ -244,9 +244,9 @@ def export_step(
         BundleError: `directory` exists and is not a bundle.
         VerificationError: a half does not compute what the unsplit network does.
     """
-    from splitkit.export import export_bundle
-    from splitkit.latency.tuned import tuned_system
+    from splitkit.bundle.export import export_bundle
     from splitkit.training.evaluation import score_subnetwork
+    from splitkit.tuning.tuned import tuned_system
 
     predicted = {
         "search_accuracy": point.accuracy,

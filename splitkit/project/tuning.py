@@ -7,10 +7,10 @@ from splitkit.project.config import Project
 from splitkit.project.run import Run
 
 if TYPE_CHECKING:
-    from splitkit.latency.tune import Progress, TuneReport
     from splitkit.profiles.schema import Side
     from splitkit.space import Architecture
     from splitkit.space.operators import Operator
+    from splitkit.tuning.search import Progress, TuneReport
 
 
 def tune_space(project: Project, side: "Side", budget_s: float, progress: "Progress") -> "TuneReport":
@@ -19,7 +19,7 @@ def tune_space(project: Project, side: "Side", budget_s: float, progress: "Progr
     Raises:
         DeviceError: the side's device or exporter has nothing to tune.
     """
-    from splitkit.latency.tune import tune
+    from splitkit.tuning.search import tune
 
     return tune(
         _drawn(project, side), project.load_system().device(side), Run.of(project).tuning, budget_s, progress
@@ -46,8 +46,8 @@ def tune_architecture(
     Raises:
         DeviceError: a side's device or exporter has nothing to tune.
     """
-    from splitkit.latency.tune import tune
     from splitkit.space import describe
+    from splitkit.tuning.search import tune
 
     system, network = project.load_system(), describe(project.load_space(), architecture)
     sides: tuple[Side, Side] = ("sensor", "aggregator")

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.devices import get_device
-from splitkit.exporters.protocol import Kernel
 from splitkit.latency.kernel_times import KernelTimes
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.residency import IN_SITU

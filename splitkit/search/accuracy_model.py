@@ -57,10 +57,10 @@ class AccuracyModel:
         encoding = self.encoding
         columns: list[FloatArray] = []
         for i, (name, upper) in enumerate(zip(encoding.names, encoding.upper, strict=True)):
-            if name != "position":  # the index of a unit means another place in every depth: see the shares below
+            if name != "split":  # the index of a unit means another place in every depth: see the shares below
                 columns += [(genes[:, i] == value).astype(np.float64) for value in range(1, int(upper) + 1)]
-        position = genes[:, encoding.names.index("position")]
-        sensor, aggregator = (position == encoding.space.max_units), (position == 0)
+        split_at = genes[:, encoding.names.index("split")]
+        sensor, aggregator = (split_at == encoding.space.max_units), (split_at == 0)
         split = (~sensor & ~aggregator).astype(np.float64)
         work = np.asarray(prediction.sensor_macs + prediction.aggregator_macs, dtype=np.float64)
         log_work, log_payload = np.log(np.maximum(work, 1.0)), np.log(np.maximum(prediction.payload_bytes, 1.0))

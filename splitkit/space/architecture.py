@@ -1,10 +1,11 @@
 """One point of a search space: every choice made, the split included."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from splitkit.errors import ConfigError
+from splitkit.space.genes import at_a_splitting_module, gene, genes_of, over_a_link, phase_gene
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +15,11 @@ class PhaseChoice:
     `expand` is the ratio of a block's inner channels to its input channels; `kernel` the depthwise window.
     """
 
-    width: int
-    before: int
-    after: int
-    kernel: int
-    expand: int
+    width: int = field(metadata=gene("widths"))
+    before: int = field(metadata=gene("before"))
+    after: int = field(metadata=gene("after"))
+    kernel: int = field(metadata=gene("kernels"))
+    expand: int = field(metadata=gene("expands"))
 
     @property
     def depth(self) -> int:
@@ -44,14 +45,14 @@ class Architecture:
     """
 
     space: str
-    resolution: int
-    stem_width: int
+    resolution: int = field(metadata=gene("input.resolutions"))
+    stem_width: int = field(metadata=gene("stem.widths"))
     phases: tuple[PhaseChoice, ...]
-    head_width: int
-    split: int
-    fuse: int
-    reduce_ratio: float
-    link_dtype: str
+    head_width: int = field(metadata=gene("head.widths"))
+    split: int = field(metadata=gene("splits"))
+    fuse: int = field(metadata=gene("fuses"))
+    reduce_ratio: float = field(metadata=gene("link.reduce_ratios", at_a_splitting_module))
+    link_dtype: str = field(metadata=gene("link.dtypes", over_a_link, grows=False))
 
     @property
     def blocks(self) -> int:
@@ -74,6 +75,20 @@ class Architecture:
     def has_splitting_module(self) -> bool:
         """Whether a reduce -> recover (or fuse) pair stands in the network."""
         return 0 < self.fuse < self.units
+
+    def values(self) -> dict[str, Any]:
+        """The value of every gene, by name, in the order of the fields; a phase's are `phases[0].width` and so on."""
+        found: dict[str, Any] = {}
+        for part in fields(self):
+            if part.name == "phases":
+                found |= {
+                    phase_gene(i, name): getattr(phase, name)
+                    for i, phase in enumerate(self.phases)
+                    for name in genes_of(type(phase))
+                }
+            elif "gene" in part.metadata:
+                found[part.name] = getattr(self, part.name)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the same field names."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from math import ceil
 
-from splitkit.space.architecture import Architecture
+from splitkit.space.architecture import Architecture, PhaseChoice
 from splitkit.space.operators import Operator, Tensor, peak_activation_bytes
-from splitkit.space.search_space import SearchSpace
+from splitkit.space.search_space import PhaseSpace, SearchSpace
 from splitkit.space.units import Block, Fuse, Head, MeanScores, Reduce, Stem, Unit
 
 
@@ -89,36 +89,37 @@ def _backbone(space: SearchSpace, a: Architecture, prefix: int) -> list[PlacedUn
     def batch() -> int:
         return prefix if len(placed) < a.fuse else 1
 
-    stem = space.stem
-    placed.append(
-        PlacedUnit(
-            "stem",
-            Stem(
-                batch(), space.input.channels, space.input.size, a.resolution, a.stem_width,
-                stem.kernel, stem.stride, stem.activation,
-            ),
-        )
-    )  # fmt: skip
-    size, channels = ceil(a.resolution / stem.stride), a.stem_width
+    placed.append(PlacedUnit("stem", stem_unit(space, batch(), a.resolution, a.stem_width)))
+    size, channels = ceil(a.resolution / space.stem.stride), a.stem_width
     for i, (choice, phase) in enumerate(zip(a.phases, space.phases, strict=True)):
         names = [f"p{i}.before{j}" for j in range(choice.before)] + [f"p{i}.stride"]
         names += [f"p{i}.after{j}" for j in range(choice.after)]
         for j, name in enumerate(names):
             stride = phase.stride if j == choice.before else 1
-            block = Block(
-                batch(), channels, choice.width, size, choice.expand, choice.kernel, stride,
-                phase.squeeze_excite, phase.activation,
-            )  # fmt: skip
-            placed.append(PlacedUnit(name, block))
+            placed.append(PlacedUnit(name, block_unit(phase, choice, batch(), channels, size, stride)))
             size, channels = ceil(size / stride), choice.width
-    head = space.head
-    placed.append(
-        PlacedUnit(
-            "head",
-            Head(batch(), channels, size, head.expand * channels, a.head_width, head.classes, head.activation),
-        )
-    )
+    placed.append(PlacedUnit("head", head_unit(space, batch(), channels, size, a.head_width)))
     return placed
+
+
+def stem_unit(space: SearchSpace, batch: int, resolution: int, width: int) -> Stem:
+    """The stem of a space with these choices."""
+    stem, image = space.stem, space.input
+    return Stem(batch, image.channels, image.size, resolution, width, stem.kernel, stem.stride, stem.activation)
+
+
+def block_unit(phase: PhaseSpace, choice: PhaseChoice, batch: int, channels: int, size: int, stride: int) -> Block:
+    """A block of a phase with these choices, for an input of `channels` x `size` x `size`."""
+    return Block(
+        batch, channels, choice.width, size, choice.expand, choice.kernel, stride,
+        phase.squeeze_excite, phase.activation,
+    )  # fmt: skip
+
+
+def head_unit(space: SearchSpace, batch: int, channels: int, size: int, features: int) -> Head:
+    """The head of a space with a feature layer of this width, for an input of `channels` x `size` x `size`."""
+    head = space.head
+    return Head(batch, channels, size, head.expand * channels, features, head.classes, head.activation)
 
 
 def _splitting_module(space: SearchSpace, a: Architecture, slot: str, prefix: int) -> tuple[PlacedUnit, PlacedUnit]:

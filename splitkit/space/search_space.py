@@ -1,15 +1,18 @@
 """What can be chosen, as TOML says it and pydantic checks it."""
 
 import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from splitkit.errors import ConfigError
 from splitkit.space.architecture import Architecture, PhaseChoice
 from splitkit.space.explain import explain
+from splitkit.space.genes import Gene, genes_of, phase_gene
 
 LinkDtype = Literal["float32", "float16", "uint8"]
 Placement = Literal["aggregator", "split", "sensor"]
@@ -111,6 +114,9 @@ class SearchSpace(_Model):
     Tuples are choices; they must be strictly increasing (dtypes: distinct) so that equal spaces are written equally.
     """
 
+    architecture: ClassVar[type[Architecture]] = Architecture
+    phase_choice: ClassVar[type[PhaseChoice]] = PhaseChoice
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     input: InputSpace
     stem: StemSpace
@@ -144,6 +150,42 @@ class SearchSpace(_Model):
         """Units of the deepest sub-network: the stem, every block, the head."""
         return 2 + sum(phase.max_depth for phase in self.phases)
 
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """Values of the gene `split`: units on the sensor; the last means all of them, whatever the depth."""
+        return tuple(range(self.max_units + 1))
+
+    @property
+    def fuses(self) -> tuple[int, ...]:
+        """Values of the gene `fuse`, which is free only where several views are joined on the aggregator."""
+        return tuple(range(1, self.max_units)) if self.views > 1 else (1,)
+
+    @property
+    def genes(self) -> Mapping[str, Gene]:
+        """Genes of a network, by field of its architecture."""
+        return genes_of(self.architecture)
+
+    @property
+    def phase_genes(self) -> Mapping[str, Gene]:
+        """Genes of each phase, by field of its choice."""
+        return genes_of(self.phase_choice)
+
+    @property
+    def choices(self) -> dict[str, tuple[Any, ...]]:
+        """Every gene's choices, by name, in the order of an architecture's fields."""
+        found: dict[str, tuple[Any, ...]] = {}
+        genes, phase_genes = self.genes, self.phase_genes
+        for part in fields(self.architecture):
+            if part.name in genes:
+                found[part.name] = genes[part.name].of(self)
+            elif part.name == "phases":
+                found |= {
+                    phase_gene(i, name): gene.of(phase)
+                    for i, phase in enumerate(self.phases)
+                    for name, gene in phase_genes.items()
+                }
+        return found
+
     def restricted(self, *placements: Placement) -> Self:
         """The same space with the split confined to `placements`."""
         return self.model_copy(update={"placements": placements})
@@ -173,16 +215,15 @@ class SearchSpace(_Model):
     def canonical(self, architecture: Architecture) -> Architecture:
         """The same network with every gene that cannot matter fixed to its first choice."""
         a = architecture
-        fuse = a.fuse if self.views > 1 and a.split == 0 else a.split
-        ratio: float = self.link.reduce_ratios[0]
-        dtype: str = self.link.dtypes[0]
+        settled: dict[str, Any] = {
+            name: gene.of(self)[0] for name, gene in self.genes.items() if not gene.matters(self.views, a.placement)
+        }
+        settled["fuse"] = fuse = a.fuse if self.views > 1 and a.split == 0 else a.split
         if 0 < fuse < a.units:
-            channels = self.link_channels(self.width_at(a, fuse), a.reduce_ratio)
-            ratio = next(
-                r for r in self.link.reduce_ratios if self.link_channels(self.width_at(a, fuse), r) == channels
-            )
-            dtype = a.link_dtype if a.placement == "split" else dtype
-        return Architecture(self.name, a.resolution, a.stem_width, a.phases, a.head_width, a.split, fuse, ratio, dtype)
+            ratios, width = self.link.reduce_ratios, self.width_at(a, fuse)
+            channels = self.link_channels(width, a.reduce_ratio)
+            settled["reduce_ratio"] = next(r for r in ratios if self.link_channels(width, r) == channels)
+        return replace(a, space=self.name, **settled)
 
     def check(self, architecture: Architecture) -> None:
         """Raise unless `architecture` is a canonical member of this space.
@@ -195,55 +236,35 @@ class SearchSpace(_Model):
             raise ConfigError(f"architecture of space {a.space!r}, expected {self.name!r}")
         if len(a.phases) != len(self.phases):
             raise ConfigError(f"phases: {len(a.phases)} given, space {self.name!r} has {len(self.phases)}")
-        wanted: list[tuple[str, object, tuple[object, ...]]] = [
-            ("resolution", a.resolution, self.input.resolutions),
-            ("stem_width", a.stem_width, self.stem.widths),
-            ("head_width", a.head_width, self.head.widths),
-            ("reduce_ratio", a.reduce_ratio, self.link.reduce_ratios),
-            ("link_dtype", a.link_dtype, self.link.dtypes),
-            ("split", a.placement, self.placements),
-        ]
-        for i, (choice, phase) in enumerate(zip(a.phases, self.phases, strict=True)):
-            wanted += [
-                (f"phases[{i}].width", choice.width, phase.widths),
-                (f"phases[{i}].before", choice.before, phase.before),
-                (f"phases[{i}].after", choice.after, phase.after),
-                (f"phases[{i}].kernel", choice.kernel, phase.kernels),
-                (f"phases[{i}].expand", choice.expand, phase.expands),
-            ]
-        for field, value, choices in wanted:
-            if value not in choices:
-                raise ConfigError(f"{field}: {value!r} is not one of {list(choices)} of space {self.name!r}")
+        choices: dict[str, tuple[Any, ...]] = self.choices | {"placement": self.placements}
+        values = a.values() | {"placement": a.placement}
         if not 0 <= a.split <= a.units:
             raise ConfigError(f"split: {a.split} is outside 0..{a.units}")
         if self.views > 1 and a.split == 0 and not 0 < a.fuse < a.units:
             raise ConfigError(f"fuse: {a.fuse} is outside 1..{a.units - 1}")
+        for name, value in values.items():
+            if name not in ("split", "fuse") and value not in choices[name]:
+                raise ConfigError(f"{name}: {value!r} is not one of {list(choices[name])} of space {self.name!r}")
         if self.canonical(a) != a:
             raise ConfigError(f"architecture is not in canonical form: {a}", "use SearchSpace.canonical")
 
-    def _extreme(self, pick: int, split: int) -> Architecture:
+    def _extreme(self, last: bool, split: int) -> Architecture:
         phases = tuple(
-            PhaseChoice(p.widths[pick], p.before[pick], p.after[pick], p.kernels[pick], p.expands[pick])
-            for p in self.phases
+            self.phase_choice(**{name: gene.extreme(phase, last) for name, gene in self.phase_genes.items()})
+            for phase in self.phases
         )
         units = 2 + sum(phase.depth for phase in phases)
-        at = min(split, units)
-        fuse = units // 2 if at == 0 else at
-        ratio = self.link.reduce_ratios[pick]
-        return self.canonical(
-            Architecture(
-                self.name, self.input.resolutions[pick], self.stem.widths[pick], phases, self.head.widths[pick],
-                at, fuse, ratio, self.link.dtypes[0],
-            )
-        )  # fmt: skip
+        values = {name: gene.extreme(self, last) for name, gene in self.genes.items()}
+        values |= {"split": min(split, units), "fuse": units // 2}
+        return self.canonical(self.architecture(space=self.name, phases=phases, **values))
 
     def smallest(self, split: int = 0) -> Architecture:
         """Every choice at its least, cut after `split` units."""
-        return self._extreme(0, split)
+        return self._extreme(False, split)
 
     def largest(self, split: int = 0) -> Architecture:
         """Every choice at its most, cut after `split` units."""
-        return self._extreme(-1, split)
+        return self._extreme(True, split)
 
 
 def preset_names() -> list[str]:

@@ -6,18 +6,24 @@ table of all units it can be, numbered in mixed radix; a column holds such numbe
 `Encoding.decode` reads them, so any vector within bounds will do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.space.architecture import PhaseChoice
 from splitkit.space.encoding import Encoding, IntArray
+from splitkit.space.genes import phase_gene
+from splitkit.space.network import block_unit, head_unit, stem_unit
 from splitkit.space.search_space import PhaseSpace, SearchSpace
-from splitkit.space.units import Block, Fuse, Head, MeanScores, Reduce, Stem, Unit
+from splitkit.space.units import Fuse, MeanScores, Reduce, Unit
 
 Counts = NDArray[np.int64]
+
+DEPTH_GENES = ("before", "after")
+"""Genes of a phase that say how many blocks it has; all others shape each of its blocks."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class UnitTable:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self.encoding = Encoding(space)
+        self._block_genes = tuple(name for name in space.phase_genes if name not in DEPTH_GENES)
         self._makers: list[Callable[[int], Unit]] = []
         self._offsets: list[int] = []
         self._size = 0
@@ -109,11 +116,8 @@ class UnitTable:
         return self.space.stem.widths if phase == 0 else self.space.phases[phase - 1].widths
 
     def _stem(self, batch: int, resolution: int, width: int) -> Unit:
-        space, stem = self.space, self.space.stem
-        return Stem(
-            self._batches[batch], space.input.channels, space.input.size, self._resolutions[resolution],
-            stem.widths[width], stem.kernel, stem.stride, stem.activation,
-        )  # fmt: skip
+        space = self.space
+        return stem_unit(space, self._batches[batch], self._resolutions[resolution], space.stem.widths[width])
 
     def _add_phase(self, i: int) -> tuple[_Kind, _Kind]:
         """Blocks at the incoming size (strided or not), and those behind the stride.
@@ -121,35 +125,33 @@ class UnitTable:
         The incoming width is an index into the widths before, or one past them: the phase's own width.
         """
         phase, before = self.space.phases[i], self._widths_before(i)
-        own = (len(phase.widths), len(phase.kernels), len(phase.expands))
+        own = tuple(len(self.space.phase_genes[name].of(phase)) for name in self._block_genes)
         first = (len(self._batches), len(self._resolutions), 2, len(before) + 1, *own)
         rest = (len(self._batches), len(self._resolutions), *own)
 
-        def entering(
-            batch: int, resolution: int, strided: int, source: int, width: int, kernel: int, expand: int
-        ) -> Unit:
-            channels = phase.widths[width] if source == len(before) else before[source]
+        def entering(batch: int, resolution: int, strided: int, source: int, *own: int) -> Unit:
+            choice = self._choice(phase, own)
+            channels = choice.width if source == len(before) else before[source]
             size, stride = self._size_before(i, resolution), phase.stride if strided else 1
-            return self._block(phase, batch, channels, width, size, expand, kernel, stride)
+            return block_unit(phase, choice, self._batches[batch], channels, size, stride)
 
-        def behind(batch: int, resolution: int, width: int, kernel: int, expand: int) -> Unit:
+        def behind(batch: int, resolution: int, *own: int) -> Unit:
+            choice = self._choice(phase, own)
             size = self._size_before(i + 1, resolution)
-            return self._block(phase, batch, phase.widths[width], width, size, expand, kernel, 1)
+            return block_unit(phase, choice, self._batches[batch], choice.width, size, 1)
 
         return self._add(first, entering), self._add(rest, behind)
 
-    def _block(
-        self, phase: PhaseSpace, batch: int, channels: int, width: int, size: int, expand: int, kernel: int, stride: int
-    ) -> Block:
-        return Block(
-            self._batches[batch], channels, phase.widths[width], size, phase.expands[expand], phase.kernels[kernel],
-            stride, phase.squeeze_excite, phase.activation,
-        )  # fmt: skip
+    def _choice(self, phase: PhaseSpace, own: Sequence[int]) -> PhaseChoice:
+        """What the genes that shape a block say; how many blocks there are does not."""
+        values = {
+            name: self.space.phase_genes[name].of(phase)[i] for name, i in zip(self._block_genes, own, strict=True)
+        }
+        return self.space.phase_choice(**{DEPTH_GENES[0]: 0, DEPTH_GENES[1]: 0}, **values)
 
     def _head(self, resolution: int, source: int, width: int) -> Unit:
-        head, channels = self.space.head, self.space.phases[-1].widths[source]
         size = self._size_before(len(self.space.phases), resolution)
-        return Head(1, channels, size, head.expand * channels, head.widths[width], head.classes, head.activation)
+        return head_unit(self.space, 1, self.space.phases[-1].widths[source], size, self.space.head.widths[width])
 
     def _add_region(self, i: int) -> tuple[_Kind, _Kind]:
         """Splitting modules behind the stem (-1) or within phase i: `reduce` and `fuse`.
@@ -182,13 +184,13 @@ class UnitTable:
         """Units of gene vectors within bounds, shape (n, genes)."""
         space = self.space
         columns = _Columns(len(genes), views=space.views)
-        resolution, stem, *rest = np.ascontiguousarray(genes.T)
-        head, position, fuse_gene, ratio, dtype = rest[-5:]
-        phases = [_PhaseGenes.read(phase, rest[5 * i : 5 * i + 5]) for i, phase in enumerate(space.phases)]
+        gene = self.encoding.columns(genes)
+        resolution, stem = gene["resolution"], gene["stem_width"]
+        phases = [self._phase_values(gene, i) for i in range(len(space.phases))]
         units = 2 + sum((phase.depth for phase in phases), start=np.zeros(len(genes), dtype=np.int64))
-        split = self._split(position, units)
+        split = self._split(gene["split"], units)
         columns.split = split
-        columns.ahead = np.where(split == 0, np.minimum(fuse_gene + 1, units - 1), 0) if space.views > 1 else None
+        columns.ahead = np.where(split == 0, np.minimum(gene["fuse"] + 1, units - 1), 0) if space.views > 1 else None
         boundary = split if columns.ahead is None else np.where(split == 0, columns.ahead, split)
 
         at = np.ones(len(genes), dtype=np.int64)
@@ -201,8 +203,8 @@ class UnitTable:
             at = at + phase.depth
             modules.append(((boundary > at - phase.depth) & (boundary <= at), (behind.astype(np.int64), phase.width)))
             source = phase.width
-        columns.add(units - 1, 1, lambda _: self._heads.ids(resolution, source, head), batched=False)
-        link = self._module_columns(columns, modules, units, resolution, ratio, dtype)
+        columns.add(units - 1, 1, lambda _: self._heads.ids(resolution, source, gene["head_width"]), batched=False)
+        link = self._module_columns(columns, modules, units, gene)
         if self._scores is not None:
             ids = np.full(len(genes), self._scores.offset)
             columns.put(ids, np.zeros_like(at), (split == units).astype(np.int64))
@@ -221,12 +223,20 @@ class UnitTable:
             distance = np.where(nearer, np.abs(spot - position), distance)
         return np.where(best == end, units, best)
 
+    def _phase_values(self, gene: Mapping[str, IntArray], i: int) -> "_PhaseValues":
+        phase = self.space.phases[i]
+        own = tuple(gene[phase_gene(i, name)] for name in self._block_genes)
+        before, after = (gene[phase_gene(i, name)] for name in DEPTH_GENES)
+        return _PhaseValues(
+            gene[phase_gene(i, "width")], own, np.array(phase.before)[before], np.array(phase.after)[after]
+        )
+
     def _phase_columns(
-        self, columns: "_Columns", i: int, phase: "_PhaseGenes", kinds: tuple[_Kind, _Kind], at: IntArray,
+        self, columns: "_Columns", i: int, phase: "_PhaseValues", kinds: tuple[_Kind, _Kind], at: IntArray,
         resolution: IntArray, source: IntArray,
     ) -> None:  # fmt: skip
         space = self.space.phases[i]
-        own = (phase.width, phase.kernel, phase.expand)
+        own = phase.own
         entering, behind = kinds
         inner = len(self._widths_before(i))
         zero = np.int64(0)
@@ -245,16 +255,16 @@ class UnitTable:
 
     def _module_columns(
         self, columns: "_Columns", modules: Sequence[tuple[NDArray[np.bool_], tuple[IntArray, IntArray]]],
-        units: IntArray, resolution: IntArray, ratio: IntArray, dtype: IntArray,
+        units: IntArray, gene: Mapping[str, IntArray],
     ) -> IntArray:  # fmt: skip
         """Add `reduce` and `fuse`; returns the number of the `Reduce` that sends, or -1."""
-        split = columns.split
+        split, dtype = columns.split, gene["link_dtype"]
         linked = (split > 0) & (split < units)
         if self.space.views > 1:
             dtype = np.where(linked, dtype, len(self.space.link.dtypes))
         reduce_ids, fuse_ids = np.full_like(split, -1), np.full_like(split, -1)
         for (here, (behind, width)), (reduce, fuse) in zip(modules, self._regions, strict=True):
-            index = (resolution, behind, width, ratio, dtype)
+            index = (gene["resolution"], behind, width, gene["reduce_ratio"], dtype)
             reduce_ids = np.where(here, reduce.ids(*index), reduce_ids)
             fuse_ids = np.where(here, fuse.ids(*index), fuse_ids)
         present = (reduce_ids >= 0).astype(np.int64)
@@ -266,19 +276,13 @@ class UnitTable:
 
 
 @dataclass(frozen=True)
-class _PhaseGenes:
-    """Indices of a phase's choices and the block counts they mean, each of shape (n,)."""
+class _PhaseValues:
+    """Indices of a phase's choices that shape its blocks, and how many blocks there are, each of shape (n,)."""
 
     width: IntArray
-    kernel: IntArray
-    expand: IntArray
+    own: tuple[IntArray, ...]
     before: IntArray
     after: IntArray
-
-    @classmethod
-    def read(cls, space: PhaseSpace, genes: Sequence[IntArray]) -> "_PhaseGenes":
-        width, before, after, kernel, expand = genes
-        return cls(width, kernel, expand, np.array(space.before)[before], np.array(space.after)[after])
 
     @property
     def depth(self) -> IntArray:

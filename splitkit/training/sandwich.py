@@ -58,7 +58,5 @@ class SandwichSampler:
         for name in ("fuse", "reduce_ratio", "link_dtype"):
             gene = self._encoding.names.index(name)
             genes[gene] = rng.integers(0, upper[gene] + 1)
-        genes[self._encoding.names.index("position")] = (
-            position if position < architecture.units else self.space.max_units
-        )
+        genes[self._encoding.names.index("split")] = position if position < architecture.units else self.space.max_units
         return self._encoding.decode(genes)

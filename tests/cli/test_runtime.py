@@ -14,7 +14,7 @@ from splitkit.profiles import load_system
 from splitkit.project import Project
 from splitkit.project.config import load_project
 from splitkit.project.runtimes import require_kernels
-from tests.bundles import exported
+from tests.bundle.bundles import exported
 
 
 def chosen(*texts: str) -> dict[str, str]:

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices import Device, get_device
 from splitkit.devices.analytical import AnalyticalDevice
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan
+from splitkit.exporters.protocol import Artifact
 from splitkit.profiles import DeviceProfile, load_device
 
 PROFILE = DeviceProfile(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from splitkit.devices import get_device
 from splitkit.exporters import get_exporter
-from splitkit.exporters.onnx.export import export_half
+from splitkit.graphs.export import export_half
 from splitkit.profiles import load_device, profile_names
 from splitkit.profiles.schema import Side
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link

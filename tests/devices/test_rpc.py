@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from benchmarks.loopback_boards import Farm, Process, farm
+from splitkit.bench.builder import BuildProgress
+from splitkit.bench.measure import compile_for, time_artifact
+from splitkit.bench.networks import build_from_space
 from splitkit.devices import BoardPool, get_device
 from splitkit.devices.rpc import tracker
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.protocol import Artifact
-from splitkit.latency.builder import BuildProgress
-from splitkit.latency.measure import compile_for, time_artifact
-from splitkit.latency.networks import build_from_space
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import DeviceProfile, System

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from splitkit.bundle import load_bundle
+from splitkit.bundle.export import export_bundle
+from splitkit.bundle.recompile import recompile
 from splitkit.errors import ConfigError
-from splitkit.export import export_bundle
 from splitkit.exporters import exporter_names, get_exporter
-from splitkit.recompile import recompile
 from splitkit.runtime.measure import measure_bundle
-from tests.bundles import exported, fast_system
+from tests.bundle.bundles import exported, fast_system
 from tests.networks import digit_images, space_of, subnetwork, with_link
 
 PYPROJECT = """

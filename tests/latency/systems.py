@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from splitkit.exporters.protocol import Kernel
+from splitkit.compiler.kernel import Kernel
 from splitkit.latency.measurement import Measurement, SideMeasurement
 from splitkit.profiles import load_device, load_link, load_system
 from splitkit.profiles.schema import System

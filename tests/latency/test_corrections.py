@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
-from splitkit.exporters.protocol import Kernel
 from splitkit.latency.corrections import Corrections, SideCorrection
 from splitkit.latency.dispatch import Dispatch
 from splitkit.latency.measurement import Measurement

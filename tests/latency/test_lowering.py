@@ -9,7 +9,7 @@ import pytest
 
 from splitkit.errors import DeviceError
 from splitkit.exporters import CompileTarget
-from splitkit.exporters.onnx.render import render
+from splitkit.graphs.render import render
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.store import LutStore

@@ -8,8 +8,8 @@ import pytest
 from splitkit.devices import get_device
 from splitkit.devices.analytical import AnalyticalDevice
 from splitkit.errors import DeviceError
-from splitkit.exporters.onnx.render import render
 from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.render import render
 from splitkit.latency.corrections import Corrections, SideCorrection
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.predictor import CHUNK, SystemPredictor

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from splitkit.exporters.protocol import Kernel
+from splitkit.compiler.kernel import Kernel
 from splitkit.latency.regression import KernelRegression
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from splitkit.bench.jobs import Measured
+from splitkit.bench.recording import Ledger
+from splitkit.compiler.kernel import Kernel
 from splitkit.devices import get_device
 from splitkit.devices.host import HostDevice
-from splitkit.exporters.onnx.render import render
-from splitkit.exporters.protocol import Kernel
 from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.render import render
 from splitkit.latency.corrections import Corrections
-from splitkit.latency.jobs import Measured
 from splitkit.latency.kernel_times import KernelTimes, conditions_of, network_conditions
-from splitkit.latency.ledger import Ledger
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.residency import STATES, cache_of, footprint_bytes, mode_of, state_of
 from splitkit.latency.store import KernelTime, LutStore

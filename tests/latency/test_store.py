@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
-from splitkit.exporters.protocol import Kernel
 from splitkit.latency.store import Conditions, GraphTime, KernelTime, LutStore
 
 CONDITIONS = Conditions("cpu", "tvm", "v1", "host", "in_situ")

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 
+from splitkit.bundle.export import export_bundle
 from splitkit.cli.main import main
-from splitkit.export import export_bundle
 from splitkit.latency import LutStore, SystemPredictor
 from splitkit.profiles import load_system
 from splitkit.space import Sampler, SearchSpace, describe, load_space

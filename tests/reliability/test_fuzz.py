@@ -31,7 +31,7 @@ from splitkit.supernet import Supernet
 from splitkit.supernet.storage import write_checkpoint
 from splitkit.training import default_train_config, load_supernet
 from splitkit.training.loop import FORMAT
-from tests.bundles import exported
+from tests.bundle.bundles import exported
 from tests.reliability.fuzzing import read_all
 from tests.reliability.mutate import damaged, damaged_json
 from tests.report.runs import finished
@@ -212,7 +212,7 @@ import sys
 from pathlib import Path
 from splitkit.errors import SplitkitError
 from splitkit.exporters import CompileTarget, get_exporter
-from splitkit.split.model import load_model
+from splitkit.graphs.model import load_model
 from tests.reliability.fuzzing import read_all
 from tests.reliability.mutate import damaged
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 MODULES = (
     "click.testing", "onnx", "onnxruntime", "pymoo.optimize", "sklearn.datasets", "torch", "tvm", "splitkit.cli.main",
-    "splitkit.export", "splitkit.latency.networks", "splitkit.project.steps", "splitkit.training",
+    "splitkit.bundle.export", "splitkit.bench.networks", "splitkit.project.steps", "splitkit.training",
 )  # fmt: skip
 
 SERVER = multiprocessing.get_context("forkserver")

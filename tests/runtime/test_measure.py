@@ -9,7 +9,7 @@ import pytest
 from splitkit.bundle import Bundle
 from splitkit.errors import LinkError
 from splitkit.runtime.measure import STAGES, measure_bundle
-from tests.bundles import exported
+from tests.bundle.bundles import exported
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.runtime.clock import OWN_PROCESSOR, now_ns
 from splitkit.runtime.stage import Stage
-from tests.bundles import exported
+from tests.bundle.bundles import exported
 
 
 class Doubler:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitkit.latency import Corrections, LutStore, Measurement, SystemPredictor, measure_architecture
+from splitkit.bench import measure_architecture
+from splitkit.latency import Corrections, LutStore, Measurement, SystemPredictor
 from splitkit.profiles import System
 from splitkit.search import Feedback, Journal, SearchConfig, SearchResult, fastest_at, search
 from splitkit.space import Architecture

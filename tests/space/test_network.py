@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from splitkit.exporters.onnx.render import render
+from splitkit.graphs.render import render
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
 from splitkit.space.network import size_at
 from splitkit.space.units import Block, Fuse, Reduce

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.analytical import AnalyticalDevice
 from splitkit.devices.cpu_info import cpu_description
 from splitkit.devices.linux_cross.architecture import Architecture, architecture_of, compiler_for, emulator_for
@@ -20,7 +21,7 @@ from splitkit.devices.options import read_options
 from splitkit.devices.protocol import Device, Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError, DeviceError
-from splitkit.exporters.protocol import Artifact, CompileTarget, Session
+from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import ANALYTICAL_FIELDS, DeviceProfile
 
 EMULATED = "emulated (QEMU user mode), not a device's latency"

@@ -11,6 +11,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.options import read_options
 from splitkit.devices.protocol import Unit
 from splitkit.devices.qemu_system.board import Board
@@ -22,7 +23,7 @@ from splitkit.devices.timing import Timing
 from splitkit.devices.toolchain import find_program, program_version
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.toolchain import find_compiler
-from splitkit.exporters.protocol import Artifact, CompileTarget, Session
+from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import DeviceProfile
 
 MOST_FIRMWARES = 4

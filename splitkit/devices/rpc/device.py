@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.target import CompileTarget
 from splitkit.devices.options import read_options
 from splitkit.devices.protocol import Unit
 from splitkit.devices.rpc import tracker
@@ -18,7 +19,7 @@ from splitkit.devices.rpc.session import RemoteSession
 from splitkit.devices.rpc.tracker import Address
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError, DeviceError
-from splitkit.exporters.protocol import Artifact, CompileTarget
+from splitkit.exporters.protocol import Artifact
 from splitkit.profiles.schema import DeviceProfile
 
 WARM_UP_RUNS = 10

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from splitkit.devices.rpc.board import Board
 from splitkit.errors import DeviceError, ModelError
-from splitkit.exporters.protocol import Artifact, TensorSpec
+from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.tensor import TensorSpec
 
 WEIGHTS_FILE = "weights.bin"
 CALIBRATION_S = 0.2

@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Self
 
 from splitkit.bundle import MANIFEST, Bundle
+from splitkit.bundle.export import export_bundle
 from splitkit.devices.linux_cross.architecture import ARCHITECTURES, emulator_for
 from splitkit.devices.linux_cross.build import EXECUTABLE
-from splitkit.export import export_bundle
 from splitkit.profiles import System, load_device, load_link
 from splitkit.profiles.schema import Side
-from tests.bundles import scratch_folder
+from tests.bundle.bundles import scratch_folder
 from tests.networks import digit_images, space_of, subnetwork, with_link
 
 VIEWS = 2

@@ -33,7 +33,8 @@ def test_a_board_is_timed_by_its_roofline(name: str) -> None:
 
 
 def the_artifact_of_nothing(name: str) -> Artifact:
-    from splitkit.exporters.protocol import Kernel, MemoryPlan
+    from splitkit.compiler.kernel import Kernel
+    from splitkit.compiler.memory import MemoryPlan
 
     kernels = (Kernel("k", "conv", "dense", 10**6, 100, 100, 100, ""),)
     target = get_device(load_device(name)).target()

@@ -3,8 +3,12 @@
 import subprocess
 from pathlib import Path
 
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.compiler.target import CompileTarget
 from splitkit.exporters.baremetal.toolchain import compiler_flags, find_compiler
-from splitkit.exporters.protocol import Artifact, CompileTarget, Kernel, MemoryPlan, TensorSpec
+from splitkit.exporters.protocol import Artifact
+from splitkit.graphs.tensor import TensorSpec
 from splitkit.profiles import DeviceProfile, load_device
 
 HEADER = """\

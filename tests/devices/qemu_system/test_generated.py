@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from splitkit.bench import build_from_space
+from splitkit.bench.measure import compile_for
 from splitkit.devices.qemu_system import QemuSystemDevice
-from splitkit.latency import LutStore, build_from_space
+from splitkit.latency import LutStore
 from splitkit.latency.kernel_times import conditions_of
-from splitkit.latency.measure import compile_for
 from splitkit.profiles import load_device, load_system
 from splitkit.space import describe
 from tests.networks import random_architectures, space_of, with_link

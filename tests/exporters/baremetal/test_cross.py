@@ -18,8 +18,8 @@ from splitkit.exporters.baremetal.names import C_TYPES
 from splitkit.exporters.baremetal.symbols import is_provided
 from splitkit.exporters.baremetal.toolchain import WARNINGS, compiler_flags, find_compiler
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
+from tests.compiler.graphs import GRAPHS, random_inputs
 from tests.exporters.baremetal.targets import BOARDS, TARGETS
-from tests.exporters.tvm.graphs import GRAPHS, random_inputs
 
 pytestmark = pytest.mark.toolchain
 

@@ -13,7 +13,7 @@ from splitkit.errors import BundleError, ConfigError, DeviceError, ModelError
 from splitkit.exporters import CompileTarget, get_exporter
 from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport, check_budget, files, symbols
 from splitkit.exporters.baremetal.names import distinct_identifiers, identifier
-from tests.exporters.tvm.graphs import GRAPHS, Net
+from tests.compiler.graphs import GRAPHS, Net
 
 HOST = CompileTarget()
 

@@ -10,17 +10,17 @@ import onnx
 import pytest
 
 from splitkit.bundle import HalfRecord, TensorRecord
+from splitkit.bundle.readme import firmware_example
 from splitkit.exporters import CompileTarget
 from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport
 from splitkit.exporters.baremetal.toolchain import WARNINGS
-from splitkit.exporters.onnx.export import export_half
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
 from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.export import export_half
 from splitkit.profiles.schema import Side
-from splitkit.readme import firmware_example
 from splitkit.supernet import SubNetwork
+from tests.compiler.graphs import GRAPHS, Net, random_inputs
 from tests.exporters.baremetal.native import Native
-from tests.exporters.tvm.graphs import GRAPHS, Net, random_inputs
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
 
 pytestmark = pytest.mark.toolchain

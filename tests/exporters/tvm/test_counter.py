@@ -2,9 +2,9 @@
 
 import pytest
 
-from splitkit.exporters.protocol import CompileTarget
-from splitkit.exporters.tvm.machine import Machine
-from splitkit.exporters.tvm.module import ARENA, WEIGHTS, build_module, entries, generate
+from splitkit.compiler.machine import Machine
+from splitkit.compiler.module import ARENA, WEIGHTS, build_module, entries, generate
+from splitkit.compiler.target import CompileTarget
 
 
 @pytest.mark.parametrize(

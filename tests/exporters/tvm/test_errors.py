@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from splitkit.errors import BundleError, ModelError, ToolchainError
 from splitkit.exporters import Artifact, CompileTarget
 from splitkit.exporters.tvm import TvmExporter, link
-from tests.exporters.tvm.graphs import Net
+from tests.compiler.graphs import Net
 
 
 def test_a_dynamic_input_is_named(tmp_path: Path) -> None:

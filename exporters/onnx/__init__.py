@@ -1,1 +1,0 @@
-"""ONNX graphs: from torch modules (`export`), and from operators without torch (`render`)."""

@@ -1,5 +1,0 @@
-"""From an ONNX model to a graph of static shapes in one form, whatever opset it was written for."""
-
-from splitkit.exporters.tvm.reading.reader import read_onnx
-
-__all__ = ["read_onnx"]

@@ -1,0 +1,111 @@
+"""Measure an architecture: compile both sides for their devices, time them whole and kernel by kernel.
+
+Weights are random: how long a network takes does not depend on them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from splitkit.bench.clock import TableClock
+from splitkit.compiler.memory import MemoryPlan
+from splitkit.devices import Device, get_device
+from splitkit.errors import DeviceError
+from splitkit.exporters.protocol import Artifact, KernelExporter
+from splitkit.exporters.registry import get_exporter
+from splitkit.latency.kernel_times import ModelledDevice
+from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
+from splitkit.profiles.schema import DeviceProfile, Side, System
+from splitkit.space import Architecture, SearchSpace, describe
+from splitkit.space.operators import Operator
+
+GRAPH_RUNS = (30, 2000)
+KERNEL_RUNS = (20, 2000)
+"""Fewest and most timed runs; between them as many as fit `SECONDS_PER_TIMING`."""
+
+SECONDS_PER_TIMING = 0.4
+
+
+def measure_architecture(
+    space: SearchSpace,
+    system: System,
+    architecture: Architecture,
+    workdir: Path | None = None,
+    *,
+    clock: TableClock | None = None,
+) -> Measurement:
+    """Compile and time both sides of a canonical architecture on the devices of `system`.
+
+    Compiled graphs are left in `workdir` under `sensor` and `aggregator`, or thrown away. Given the `clock` of a table,
+    times are stated at that.
+
+    Raises:
+        ModelError, ToolchainError: from the exporter.
+        DeviceError: a device cannot run what was compiled, or its exporter cannot time kernels.
+    """
+    if workdir is None:
+        with TemporaryDirectory(prefix="splitkit-") as made:
+            return measure_architecture(space, system, architecture, Path(made), clock=clock)
+    network = describe(space, architecture)
+    sides: tuple[Side, Side] = ("sensor", "aggregator")
+    sensor, aggregator = (
+        _measure_graph(network.operators(side), system.device(side), workdir / side, clock) for side in sides
+    )
+    link_us = float(system.link.latency_us(float(network.payload_bytes), network.views))
+    return Measurement(architecture, sensor, aggregator, link_us, network.payload_bytes)
+
+
+def _measure_graph(
+    operators: Sequence[Operator], profile: DeviceProfile, directory: Path, clock: TableClock | None
+) -> SideMeasurement | None:
+    if not operators:
+        return None
+    device = get_device(profile)
+    artifact = compile_for(device, profile.exporter, operators, directory)
+    if clock is None:
+        return time_artifact(artifact, device)
+    timed, drift = clock.anchor(profile).steady(lambda: time_artifact(artifact, device))
+    return timed.at_anchors_clock(drift)
+
+
+def compile_for(device: Device, exporter_name: str, operators: Sequence[Operator], directory: Path) -> Artifact:
+    """Compile operators for a device. For a modelled device only the kernels are worked out: nothing will run.
+
+    Raises:
+        DeviceError: the exporter cannot name its kernels.
+    """
+    from splitkit.graphs.render import render  # imports onnx
+
+    exporter, target = get_exporter(exporter_name), device.target()
+    if not isinstance(exporter, KernelExporter):
+        raise DeviceError(f"exporter {exporter_name}: cannot time single kernels", "use one that can, such as tvm")
+    model = render(operators)
+    if not isinstance(device, ModelledDevice):
+        return exporter.compile(model, target, directory)
+    kernels = exporter.lower(model, target)
+    plan = MemoryPlan(0, sum(kernel.weight_bytes for kernel in kernels), 0, 0)
+    return Artifact(directory, exporter_name, exporter.version, target, (), (), kernels, plan, {"modelled": True})
+
+
+def time_artifact(artifact: Artifact, device: Device) -> SideMeasurement:
+    """Time a compiled graph whole and kernel by kernel."""
+    probe = device.time_graph(artifact, repeats=5)
+    graph = device.time_graph(artifact, repeats=_runs(probe.undisturbed_us, device, GRAPH_RUNS))
+    runs = _runs(graph.undisturbed_us, device, KERNEL_RUNS)
+    kernel_us, variance = summarise(device.time_kernels(artifact, repeats=runs))
+    return SideMeasurement(
+        graph_us=graph.undisturbed_us,
+        graph_variance_us2=graph.variance_us2,
+        kernels=artifact.kernels,
+        kernel_us=tuple(kernel_us.tolist()),
+        kernel_variance_us2=tuple(variance.tolist()),
+        label=device.label(),
+    )
+
+
+def _runs(us: float, device: Device, bounds: tuple[int, int]) -> int:
+    """How many runs fit the time allowed, seen on this machine's clock."""
+    real_us = us / device.profile.time_scale
+    return int(np.clip(SECONDS_PER_TIMING * 1e6 / max(real_us, 1e-3), *bounds))

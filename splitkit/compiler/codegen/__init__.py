@@ -1,0 +1,1 @@
+"""What the kernels share: register tiles, borders, epilogues, vector code, threads."""

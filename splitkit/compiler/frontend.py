@@ -1,0 +1,97 @@
+"""From an ONNX graph and a target to kernel calls: what every exporter that uses these kernels begins with."""
+
+import json
+from collections.abc import Mapping, Set
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from splitkit.compiler.kernel import Kernel
+from splitkit.compiler.target import CompileTarget
+from splitkit.graphs.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+    from splitkit.compiler.graph import Graph
+    from splitkit.compiler.machine import Machine
+    from splitkit.compiler.program import Call, Program
+
+NO_TUNING: Mapping[str, Any] = MappingProxyType({})
+
+
+def read_graph(model: "onnx.ModelProto") -> "Graph":
+    """The simplified graph of a model.
+
+    Raises:
+        ModelError: a shape is dynamic, or the graph cannot be read.
+    """
+    from splitkit.compiler.reading import read_onnx
+    from splitkit.compiler.simplify import simplify
+
+    return simplify(read_onnx(model))
+
+
+def edges(graph: "Graph") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of a graph."""
+    inputs, outputs = (
+        tuple(TensorSpec(n, graph.types[n].shape, graph.types[n].dtype) for n in names)
+        for names in (graph.inputs, graph.outputs)
+    )
+    return inputs, outputs
+
+
+def machine_of(target: CompileTarget) -> "Machine":
+    """The machine model of a target, resolved once per process.
+
+    Raises:
+        ModelError: TVM does not know the target.
+    """
+    return _machine_of(target.key())
+
+
+@cache
+def _machine_of(key: str) -> "Machine":
+    from splitkit.compiler.machine import Machine
+
+    return Machine.from_target(CompileTarget(**json.loads(key)))
+
+
+def select_kernels(
+    graph: "Graph", machine: "Machine", interior: Set[str] = frozenset(), tuning: Mapping[str, Any] = NO_TUNING
+) -> "Program":
+    """Kernel calls of a graph. `interior` tensors stay in the layout the kernels want; `tuning` is the target's.
+
+    Raises:
+        ModelError: an operator cannot be compiled.
+    """
+    from splitkit.compiler.machine import block_for
+    from splitkit.compiler.selection import select
+    from splitkit.compiler.tuning import retiled
+
+    def block(channels: int) -> int:
+        return block_for(channels, machine)
+
+    return retiled(select(graph, block, interior), tuning)
+
+
+def kernels_of(program: "Program") -> tuple[Kernel, ...]:
+    """What a latency table knows of each call."""
+    return tuple(_kernel(call, program) for call in program.calls)
+
+
+def _kernel(call: "Call", program: "Program") -> Kernel:
+    from splitkit.compiler.program import Constant, constant_bytes
+    from splitkit.compiler.spec import key, payload
+
+    spec = call.spec
+    return Kernel(
+        key=key(spec),
+        label=spec.label(),
+        family=spec.family,
+        macs=spec.macs,
+        read_bytes=sum(program.buffers[n].bytes for n in call.reads),
+        write_bytes=program.buffers[call.writes].bytes,
+        weight_bytes=sum(constant_bytes(spec, o) for o in call.operands if isinstance(o, Constant)),
+        payload=payload(spec),
+    )
