@@ -44,8 +44,8 @@ def _uneven(node: Node, graph: Graph) -> str:
     return "" if node.attrs["size"] % 2 else "a window of an even number of channels (size) is not supported"
 
 
-def _to_runtime_places(node: Node, graph: Graph) -> str:
-    return "values go where another input says, which no kernel does"
+def _elsewhere(node: Node, graph: Graph) -> str:
+    return "no kernel writes where another input says"
 
 
 def _maxima_of_regions(node: Node, graph: Graph) -> str:
@@ -62,7 +62,9 @@ _RULES: dict[str, Callable[[Node, Graph], str]] = {
     "DequantizeLinear": _blocks,
     "LRN": _uneven,
     "MaxPool": _indices,
-    "MaxUnpool": _to_runtime_places,
+    "MaxUnpool": _elsewhere,
     "QuantizeLinear": _blocks,
+    "ScatterElements": _elsewhere,
+    "ScatterND": _elsewhere,
     "RoiAlign": _maxima_of_regions,
 }

@@ -29,7 +29,7 @@ from splitkit.compiler.reading.forms import (
 )
 from splitkit.compiler.reading.forms.known import Form, Known
 
-ARITHMETIC = ("Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Equal", "Greater", "Less")
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Greater", "Less")
 REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
               "ReduceLogSumExp", "ReduceSumSquare")  # fmt: skip
 
@@ -45,6 +45,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "ConvTranspose": (padding.transposed, transposed.without_overlap, transposed.as_convolution),
     "DepthToSpace": (blocks.depth_to_space,),
     "Dropout": (dropout.at_rest,),
+    "Equal": (broadcast.by_attribute, types.equal_flags),
     "Expand": (expand.to_whole_shape,),
     "GridSample": (names.grid_modes,),
     "IsInf": (types.signed_infinity,),
