@@ -21,9 +21,9 @@ from splitkit.compiler.reading.forms import (
     pads,
     pieces,
     reduction,
-    remainder,
     resize,
     slices,
+    swish,
     transposed,
     types,
 )
@@ -49,7 +49,6 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "Expand": (expand.to_whole_shape,),
     "GridSample": (names.grid_modes,),
     "IsInf": (types.signed_infinity,),
-    "Mod": (remainder.truncated,),
     "Pad": (pads.as_inputs, pads.of_every_axis, pads.cropping),
     "Pow": (broadcast.by_attribute, types.one_type),
     "Resize": (resize.of_opset_10, resize.of_every_axis, resize.as_products),
@@ -58,6 +57,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "Slice": (slices.as_inputs,),
     "SpaceToDepth": (blocks.space_to_depth,),
     "Split": (pieces.as_input,),
+    "Swish": (swish.with_factor,),
     "TopK": (pieces.count_as_input,),
     "Upsample": (resize.upsample,),
 }  # fmt: skip
