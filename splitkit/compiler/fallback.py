@@ -12,6 +12,7 @@ from splitkit.compiler.graph import Array, Graph, Node, Type, to_proto
 from splitkit.compiler.kernels.fallback import FallbackSpec
 from splitkit.compiler.limits import unsupported
 from splitkit.compiler.quiet import quiet
+from splitkit.compiler.repairs import repaired
 from splitkit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _submodel(graph: Graph, nodes: Sequence[Node], inputs: Sequence[str], output
         dtype = helper.np_dtype_to_tensor_dtype(np.dtype(type_.dtype))
         return helper.make_tensor_value_info(place(name), dtype, type_.shape)
 
-    protos = [to_proto(n) for n in nodes]
+    protos = [to_proto(part) for n in nodes for part in repaired(n, graph)]
     for i, proto in enumerate(protos):
         proto.name = f"n{i}"
         proto.input[:] = [place(name) for name in proto.input]

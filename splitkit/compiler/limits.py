@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
+
 from splitkit.compiler.graph import Graph, Node
 
 CONSTANT = {
@@ -44,8 +46,8 @@ def _uneven(node: Node, graph: Graph) -> str:
     return "" if node.attrs["size"] % 2 else "a window of an even number of channels (size) is not supported"
 
 
-def _to_runtime_places(node: Node, graph: Graph) -> str:
-    return "values go where another input says, which no kernel does"
+def _elsewhere(node: Node, graph: Graph) -> str:
+    return "no kernel writes where another input says"
 
 
 def _maxima_of_regions(node: Node, graph: Graph) -> str:
@@ -58,11 +60,28 @@ def _blocks(node: Node, graph: Graph) -> str:
     return "scales of blocks (block_size) are not supported" if node.attrs.get("block_size", 0) else ""
 
 
+def _shift(node: Node, graph: Graph) -> str:
+    amounts, bits = graph.constants.get(node.inputs[1]), 8 * np.dtype(graph.types[node.inputs[0]].dtype).itemsize
+    if amounts is None or amounts.min() < 0 or amounts.max() >= bits:
+        return f"it must shift by constants from 0 to {bits - 1}, or what it makes is not defined"
+    return ""
+
+
+def _remainder(node: Node, graph: Graph) -> str:
+    if graph.types[node.inputs[0]].dtype.startswith("float") and not node.attrs.get("fmod", 0):
+        return "the remainder of floats with the sign of the divisor (fmod=0) is not computed"
+    return ""
+
+
 _RULES: dict[str, Callable[[Node, Graph], str]] = {
+    "BitShift": _shift,
     "DequantizeLinear": _blocks,
     "LRN": _uneven,
     "MaxPool": _indices,
-    "MaxUnpool": _to_runtime_places,
+    "MaxUnpool": _elsewhere,
+    "Mod": _remainder,
     "QuantizeLinear": _blocks,
+    "ScatterElements": _elsewhere,
+    "ScatterND": _elsewhere,
     "RoiAlign": _maxima_of_regions,
 }

@@ -14,6 +14,7 @@ from typing import Any
 from splitkit.compiler.codegen.threads import Step, in_order, is_shared
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
+from splitkit.errors import ModelError
 from splitkit.graphs.tensor import TensorSpec
 
 ENTRY = "run"
@@ -124,10 +125,17 @@ def _counter(machine: Machine) -> str | None:
 
 
 def generate(module: Any, machine: Machine) -> Any:
-    """Machine code of a lowered module, as a `tvm.runtime.Module`."""
+    """Machine code of a lowered module, as a `tvm.runtime.Module`.
+
+    Raises:
+        ModelError: the code generator does not take what was lowered.
+    """
     import tvm
 
-    return tvm.get_global_func("target.build.llvm")(module, machine.target)
+    try:
+        return tvm.get_global_func("target.build.llvm")(module, machine.target)
+    except Exception as error:  # TVM raises what LLVM says of its code
+        raise ModelError(f"the code generator failed: {' '.join(str(error).split())}") from error
 
 
 def _entry(

@@ -179,7 +179,7 @@ ROWS: list[Row] = [
     Row("Pow", (x(3, 17), k(3, "int64"))), Row("Pow", (x(3, 5, low=0.1), x(5))), Row("Pow", (x(3, 17), k(2.0))),
     *(Row(op, FLAGS) for op in ("And", "Or", "Xor")), Row("Not", (FLAGS[0],)),
     *(Row(op, pair) for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor") for pair in BITS),
-    Row("BitwiseNot", (BITS[1][0],)), Row("BitShift", BITS[0], {"direction": ("LEFT", "RIGHT")}),
+    Row("BitwiseNot", (BITS[1][0],)), *(Row("BitShift", (BITS[0][0], by), {"direction": ("LEFT", "RIGHT")}) for by in (k(3, "uint8"), k([1, 2, 3, 4, 5, 6, 0], "uint8"))),
     Row("IsInf", (x(3, 7, specials=(INF, -INF, NAN)),), {"detect_negative": (None, 0, 1), "detect_positive": (None, 0)}),
     Row("Max", (x(2, 5), x(5), x(2, 1))), Row("Min", (x(2, 5),)), Row("Sum", (x(2, 5), x(5), x(2, 1))),
     Row("Mean", (x(2, 5), x(5), x(2, 1))), Row("Where", (FLAGS[1], x(4, 5), k(0.5))),

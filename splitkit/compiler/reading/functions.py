@@ -93,7 +93,7 @@ def branch(node: Node, condition: bool) -> list[Node]:
             f"{node.name}/{p.name or p.op_type}{i}",
             tuple(names.get(n, n) for n in p.input),
             tuple(names.get(n, n) for n in p.output),
-            {a.name: helper.get_attribute_value(a) for a in p.attribute},
+            _attributes(p, {}, names),
         )
         for i, p in enumerate(graph.node)
     ]

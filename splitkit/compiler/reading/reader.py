@@ -15,7 +15,7 @@ from splitkit.compiler.graph import Array, Graph, Node, Type, type_of
 from splitkit.compiler.reading.fold import fold
 from splitkit.compiler.reading.forms import newest_form
 from splitkit.compiler.reading.functions import body, branch, without_trailing_blanks
-from splitkit.compiler.reading.infer import NEWEST, one_line, output_types, static_type
+from splitkit.compiler.reading.infer import NEWEST, one_line, output_types, schema_of, static_type
 from splitkit.errors import ModelError
 from splitkit.graphs.order import in_order
 
@@ -26,7 +26,8 @@ DEFINED_BY_OTHERS = frozenset(
     {
         "AffineGrid", "Attention", "CausalConvWithState", "Celu", "CenterCropPad", "FlexAttention",
         "GroupNormalization", "LinearAttention", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "PRelu",
-        "RMSNormalization", "RotaryEmbedding", "Shrink", "SoftmaxCrossEntropyLoss", "SwiGLU", "ThresholdedRelu",
+        "ReduceLogSumExp", "RMSNormalization", "RotaryEmbedding", "Shrink", "SoftmaxCrossEntropyLoss", "SwiGLU",
+        "ThresholdedRelu",
     }
 )  # fmt: skip
 """Operators read as what ONNX defines them by. Others that it defines so have kernels."""
@@ -73,16 +74,21 @@ class _Walk:
             name = proto.name or f"{proto.op_type}_{index}"
             if proto.domain not in ("", "ai.onnx"):
                 raise ModelError(f"node {name!r} ({proto.op_type}): its domain {proto.domain!r} is not ONNX's own")
-            try:
-                if not any(a.HasField("g") for a in proto.attribute):  # a branch reads what the checker has not seen
-                    onnx.checker.check_node(proto, context)
-            except onnx.checker.ValidationError as error:
-                raise ModelError(f"node {name!r} ({proto.op_type}): {one_line(error)}") from error
+            self._check(proto, name, context)
             attrs = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
             self.place(Node(proto.op_type, name, tuple(proto.input), tuple(proto.output), attrs), self.opset)
         self._check_outputs()
         empty = Graph(self.inputs, self.outputs, (), self.types, {}, NEWEST)
         return empty.with_nodes(self.nodes, self.constants)
+
+    def _check(self, proto: onnx.NodeProto, name: str, context: onnx.checker.C.CheckerContext) -> None:
+        if any(attribute.HasField("g") for attribute in proto.attribute):
+            return  # a branch reads what the checker has not seen
+        try:
+            if not schema_of(proto.op_type, self.opset).deprecated:
+                onnx.checker.check_node(proto, context)
+        except (onnx.checker.ValidationError, ModelError) as error:
+            raise ModelError(f"node {name!r} ({proto.op_type}): {one_line(error)}") from error
 
     def place(self, node: Node, opset: int) -> None:
         """Read one node of an opset, whose inputs have been read."""

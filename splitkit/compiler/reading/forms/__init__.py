@@ -21,15 +21,15 @@ from splitkit.compiler.reading.forms import (
     pads,
     pieces,
     reduction,
-    remainder,
     resize,
     slices,
+    swish,
     transposed,
     types,
 )
 from splitkit.compiler.reading.forms.known import Form, Known
 
-ARITHMETIC = ("Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Equal", "Greater", "Less")
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Greater", "Less")
 REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
               "ReduceLogSumExp", "ReduceSumSquare")  # fmt: skip
 
@@ -45,10 +45,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "ConvTranspose": (padding.transposed, transposed.without_overlap, transposed.as_convolution),
     "DepthToSpace": (blocks.depth_to_space,),
     "Dropout": (dropout.at_rest,),
+    "Equal": (broadcast.by_attribute, types.equal_flags),
     "Expand": (expand.to_whole_shape,),
     "GridSample": (names.grid_modes,),
     "IsInf": (types.signed_infinity,),
-    "Mod": (remainder.truncated,),
     "Pad": (pads.as_inputs, pads.of_every_axis, pads.cropping),
     "Pow": (broadcast.by_attribute, types.one_type),
     "Resize": (resize.of_opset_10, resize.of_every_axis, resize.as_products),
@@ -57,6 +57,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "Slice": (slices.as_inputs,),
     "SpaceToDepth": (blocks.space_to_depth,),
     "Split": (pieces.as_input,),
+    "Swish": (swish.with_factor,),
     "TopK": (pieces.count_as_input,),
     "Upsample": (resize.upsample,),
 }  # fmt: skip

@@ -94,6 +94,7 @@ def as_products(node: Node, opset: int, known: Known) -> list[Node] | None:
     if dtype != "float32" and not nearest:
         raise refuse(node, f"only images of float32 are interpolated, not of {dtype}", "cast first")
     crop = node.attrs.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
+    _refuse_what_is_not_settled(node, shape, factors, extents, nearest)
     nodes: list[Node] = []
     outside = np.zeros((1,) * len(shape), bool)
     for axis in range(len(shape)):
@@ -112,6 +113,36 @@ def as_products(node: Node, opset: int, known: Known) -> list[Node] | None:
         nodes += [Node("Mul", kept, (x, inside), (kept,)), Node("Add", added, (kept, border), (added,))]
         x = added
     return [*nodes, Node("Identity", node.name, (x,), node.outputs)]
+
+
+def _refuse_what_is_not_settled(
+    node: Node, shape: tuple[int, ...], factors: Array, extents: Array | list[int], nearest: bool
+) -> None:
+    """What onnx's reference and ONNX Runtime make differently of scales that lead to no whole size."""
+    coordinates = node.attrs.get("coordinate_transformation_mode", b"half_pixel")
+    for extent, factor, size in zip(shape, factors, extents, strict=True):
+        if coordinates == b"align_corners" and float(factor) * extent != size:
+            raise refuse(node, f"corners cannot be aligned: {extent} times {factor:g} is no whole size", "state sizes")
+        if not nearest or factor == 1:
+            continue
+        if not np.array_equal(_picked(node, factor, size, "f4"), _picked(node, factor, size, "f8")):
+            raise refuse(node, f"a scale of {factor:g} puts pixels halfway between two", "state another scale")
+
+
+def _picked(node: Node, factor: float, size: int, dtype: str) -> Array:
+    """Input pixels that are nearest if coordinates are computed in a precision."""
+    scale, place = np.dtype(dtype).type(np.float32(factor)), np.arange(size).astype(dtype)
+    half = np.dtype(dtype).type(0.5)
+    asymmetric = node.attrs.get("coordinate_transformation_mode") == b"asymmetric"
+    at = place / scale if asymmetric else (place + half) / scale - half
+    match node.attrs.get("nearest_mode", b"round_prefer_floor"):
+        case b"floor":
+            return np.asarray(np.floor(at))
+        case b"ceil":
+            return np.asarray(np.ceil(at))
+        case b"round_prefer_ceil":
+            return np.asarray(np.floor(at + half))
+    return np.asarray(np.ceil(at - half))
 
 
 def _has_kernel(node: Node, shape: tuple[int, ...], dtype: str, factors: Array, extents: Array | list[int]) -> bool:

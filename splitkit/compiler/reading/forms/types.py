@@ -44,3 +44,11 @@ def one_type(node: Node, opset: int, known: Known) -> list[Node] | None:
         Node("Cast", cast, node.inputs[1:], (cast,), {"to": to}),
         replace(node, inputs=(node.inputs[0], cast)),
     ]
+
+
+def equal_flags(node: Node, opset: int, known: Known) -> list[Node] | None:
+    """Flags are equal where they do not differ; the code generator has no comparison for them."""
+    if known.type(node.inputs[0]).dtype != "bool":
+        return None
+    differ = known.fresh(f"{node.output}.differ")
+    return [Node("Xor", differ, node.inputs, (differ,)), Node("Not", node.name, (differ,), node.outputs)]
