@@ -48,7 +48,7 @@ class FineTuning:
         self.step = 0
         self._samples = samples
         self._teacher = teacher
-        self._batches = Batches(samples, augmentation, config)
+        self._batches = Batches(samples, augmentation, config.seed, config.batch)
         self._optimiser = make_optimiser(subnetwork, config)
 
     def advance(self, steps: int, report: Reporter | None = None) -> None:

@@ -44,8 +44,8 @@ def train(
     Each step runs one batch through the largest sub-network, which learns from the labels, and through the smallest
     and some random ones, which learn the largest one's soft answers (in-place distillation, Yu & Huang, ICCV 2019,
     section 3.3); their gradients are added up. With `config.sandwich_every` > 1 the steps between train random ones
-    only, from the labels. Splits, reduce ratios and link dtypes are part of what is drawn, and
-    what the link does to the features is in the forward pass.
+    only, from the labels, each on a batch of its own. Splits, reduce ratios and link dtypes are part of what is drawn,
+    and what the link does to the features is in the forward pass.
 
     The state is saved every `config.checkpoint_every_s` seconds, at the end and on Ctrl-C (which then raises
     KeyboardInterrupt). A resumed run gives bit for bit the weights of an uninterrupted one: it uses as many threads as
@@ -73,7 +73,9 @@ def train(
         start, threads = header.step, header.threads
         if start == config.steps:
             return supernet
-    batches = Batches(data.train, data.augmentation, config)
+    # Between sandwiches every sub-network has images of its own: as much work, and the weights see more of them.
+    shares = config.random_subnetworks if config.sandwich_every > 1 else 1
+    batches = Batches(data.train, data.augmentation, config.seed, shares * config.batch)
     sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
 
     def keep(steps: int) -> None:
@@ -85,8 +87,10 @@ def train(
     most = config.random_subnetworks if target.type == "cpu" else 1
     with deferred_interrupt() as interruption, side_by_side(supernet, threads, most) as workers:
         for step in range(start, config.steps):
-            images, labels = (tensor.to(target) for tensor in batches[step])
-            loss, accuracy = backward(workers, sandwiches.draw(step), images, labels, config.label_smoothing)
+            sandwich = sandwiches.draw(step)
+            wanted = slice(None if sandwich.teacher is None else config.batch)
+            images, labels = (tensor[wanted].to(target) for tensor in batches[step])
+            loss, accuracy = backward(workers, sandwich, images, labels, config.label_smoothing)
             apply_gradients(supernet, optimiser, step, config)
             if report:
                 report(StepReport(step + 1, config.steps, loss, accuracy))
@@ -106,26 +110,35 @@ UNIT_COST = 4e6
 def backward(
     workers: Workers, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[float, float]:
-    """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one."""
+    """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one.
+
+    With a teacher all see the whole batch, else each sees a share of its own.
+    """
+    count = len(sandwich.students)
     if sandwich.teacher is not None:
         scores = workers.supernet(images, sandwich.teacher)
-        answers, smoothing = scores.detach().softmax(1), 0.0
+        shares, smoothing = [(images, scores.detach().softmax(1), labels)] * count, 0.0
     else:
-        answers, smoothing = labels, label_smoothing
+        # Fewer than two images would leave a batch norm nothing to average.
+        parts = count if len(labels) >= 2 * count else 1
+        shares = list(zip(*(tensor.tensor_split(parts) for tensor in (images, labels, labels)), strict=True))
+        shares, smoothing = shares * (count // parts), label_smoothing
 
     def teach(supernet: Supernet) -> tuple[float, float]:
         loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
 
-    def learn(student: Architecture, supernet: Supernet) -> tuple[float, float]:
-        own_scores = supernet(images, student)
+    def learn(student: Architecture, share: tuple[Tensor, ...], supernet: Supernet) -> tuple[float, float]:
+        seen, answers, right = share
+        own_scores = supernet(seen, student)
         loss = F.cross_entropy(own_scores, answers, label_smoothing=smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach()), float((own_scores.argmax(1) == labels).float().mean())
+        return float(loss.detach()), float((own_scores.argmax(1) == right).float().mean())
 
-    tasks: list[Task[tuple[float, float]]] = [partial(learn, student) for student in sandwich.students]
-    costs = [_cost(workers.supernet.space, student, len(images)) for student in sandwich.students]
+    pairs = list(zip(sandwich.students, shares, strict=True))
+    tasks: list[Task[tuple[float, float]]] = [partial(learn, student, share) for student, share in pairs]
+    costs = [_cost(workers.supernet.space, student, len(share[0])) for student, share in pairs]
     if sandwich.teacher is None:
         return workers.run(tasks, costs)[0]
     ahead = 2 / 3 * _cost(workers.supernet.space, sandwich.teacher, len(images))

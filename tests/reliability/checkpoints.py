@@ -105,10 +105,12 @@ def _change(body: dict[Any, Any], tensors: list[Tensor], rng: random.Random) -> 
         del table[key]
     elif action < 0.2 and isinstance(table, dict):
         table[rng.choice(["", "x", 7, None, (1, 2), str(key) + "."])] = table.pop(key)
-    elif isinstance(value, Tensor) and action < 0.9:
+    elif type(value) is Tensor and value.is_floating_point() and value.layout == torch.strided and action < 0.9:
         table[key] = rng.choice(TENSOR_CHANGES)(value, rng.choice(tensors))
     else:
-        table[key] = rng.choice([*VALUES, -5, 10**9, 2**63, float("inf"), 3.5, b"x", torch.zeros(3), nested(150)])
+        table[key] = copy.deepcopy(
+            rng.choice([*VALUES, -5, 10**9, 2**63, float("inf"), 3.5, b"x", torch.zeros(3), nested(150)])
+        )
 
 
 def nested(depth: int) -> list[Any]:
@@ -129,8 +131,8 @@ TENSOR_CHANGES: list[Callable[[Tensor, Tensor], Any]] = [
     lambda t, other: t[None],
     lambda t, other: t.new_zeros(()),
     lambda t, other: t.new_zeros(0),
-    lambda t, other: t.new_zeros(1).expand(t.shape),
-    lambda t, other: t.new_zeros(1).expand(1 << 20, 1 << 20),
+    lambda t, other: t.new_zeros(()).expand(t.shape),
+    lambda t, other: t.new_zeros(()).expand(1 << 20, 1 << 20),
     lambda t, other: torch.zeros(t.numel() * 2)[: t.numel()].view(t.shape),
     lambda t, other: torch.full_like(t, float("nan")),
     lambda t, other: torch.full_like(t, float("-inf")),

@@ -258,6 +258,28 @@ def test_a_search_with_weights_that_are_not_finite_is_refused(space: SearchSpace
         SupernetEvaluator(supernet, data.search, calibration_images(data.train))
 
 
+class Counting:
+    """An augmentation that notes how many images it is given."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        self.seen.append(len(images))
+        return images
+
+
+@pytest.mark.parametrize(("every", "samples", "seen"), [(2, 99, 24), (1, 99, 8), (2, 5, 5), (2, 2, 2)])
+def test_between_sandwiches_every_network_has_images_of_its_own(
+    space: SearchSpace, data: Dataset, tmp_path: Path, every: int, samples: int, seen: int
+) -> None:
+    counting = Counting()
+    few = replace(data, train=data.train.part(torch.arange(samples)), augmentation=counting)
+    config = TrainConfig(steps=2, batch=8, learning_rate=1e-3, random_subnetworks=3, sandwich_every=every)
+    train(space, few, config, tmp_path / "a.pt", device="cpu")
+    assert counting.seen == [seen, seen]
+
+
 def test_training_fits_the_training_samples_only(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
     def refuse() -> Samples:
         raise AssertionError("the test set was opened")
