@@ -19,7 +19,7 @@ def behind_tracker(system: System, side: Side, tracker: str | None, key: str | N
     if profile.kind != KIND:
         raise ConfigError(
             f"device {profile.name}: kind: {profile.kind}: only boards of kind {KIND} are found through a tracker",
-            'docs/farm.md: a profile with kind = "rpc" and the boards\' target',
+            'docs/guides/farm.md: a profile with kind = "rpc" and the boards\' target',
         )
     options = {name: value for name, value in profile.options.items() if name not in ("host", "port")} | given
     return system.model_copy(update={side: profile.model_copy(update={"options": options})})
