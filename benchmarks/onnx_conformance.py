@@ -195,15 +195,12 @@ def judge_all(chosen: list[Case], workers: int, timeout_s: float) -> dict[str, V
     return {case.name: verdicts[case.name] for case in chosen}
 
 
-def operators(model: onnx.ModelProto) -> str:
-    """The operator a case is about: the one it has, or the rarest that a refusal could be about."""
-    return "+".join(dict.fromkeys(node.op_type for node in model.graph.node))
-
-
 def refused_operator(case: Case, reason: str) -> str:
     """The operator that a refusal names, else those of the graph."""
-    named = re.search(r"\((\w+)\)", reason)
-    return named.group(1) if named else operators(onnx.load_model_from_string(case.model))
+    if named := re.search(r"\((\w+)\)", reason):
+        return named.group(1)
+    graph = onnx.load_model_from_string(case.model).graph
+    return "+".join(dict.fromkeys(node.op_type for node in graph.node))
 
 
 def main() -> None:

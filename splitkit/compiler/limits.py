@@ -73,6 +73,10 @@ def _remainder(node: Node, graph: Graph) -> str:
     return ""
 
 
+def _power(node: Node, graph: Graph) -> str:
+    return "" if graph.types[node.inputs[0]].dtype.startswith("float") else "powers of whole numbers are not computed"
+
+
 _RULES: dict[str, Callable[[Node, Graph], str]] = {
     "BitShift": _shift,
     "DequantizeLinear": _blocks,
@@ -80,6 +84,7 @@ _RULES: dict[str, Callable[[Node, Graph], str]] = {
     "MaxPool": _indices,
     "MaxUnpool": _elsewhere,
     "Mod": _remainder,
+    "Pow": _power,
     "QuantizeLinear": _blocks,
     "ScatterElements": _elsewhere,
     "ScatterND": _elsewhere,

@@ -12,7 +12,6 @@ from splitkit.compiler.frontend import machine_of
 from splitkit.compiler.kernels.resize import ResizeSpec, fractions
 from splitkit.compiler.library import aligned, compiled, timed
 from splitkit.exporters import CompileTarget
-from splitkit.exporters.tvm import TvmExporter
 from tests.compiler.test_agreement import check, reference
 
 COORDINATES = ("half_pixel", "align_corners", "asymmetric")
@@ -71,8 +70,9 @@ def test_resize_takes_the_cast_and_the_normalisation_along(coordinates: str, thr
     assert artifact.report["fallback"] == {}
 
 
-def test_other_resizes_fall_back(tmp_path: Path) -> None:
+def test_other_resizes_are_products_with_constants(tmp_path: Path) -> None:
     model = resize(ResizeSpec(3, (16, 16), (32, 32)), 3)
     next(a for a in model.graph.node[0].attribute if a.name == "mode").s = b"cubic"
-    artifact = TvmExporter().compile(model, CompileTarget(), tmp_path)
-    assert artifact.report["fallback"] == {"Resize": 1}
+    artifact = check(model, tmp_path)
+    assert sum(kernel.family == "linear" for kernel in artifact.kernels) == 2
+    assert "Resize" not in artifact.report["fallback"]

@@ -123,9 +123,8 @@ def _refuse_what_is_not_settled(
     for extent, factor, size in zip(shape, factors, extents, strict=True):
         if coordinates == b"align_corners" and float(factor) * extent != size:
             raise refuse(node, f"corners cannot be aligned: {extent} times {factor:g} is no whole size", "state sizes")
-        if not nearest or factor == 1:
-            continue
-        if not np.array_equal(_picked(node, factor, size, "f4"), _picked(node, factor, size, "f8")):
+        single, double = (_picked(node, factor, size, dtype) for dtype in ("f4", "f8"))
+        if nearest and factor != 1 and not np.array_equal(single, double):
             raise refuse(node, f"a scale of {factor:g} puts pixels halfway between two", "state another scale")
 
 
