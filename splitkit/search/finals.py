@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from splitkit.errors import ConfigError
 from splitkit.scores import ImageScores
 from splitkit.search.choice import accurate_enough, by_preference, most_accurate
 from splitkit.search.front import hypervolume
@@ -22,7 +23,6 @@ from splitkit.space import Architecture
 REACH = 0.05
 """How much accuracy a candidate may lack, with shared weights, and still become a finalist: fine-tuning makes up for
 about as much."""
-
 
 CORNER = 1.5
 """The area under a front is measured from a corner this many times worse than its worst, so that both ends count."""
@@ -167,6 +167,8 @@ def _left(entrants: int, rounds: int) -> int:
 
 
 def _scores(architecture: Architecture, schedule: tuple[int, ...], tuner: Tuner, journal: Journal) -> ImageScores:
-    return ImageScores.from_json(
-        journal.trial(architecture, schedule, lambda: tuner.tune(architecture, schedule).to_json())
-    )
+    body = journal.trial(architecture, schedule, lambda: tuner.tune(architecture, schedule).to_json())
+    try:
+        return ImageScores.from_json(body)
+    except ValueError as error:
+        raise ConfigError(f"{journal.path}: trial of {architecture}: {error}", "delete it to search afresh") from error

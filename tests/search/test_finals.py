@@ -124,6 +124,14 @@ def test_a_replay_fine_tunes_nothing(tmp_path: Path) -> None:
         run(tuner, Journal(path, replay=True), steps=51)
 
 
+def test_a_damaged_trial_in_a_journal_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    run(FormulaTuner(), Journal(path))
+    path.write_text(path.read_text().replace(f'"images":{IMAGES}', '"images":3'))
+    with pytest.raises(ConfigError, match=r"journal\.jsonl: trial of r.*not of 3 images"):
+        run(FormulaTuner(), Journal(path))
+
+
 def test_progress_counts_up_to_the_last_trial() -> None:
     seen: list[FinalsProgress] = []
     search(
