@@ -32,7 +32,7 @@ from splitkit.compiler.reading import read_onnx
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters import get_exporter
-from splitkit.exporters.baremetal import MemoryReport
+from splitkit.exporters.memory_report import MemoryReport
 from splitkit.profiles import load_device
 
 BOARDS = ("stm32h743", "alif-e3-hp")

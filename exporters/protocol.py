@@ -23,6 +23,8 @@ from splitkit.reading import parse_json, typed
 if TYPE_CHECKING:
     import onnx
 
+    from splitkit.exporters.memory_report import MemoryReport
+
 ARTIFACT_FILE = "artifact.json"
 ARTIFACT_BYTES = 16 << 20
 LARGEST_BYTES = 1 << 32
@@ -174,6 +176,28 @@ class KernelExporter(Exporter, Protocol):
 
     def load(self, artifact: Artifact) -> KernelSession:
         """Load in this process, with `artifact.target.threads` threads."""
+        ...
+
+
+@runtime_checkable
+class AccountingExporter(KernelExporter, Protocol):
+    """An exporter that accounts for flash, RAM and stack of what it compiled, layer by layer."""
+
+    def memory_report(self, artifact: Artifact) -> "MemoryReport":
+        """What a compiled graph takes of a device.
+
+        Raises:
+            BundleError: the artifact does not say, or not in a form that can be read.
+        """
+        ...
+
+
+@runtime_checkable
+class CallableFromC(Exporter, Protocol):
+    """An exporter whose compiled form is called from a firmware."""
+
+    def c_example(self, title: str, device: str, directory: str, source: TensorSpec, result: TensorSpec) -> str:
+        """C, as a block of Markdown, that calls the graph compiled into `directory`."""
         ...
 
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 from splitkit.compiler.arena import aligned
 from splitkit.compiler.module import WEIGHTS
-from splitkit.exporters.baremetal.memory import DriverMemory, LayerMemory, MemoryReport
 from splitkit.exporters.baremetal.network import Network
 from splitkit.exporters.baremetal.objects import ObjectFile
+from splitkit.exporters.memory_report import DriverMemory, LayerMemory, MemoryReport
 
 
 def memory_report(network: Network, compiled: ObjectFile, driver: DriverMemory | None) -> MemoryReport:

@@ -5,16 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitkit.compiler.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.compiler.frontend import edges, kernels_of, lower, machine_of, read_graph, select_kernels
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.stages import Stages
 from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ConfigError, DeviceError
+from splitkit.exporters.baremetal.example import c_example
 from splitkit.exporters.baremetal.names import identifier
 from splitkit.exporters.baremetal.version import code_version
+from splitkit.exporters.memory_report import MemoryReport
 from splitkit.exporters.protocol import Artifact, KernelSession
-from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class BareMetalExporter:
-    """Compiles for devices without an operating system. Implements `splitkit.exporters.protocol.KernelExporter`.
+    """Compiles for devices without an operating system. Implements `AccountingExporter` and `CallableFromC`.
 
     The kernels, their keys and labels are those of the `tvm` exporter for the same target; what differs is how they are
     called, and that there is no runtime.
@@ -75,7 +77,7 @@ class BareMetalExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        return TvmExporter().lower(model, target, interior)
+        return lower(model, target, interior)
 
     def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
         """Memory of the compiled form, from the same plan that `compile` follows, without generating code.
@@ -106,7 +108,21 @@ class BareMetalExporter:
 
     def variants(self, kernel: Kernel, target: CompileTarget) -> tuple[list[int], ...]:
         """Register tiles that a kernel could have instead of its own."""
-        return TvmExporter().variants(kernel, target)
+        from splitkit.compiler.tuning import variants
+
+        return variants(kernel, machine_of(target))
+
+    def memory_report(self, artifact: Artifact) -> MemoryReport:
+        """Flash, RAM and stack, layer by layer.
+
+        Raises:
+            BundleError: `memory.json` is missing or damaged.
+        """
+        return MemoryReport.load(artifact.path)
+
+    def c_example(self, title: str, device: str, directory: str, source: TensorSpec, result: TensorSpec) -> str:
+        """C that calls the graph compiled into `directory`."""
+        return c_example(title, device, directory, source, result)
 
     def load(self, artifact: Artifact) -> KernelSession:
         """Nothing can be loaded here: what was compiled is part of a firmware, which its device builds and runs.

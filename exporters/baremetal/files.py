@@ -9,13 +9,13 @@ from splitkit.compiler.target import CompileTarget
 from splitkit.exporters.baremetal.accounting import memory_report
 from splitkit.exporters.baremetal.driver import driver
 from splitkit.exporters.baremetal.header import header
-from splitkit.exporters.baremetal.memory import MemoryReport
 from splitkit.exporters.baremetal.network import Network
 from splitkit.exporters.baremetal.objects import read_object
 from splitkit.exporters.baremetal.project import cmake_lists, linker_script
 from splitkit.exporters.baremetal.symbols import check_symbols
 from splitkit.exporters.baremetal.toolchain import compiler_flags, measure_driver
 from splitkit.exporters.baremetal.weights import assembly, checksum
+from splitkit.exporters.memory_report import MemoryReport
 from splitkit.exporters.room import make_room
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from splitkit.errors import ToolchainError
-from splitkit.exporters.baremetal.memory import DriverMemory
 from splitkit.exporters.baremetal.objects import read_object
+from splitkit.exporters.memory_report import DriverMemory
 
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitkit.compiler.frontend import edges, kernels_of, machine_of, read_graph, select_kernels
+from splitkit.compiler.frontend import edges, kernels_of, lower, machine_of, read_graph, select_kernels
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.stages import Stages
@@ -61,7 +61,7 @@ class TvmExporter:
         Raises:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
-        return kernels_of(select_kernels(read_graph(model), machine_of(target), interior, target.tuning))
+        return lower(model, target, interior)
 
     def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
         """Memory of the compiled form, from the same plan that `compile` follows, without generating code.

@@ -32,8 +32,8 @@ from splitkit.bundle.signing import read_private_key
 from splitkit.bundle.verify import Reference, verify
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices.registry import get_device
-from splitkit.exporters.baremetal import MEMORY_FILE, MemoryReport, check_budget
-from splitkit.exporters.protocol import Artifact
+from splitkit.exporters.memory_report import check_budget
+from splitkit.exporters.protocol import AccountingExporter, Artifact
 from splitkit.exporters.registry import get_exporter
 from splitkit.graphs.export import IMAGE, export_half
 from splitkit.profiles.schema import Side, System
@@ -148,9 +148,10 @@ def _compile(model: onnx.ModelProto, side: Side, system: System, directory: Path
     """Compile one half, and check that the device holds it where the exporter says what it takes."""
     device = get_device(system.device(side))
     profile = device.profile
-    artifact = get_exporter(profile.exporter).compile(model, device.target(), directory)
-    if (directory / MEMORY_FILE).is_file():
-        check_budget(MemoryReport.load(directory), profile.flash_bytes, profile.memory_bytes)
+    exporter = get_exporter(profile.exporter)
+    artifact = exporter.compile(model, device.target(), directory)
+    if isinstance(exporter, AccountingExporter):
+        check_budget(exporter.memory_report(artifact), profile.flash_bytes, profile.memory_bytes)
     return artifact
 
 

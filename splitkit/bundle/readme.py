@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from splitkit.bundle import HalfRecord, Manifest
-from splitkit.exporters.baremetal.names import C_TYPES, identifier
+from splitkit.exporters.protocol import CallableFromC
+from splitkit.exporters.registry import get_exporter
+from splitkit.graphs.tensor import TensorSpec
 from splitkit.labels import shown_name
 
 _COMPILED = """\
@@ -26,29 +28,6 @@ import onnxruntime
 images = np.load("sample.npz")["images"]
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
 {body}
-```
-"""
-
-_FIRMWARE = """\
-```c
-/* {title}: in a firmware for `{device}`. Compile {name}.c and {name}_weights.S of {artifact}/ and link them with
-   {name}_kernels.o, or let its CMakeLists.txt do it; memory.json says what it takes of flash and RAM. */
-#include "{name}.h"
-
-static {name}_output_t out;
-
-int run_{name}(const {input_type} *in)
-{{
-    static int ready;
-    if (!ready) {{
-        const int error = {name}_init();
-        if (error != 0) {{
-            return error;
-        }}
-        ready = 1;
-    }}
-    return {name}_run(in, &out); /* 0; the result is in out.{output} */
-}}
 ```
 """
 
@@ -118,7 +97,7 @@ def _sensor(m: Manifest) -> list[str]:
     )
     return [
         _COMPILED.format(title="Sensor", body=compiled),
-        *firmware_example(m.sensor, "Sensor"),
+        *c_example(m.sensor, "Sensor"),
         _ONNX.format(title="Sensor", file=m.sensor.onnx, body=plain),
     ]
 
@@ -150,24 +129,18 @@ def _aggregator(m: Manifest) -> list[str]:
     block = _COMPILED.format(title="Aggregator", body=compiled)
     return [
         block.replace("from splitkit.bundle", f"{imports}from splitkit.bundle", 1),
-        *firmware_example(m.aggregator, "Aggregator"),
+        *c_example(m.aggregator, "Aggregator"),
         _ONNX.format(title="Aggregator", file=m.aggregator.onnx, body=plain),
     ]
 
 
-def firmware_example(half: HalfRecord, title: str) -> list[str]:
-    """C that calls a half compiled without a runtime; nothing for other exporters."""
-    if half.exporter != "baremetal":
+def c_example(half: HalfRecord, title: str) -> list[str]:
+    """C that calls a half compiled without a runtime; nothing for exporters whose halves are loaded."""
+    exporter = get_exporter(half.exporter)
+    if not isinstance(exporter, CallableFromC):
         return []
-    text = _FIRMWARE.format(
-        title=title,
-        device=half.device,
-        artifact=half.artifact,
-        name=identifier(half.artifact),
-        input_type=C_TYPES[half.input.dtype],
-        output=identifier(half.output.name),
-    )
-    return [text]
+    source, result = (TensorSpec(t.name, t.shape, t.dtype) for t in (half.input, half.output))
+    return [exporter.c_example(title, half.device, half.artifact, source, result)]
 
 
 def _run(m: Manifest) -> str:

@@ -75,6 +75,15 @@ def select_kernels(
     return retiled(select(graph, block, interior), tuning)
 
 
+def lower(model: "onnx.ModelProto", target: CompileTarget, interior: Set[str] = frozenset()) -> tuple[Kernel, ...]:
+    """Kernels of a model in call order, without generating code.
+
+    Raises:
+        ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
+    """
+    return kernels_of(select_kernels(read_graph(model), machine_of(target), interior, target.tuning))
+
+
 def kernels_of(program: "Program") -> tuple[Kernel, ...]:
     """What a latency table knows of each call."""
     return tuple(_kernel(call, program) for call in program.calls)

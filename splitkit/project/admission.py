@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from splitkit.devices import get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters import CompileTarget, KernelExporter, MemoryPlan, get_exporter
-from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport, check_budget
+from splitkit.exporters.memory_report import MemoryReport, check_budget
+from splitkit.exporters.protocol import AccountingExporter
 from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.profiles import DeviceProfile, System
 from splitkit.profiles.schema import Side
@@ -45,9 +46,9 @@ def required_bytes(network: Network, system: System, side: Side) -> int:
 def _memory_report(network: Network, profile: DeviceProfile, side: Side) -> MemoryReport | None:
     """What one side takes of flash and RAM, layer by layer; None if the device's exporter does not report it."""
     operators = network.operators(side)
-    if not operators or not isinstance(get_exporter(profile.exporter), BareMetalExporter):
+    if not operators or not isinstance(get_exporter(profile.exporter), AccountingExporter):
         return None
-    return _compiled_report(RenderedGraph(tuple(operators)), side, get_device(profile).target().key())
+    return _compiled_report(RenderedGraph(tuple(operators)), profile.exporter, side, get_device(profile).target().key())
 
 
 @lru_cache(maxsize=4096)
@@ -59,11 +60,13 @@ def _plan(graph: Graph, exporter_name: str, target: str) -> MemoryPlan:
 
 
 @lru_cache(maxsize=4096)
-def _compiled_report(graph: Graph, name: str, target: str) -> MemoryReport:
+def _compiled_report(graph: Graph, exporter_name: str, name: str, target: str) -> MemoryReport:
     """How large code and stack are is known only once they are compiled."""
     with TemporaryDirectory(prefix="splitkit-") as scratch:
-        BareMetalExporter(name).compile(graph.model(), CompileTarget(**json.loads(target)), Path(scratch) / name)
-        return MemoryReport.load(Path(scratch) / name)
+        exporter = get_exporter(exporter_name)
+        assert isinstance(exporter, AccountingExporter)
+        artifact = exporter.compile(graph.model(), CompileTarget(**json.loads(target)), Path(scratch) / name)
+        return exporter.memory_report(artifact)
 
 
 def _refusal(network: Network, system: System, side: Side) -> str | None:

@@ -13,10 +13,11 @@ from elftools.elf.elffile import ELFFile
 from numpy.typing import NDArray
 
 from splitkit.exporters import Artifact, CompileTarget
-from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport
+from splitkit.exporters.baremetal import BareMetalExporter
 from splitkit.exporters.baremetal.names import C_TYPES
 from splitkit.exporters.baremetal.symbols import is_provided
 from splitkit.exporters.baremetal.toolchain import WARNINGS, compiler_flags, find_compiler
+from splitkit.exporters.memory_report import MemoryReport
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
 from tests.compiler.graphs import GRAPHS, random_inputs
 from tests.exporters.baremetal.targets import BOARDS, TARGETS

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper
 
 from splitkit.errors import BundleError, ConfigError, DeviceError, ModelError
 from splitkit.exporters import CompileTarget, get_exporter
-from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport, check_budget, files, symbols
+from splitkit.exporters.baremetal import BareMetalExporter, files, symbols
 from splitkit.exporters.baremetal.names import distinct_identifiers, identifier
+from splitkit.exporters.memory_report import MemoryReport, check_budget
 from tests.compiler.graphs import GRAPHS, Net
 
 HOST = CompileTarget()

@@ -10,10 +10,11 @@ import onnx
 import pytest
 
 from splitkit.bundle import HalfRecord, TensorRecord
-from splitkit.bundle.readme import firmware_example
+from splitkit.bundle.readme import c_example
 from splitkit.exporters import CompileTarget
-from splitkit.exporters.baremetal import BareMetalExporter, MemoryReport
+from splitkit.exporters.baremetal import BareMetalExporter
 from splitkit.exporters.baremetal.toolchain import WARNINGS
+from splitkit.exporters.memory_report import MemoryReport
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
 from splitkit.exporters.tvm import TvmExporter
 from splitkit.graphs.export import export_half
@@ -146,9 +147,9 @@ def test_the_bundle_readmes_example_compiles(tmp_path: Path) -> None:
         arena_bytes=artifact.memory.arena_bytes,
         weight_bytes=artifact.memory.weight_bytes,
     )
-    (text,) = firmware_example(half, "Sensor")
+    (text,) = c_example(half, "Sensor")
     (tmp_path / "example.c").write_text(text.strip().removeprefix("```c\n").removesuffix("```"))
     command = ["cc", *WARNINGS, f"-I{tmp_path / 'sensor'}", "-c", "example.c", "-o", "example.o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert firmware_example(half.model_copy(update={"exporter": "tvm"}), "Sensor") == []
+    assert c_example(half.model_copy(update={"exporter": "tvm"}), "Sensor") == []
