@@ -35,9 +35,9 @@ def test_paths_are_never_parsed_as_markup(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / HOSTILE).mkdir()
     monkeypatch.chdir(tmp_path / HOSTILE)
     assert CliRunner().invoke(main, ["init", "--space-template", f"{HOSTILE}.toml"]).exit_code == 0
-    result = CliRunner().invoke(main, ["init", "--space", f"{HOSTILE}.toml", "--data", HOSTILE])
+    result = CliRunner().invoke(main, ["init", "--space", f"{HOSTILE}.toml"])
     assert result.exit_code == 0, result.output
-    result = CliRunner().invoke(main, ["train"])
+    result = CliRunner().invoke(main, ["train", "--data", HOSTILE])
     assert HOSTILE in result.stderr
 
 

@@ -107,7 +107,7 @@ def test_missing_kernels_are_estimated_counted_and_shown(tmp_path: Path) -> None
 
 def test_an_empty_table_is_one_clear_line(tmp_path: Path) -> None:
     space = load_space("tiny")
-    with pytest.raises(DeviceError, match="splitkit bench --target host"):
+    with pytest.raises(DeviceError, match="splitkit bench --target sensor"):
         SystemPredictor(space, host_system(), LutStore(tmp_path / "lut.db")).predict_one(space.largest())
 
 

@@ -1,6 +1,7 @@
 """Firmwares around a handmade network: values, exact counts, and one clear line for everything that goes wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from splitkit.devices import get_device
 from splitkit.devices.qemu_system import QemuSystemDevice
-from splitkit.errors import ConfigError, DeviceError, ModelError, ToolchainError
+from splitkit.errors import BundleError, ConfigError, DeviceError, ModelError, ToolchainError
 from splitkit.profiles import DeviceProfile, load_device
 
 from .handmade import DOUBLE, board, handmade
@@ -121,8 +122,11 @@ def test_another_target_is_refused(tmp_path: Path) -> None:
 def test_an_artifact_without_c_is_refused(tmp_path: Path) -> None:
     artifact = handmade(tmp_path / "net")
     (tmp_path / "net" / "net.c").unlink()
-    with pytest.raises(DeviceError, match=r'wrote no C sources \(the profile needs exporter = "baremetal"\)'):
+    with pytest.raises(BundleError, match=r"net\.c: cannot be read"):
         get_device(board()).open(artifact)
+    other = replace(artifact, exporter="tvm", report={})
+    with pytest.raises(DeviceError, match=r'wrote no C sources \(the profile needs exporter = "baremetal"\)'):
+        get_device(board()).open(other)
 
 
 def test_a_wrong_input_is_refused(tmp_path: Path) -> None:
