@@ -77,8 +77,8 @@ def test_split_is_never_slower_than_the_better_end_by_more_than_its_cut(
 ) -> None:
     paper = system(sensor_macs_per_s, bandwidth)
     predictor = FormulaPredictor(TINY, paper)
-    config = SearchConfig(population=12, generations=6)
-    for seed in range(3):
+    config = SearchConfig(population=24, generations=6)
+    for seed in range(2):
         result = search(TINY, paper, predictor, FormulaEvaluator(TINY), replace(config, seed=seed))
         for point in result.front("sensor"):
             cuts = cut_elsewhere(TINY, point.architecture, "split")
