@@ -12,7 +12,6 @@ from splitkit.errors import ConfigError, DeviceError, ModelError
 from splitkit.exporters import Artifact, CompileTarget
 from splitkit.exporters.tvm import TvmExporter
 from splitkit.graphs.graph import RenderedGraph
-from splitkit.graphs.render import render
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_system
@@ -27,7 +26,8 @@ from tests.compiler.graphs import mobile, random_inputs
 def sensor_half() -> tuple[Operator, ...]:
     space = load_space("tiny")
     sampler = Sampler(space, np.random.default_rng(0))
-    return next(ops for _ in range(50) if (ops := describe(space, sampler.uniform()).operators("sensor")))
+    drawn = (describe(space, sampler.uniform()).operators("sensor") for _ in range(50))
+    return RenderedGraph(tuple(next(operators for operators in drawn if operators)))
 
 
 def test_tuned_kernels_compute_bit_for_bit_the_same(tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_search_finds_what_is_faster_and_the_system_then_uses_it(
     monkeypatch.setattr(tuning, "TURNS", 1)
     monkeypatch.setattr(tuning, "CONFIRMING_TURNS", 1)
     monkeypatch.setattr(tuning._GraphSearch, "_whole_ratio", lambda *_: 0.5)
-    path, operators = tmp_path / "tuning.json", sensor_half()
+    path, half = tmp_path / "tuning.json", sensor_half()
     system = load_system("demo")
-    report = tune([RenderedGraph(tuple(operators))] * 2, system.sensor, path, 300)
+    report = tune([half] * 2, system.sensor, path, 300)
     rows = read_tuning(path)
     assert report.tried == report.improved == len(rows) > 0  # and the second graph has nothing left to try
     tuned = tuned_system(system, path)
-    kernels = TvmExporter().lower(render(operators), get_device(tuned.sensor).target())
+    kernels = TvmExporter().lower(half.model(), get_device(tuned.sensor).target())
     assert {kernel.key for kernel in kernels}.isdisjoint(row.kernel for row in rows)
     conditions = [TuningConditions.of(get_device(s.sensor.unscaled()), "tvm") for s in (system, tuned)]
     assert conditions[0] == conditions[1]
