@@ -16,14 +16,13 @@ from splitkit.latency.lowering import Lowering
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_system
 from splitkit.space import Sampler, describe, load_space
-from splitkit.space.operators import Operator
 from splitkit.tuning import search as tuning
 from splitkit.tuning.search import tune
 from splitkit.tuning.tuned import TunedKernel, TuningConditions, add_tuning, read_tuning, tuned_system
 from tests.compiler.graphs import mobile, random_inputs
 
 
-def sensor_half() -> tuple[Operator, ...]:
+def sensor_half() -> RenderedGraph:
     space = load_space("tiny")
     sampler = Sampler(space, np.random.default_rng(0))
     drawn = (describe(space, sampler.uniform()).operators("sensor") for _ in range(50))
