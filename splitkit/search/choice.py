@@ -2,7 +2,8 @@
 
 Networks are compared at equal accuracy, and accuracies are known to so many images only. Finalists were fine-tuned and
 scored on the same images, so they are compared in pairs: a network counts as accurate enough unless it loses to the
-most accurate finalist of all systems by more than could be chance (McNemar's exact test at `LEVEL`). Of each system the
+most accurate finalist of all systems by more than could be chance (McNemar's exact test at `LEVEL`) or lacks more than
+`MARGIN` of its likelihood, which tells apart networks that make the same few errors. Of each system the
 fastest one that is accurate enough is chosen; of a system without any, its most accurate one, which is then said to be
 less accurate.
 
@@ -20,6 +21,10 @@ LEVEL = 0.16
 """Chance of a loss below which it counts. One-sided, this is one standard error: the customary rule for taking the
 cheaper of two models that are about as good (Breiman et al., Classification and Regression Trees, 1984). A stricter
 level would let through whatever a small slice cannot tell from the best."""
+
+MARGIN = 0.03
+"""How much mean log-likelihood, in nats, a network may lack against the most accurate one. Three errors more or less in
+300 images are chance; a network that gives the right classes 3 % less probability is a worse one, whatever they say."""
 
 
 class _Scored(Protocol):
@@ -77,8 +82,9 @@ def most_accurate(tried: Sequence[Tried]) -> Tried:
 
 
 def accurate_enough(one: ImageScores, best: ImageScores) -> bool:
-    """Whether a network is not worse than the best one by more than could be chance."""
-    return chance_of_loss(one, best) >= LEVEL
+    """Whether a network loses to the best one by no more than could be chance, and gives the classes about its odds."""
+    lacking = best.score.log_likelihood - one.score.log_likelihood
+    return chance_of_loss(one, best) >= LEVEL and lacking <= MARGIN
 
 
 def by_preference(tried: Sequence[Tried], best: ImageScores) -> list[Tried]:
