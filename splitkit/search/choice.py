@@ -17,10 +17,8 @@ from typing import Protocol, TypeVar
 
 from splitkit.scores import ImageScores, chance_of_loss
 
-LEVEL = 0.16
-"""Chance of a loss below which it counts. One-sided, this is one standard error: the customary rule for taking the
-cheaper of two models that are about as good (Breiman et al., Classification and Regression Trees, 1984). A stricter
-level would let through whatever a small slice cannot tell from the best."""
+LEVEL = 0.05
+"""Chance of a loss below which it counts. What a small slice cannot tell by errors, likelihood tells: see `MARGIN`."""
 
 MARGIN = 0.03
 """How much mean log-likelihood, in nats, a network may lack against the most accurate one. Three errors more or less in
