@@ -81,10 +81,16 @@ def test_networks_are_preferred_by_latency_while_they_are_accurate_enough_then_b
     assert order == [faster, fast, slow, slow_and_bad, fast_and_bad]
 
 
-def test_one_standard_error_is_what_may_be_lost() -> None:
-    assert accurate_enough(images(6), images(4))
-    assert not accurate_enough(images(7), images(4))
+def test_errors_may_be_lost_as_far_as_chance_goes() -> None:
+    assert accurate_enough(images(8), images(4))  # four lost, none won: 1 in 16
+    assert not accurate_enough(images(9), images(4))
     assert accurate_enough(images(3), images(4))
+
+
+def test_likelihood_may_be_lost_as_far_as_the_margin_goes() -> None:
+    assert accurate_enough(images(4, -0.129), images(4, -0.1))
+    assert not accurate_enough(images(4, -0.131), images(4, -0.1))
+    assert accurate_enough(images(4, -0.05), images(4, -0.1))
 
 
 def test_a_system_without_an_accurate_network_is_said_to_have_none() -> None:
