@@ -31,9 +31,9 @@ from splitkit.project.steps import (
     trained_evaluator,
     write_json,
 )
-from splitkit.report.verdict import Verdict, verdict_of
+from splitkit.report.verdict import Verdict, on_test_images, verdict_of
 from splitkit.runtime.measure import SystemMeasurement, measure_bundle
-from splitkit.scores import ImageScores, paired_difference
+from splitkit.scores import ImageScores, Interval, paired_difference
 from splitkit.search import FinalsProgress, Point, SearchResult
 from splitkit.search.run import Progress as SearchProgress
 from splitkit.supernet import Supernet
@@ -99,16 +99,27 @@ class Demo:
     def verdict(self) -> Verdict:
         """Which system wins."""
         measured = {placement: d.measured.medians()["total_us"] for placement, d in self.systems.items()}
-        return verdict_of(self.result, measured)
+        found, against = verdict_of(self.result, measured), self._against
+        return found if against is None else on_test_images(found, self._difference(against), against)
 
-    def comparison(self) -> dict[str, Any] | None:
-        """The split system beside the better of the others, on the same test images; None without both."""
+    @property
+    def _against(self) -> str | None:
+        """The better of the systems that do not split; None without one, or without split."""
         others = [placement for placement in self.systems if placement != "split"]
         if "split" not in self.systems or not others:
             return None
-        against = min(others, key=lambda placement: self.systems[placement].point.total_us)
-        split, other = self.systems["split"], self.systems[against]
-        interval = paired_difference(split.tested, other.tested)
+        return min(others, key=lambda placement: self.systems[placement].point.total_us)
+
+    def _difference(self, against: str) -> Interval:
+        """Test accuracy of split less that of another system, on the same images."""
+        return paired_difference(self.systems["split"].tested, self.systems[against].tested)
+
+    def comparison(self) -> dict[str, Any] | None:
+        """The split system beside the better of the others; None without both."""
+        against = self._against
+        if against is None:
+            return None
+        split, other, interval = self.systems["split"], self.systems[against], self._difference(against)
         return {
             "against": NAMES[against],
             "predicted_ratio": split.point.total_us / other.point.total_us,

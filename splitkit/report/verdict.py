@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from splitkit.report.axes import duration
 from splitkit.report.content import SYSTEMS
+from splitkit.scores import Interval
 from splitkit.search import SearchResult
 
 STAGES = {"sensor_us": "on the sensor", "link_us": "over the link", "aggregator_us": "on the aggregator"}
@@ -93,6 +94,21 @@ def verdict(contenders: Mapping[str, Contender], error: float) -> Verdict:
         return Verdict(first, text + behind)
     text = f"The only system with a network within the limits is {SYSTEMS[first]}: {_times(able[first])} predicted."
     return Verdict(None, text)
+
+
+def on_test_images(found: Verdict, difference: Interval, against: str) -> Verdict:
+    """The verdict once the test set was opened: a split that is less accurate by more than chance has not won.
+
+    Args:
+        difference: test accuracy of split less that of the system `against`, on the same images.
+    """
+    if found.winner != "split" or difference.high >= 0:
+        return found
+    text = (
+        f"Split is faster but less accurate, so it does not win: by {-difference.difference:.1%} on the test images "
+        f"against {SYSTEMS[against]} (95 % interval {-difference.high:.1%} to {-difference.low:.1%}). "
+    )
+    return Verdict(None, text + found.text.removeprefix("Split wins: ").capitalize())
 
 
 def _title(name: str) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 from splitkit.report.doubts import doubts
 from splitkit.report.tables import demo_table
-from splitkit.report.verdict import Contender, verdict, verdict_of
+from splitkit.report.verdict import Contender, Verdict, on_test_images, verdict, verdict_of
+from splitkit.scores import Interval
 from tests.report.runs import finished
 
 SENSOR = Contender(496.0, 60.0, 0.0, 0.99)
@@ -103,3 +104,16 @@ def test_the_demos_table_has_the_interval_of_the_difference() -> None:
     summary = {"space": "tiny", "system": "demo", "systems": {"split": system}, "comparison": compared}
     caption = str(demo_table(summary).caption)
     assert "split less all on sensor: -0.28% (95 % interval -1.10% to +0.50%, the same 360 images)" in caption
+
+
+def test_a_split_that_the_test_set_shows_to_be_less_accurate_has_not_won() -> None:
+    found = Verdict("split", "Split wins: 274 us predicted for one frame, against 404 us all on sensor.")
+    worse, alike = Interval(-0.017, -0.031, -0.002), Interval(-0.003, -0.014, 0.008)
+    assert on_test_images(found, alike, "sensor") == found
+    said = on_test_images(found, worse, "sensor")
+    assert said.winner is None
+    assert said.text.startswith("Split is faster but less accurate, so it does not win: by 1.7% on the test images")
+    assert "interval 0.2% to 3.1%" in said.text
+    assert "274 us predicted" in said.text
+    other = Verdict("sensor", "All on sensor wins: 1 us.")
+    assert on_test_images(other, worse, "sensor") == other
