@@ -65,6 +65,11 @@ class ImageScores:
         """Over all images."""
         return Score(float(self.correct.mean()), float(self.log_likelihood.mean()))
 
+    @property
+    def probability(self) -> FloatArray:
+        """Of the right class, (n,): what accuracy would be if classes were drawn, smooth where few images are wrong."""
+        return np.exp(self.log_likelihood)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object: how many images, which were wrong, the log-likelihoods."""
         return {
@@ -130,3 +135,15 @@ def chance_of_loss(one: ImageScores, other: ImageScores) -> float:
     won = int((one.correct & ~other.correct).sum())
     lost = int((other.correct & ~one.correct).sum())
     return float(binom.cdf(won, won + lost, 0.5)) if lost else 1.0
+
+
+def chance_of_lower_probability(one: ImageScores, other: ImageScores) -> float:
+    """Paired t-test, one-sided: how likely `one` is to give the right classes so much less probability than an `other`
+    that is no better. Probabilities are bounded, so no single image decides, as one can among log-likelihoods."""
+    from scipy.stats import t
+
+    won = one.probability - other.probability
+    error = won.std(ddof=1) / sqrt(len(won))
+    if error <= 1e-9:
+        return 1.0 if won.mean() >= 0 else 0.0
+    return float(t.cdf(won.mean() / error, len(won) - 1))

@@ -26,6 +26,11 @@ class Candidate:
         return self.score.accuracy
 
     @property
+    def log_likelihood(self) -> float:
+        """Mean logarithm of the probability it gives to the right class."""
+        return self.score.log_likelihood
+
+    @property
     def total_us(self) -> float:
         """Predicted system latency."""
         return self.figures["total_us"]

@@ -2,10 +2,10 @@
 
 Networks are compared at equal accuracy, and accuracies are known to so many images only. Finalists were fine-tuned and
 scored on the same images, so they are compared in pairs: a network counts as accurate enough unless it loses to the
-most accurate finalist of all systems by more than could be chance (McNemar's exact test at `LEVEL`) or lacks more than
-`MARGIN` of its likelihood, which tells apart networks that make the same few errors. Of each system the
-fastest one that is accurate enough is chosen; of a system without any, its most accurate one, which is then said to be
-less accurate.
+most accurate finalist of all systems by more than could be chance, in errors (McNemar's exact test) or in the
+probability it gives to the right classes (a paired t-test, which tells apart networks that make the same few errors).
+Of each system the fastest one that is accurate enough is chosen; of a system without any, its most accurate one, which
+is then said to be less accurate.
 
 Without finalists all there is are accuracies with shared weights: then the fastest is chosen that reaches the highest
 accuracy which all systems reach, to one standard error.
@@ -15,14 +15,13 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Protocol, TypeVar
 
-from splitkit.scores import ImageScores, chance_of_loss
+from splitkit.scores import ImageScores, chance_of_loss, chance_of_lower_probability
 
 LEVEL = 0.05
-"""Chance of a loss below which it counts. What a small slice cannot tell by errors, likelihood tells: see `MARGIN`."""
+"""Chance of a loss below which it counts."""
 
-MARGIN = 0.03
-"""How much mean log-likelihood, in nats, a network may lack against the most accurate one. Three errors more or less in
-300 images are chance; a network that gives the right classes 3 % less probability is a worse one, whatever they say."""
+TRIFLE = 0.002
+"""Mean probability of the right class that may be lost however sure the loss is: two images in a thousand."""
 
 
 class _Scored(Protocol):
@@ -80,9 +79,11 @@ def most_accurate(tried: Sequence[Tried]) -> Tried:
 
 
 def accurate_enough(one: ImageScores, best: ImageScores) -> bool:
-    """Whether a network loses to the best one by no more than could be chance, and gives the classes about its odds."""
-    lacking = best.score.log_likelihood - one.score.log_likelihood
-    return chance_of_loss(one, best) >= LEVEL and lacking <= MARGIN
+    """Whether a network loses to the best one by no more than could be chance, or by a trifle."""
+    if chance_of_loss(one, best) < LEVEL:
+        return False
+    trifle = best.probability.mean() - one.probability.mean() <= TRIFLE
+    return bool(trifle) or chance_of_lower_probability(one, best) >= LEVEL
 
 
 def by_preference(tried: Sequence[Tried], best: ImageScores) -> list[Tried]:

@@ -8,7 +8,7 @@ never sees.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,18 @@ about as much."""
 
 CORNER = 1.5
 """The area under a front is measured from a corner this many times worse than its worst, so that both ends count."""
+
+
+class _Ranked(Protocol):
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def log_likelihood(self) -> float: ...
+    @property
+    def total_us(self) -> float: ...
+
+
+Ranked = TypeVar("Ranked", bound=_Ranked)
 
 
 class Tuner(Protocol):
@@ -99,7 +111,7 @@ class _Tried:
         return Finalist(self.index, sum(self.schedule), score.accuracy, score.log_likelihood, enough)
 
 
-def pick_finalists(front: Sequence[Point], count: int) -> list[Point]:
+def pick_finalists(front: Sequence[Ranked], count: int) -> list[Ranked]:
     """Up to `count` points of a system's front within `REACH` of its most accurate one, by rising latency.
 
     One after the other the point is taken that adds most to the area under the front, in the logarithms of loss and
@@ -123,7 +135,11 @@ def pick_finalists(front: Sequence[Point], count: int) -> list[Point]:
 
 
 def play(
-    entrants: Mapping[str, Sequence[Point]], points: Sequence[Point], finals: Finals, journal: Journal
+    entrants: Mapping[str, Sequence[Point]],
+    points: Sequence[Point],
+    finals: Finals,
+    journal: Journal,
+    copies: Mapping[Architecture, Point] | None = None,
 ) -> tuple[tuple[Finalist, ...], dict[str, int]]:
     """Fine-tune every system's entrants, drop half of them, go on with the rest; all finalists, and the chosen points.
 
@@ -132,14 +148,19 @@ def play(
     Args:
         entrants: points by system; a system without any is left out.
         points: all points, for indices into them.
+        copies: split systems that are nearly the same network as another system's, by that one's architecture. Those
+            of networks that reach the last round join it, so that a split is there which costs and knows about as
+            much as what does not split.
     """
     index = {point.architecture: i for i, point in enumerate(points)}
     left = {name: list(field) for name, field in entrants.items() if field}
     rounds = _rounds(max((len(field) for field in left.values()), default=0))
-    trials = sum(_left(len(field), number) for field in left.values() for number in range(rounds))
     last: dict[int, Finalist] = {}
     done = 0
     for number in range(rounds):
+        if number == rounds - 1:
+            left = _joined(left, copies or {})
+        trials = done + sum(_left(len(field), n) for field in left.values() for n in range(rounds - number))
         schedule = tuple(finals.steps * 2**n for n in range(number + 1))
         tried: dict[str, list[_Tried]] = {name: [] for name in left}
         for name, field in left.items():
@@ -154,6 +175,15 @@ def play(
         for name, entries in tried.items():
             left[name] = [points[t.index] for t in by_preference(entries, best)[: _left(len(entries), 1)]]
     return tuple(last[i] for i in sorted(last)), {n: index[f[0].architecture] for n, f in left.items()}
+
+
+def _joined(left: Mapping[str, list[Point]], copies: Mapping[Architecture, Point]) -> dict[str, list[Point]]:
+    """Who is left, and among the split systems the copies of the others."""
+    if "split" not in left:
+        return dict(left)
+    others = [point for name, field in left.items() if name != "split" for point in field]
+    joining = [copies[point.architecture] for point in others if point.architecture in copies]
+    return {**left, "split": list(dict.fromkeys([*left["split"], *joining]))}
 
 
 def _rounds(entrants: int) -> int:

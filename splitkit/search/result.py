@@ -24,7 +24,7 @@ class SearchResult:
 
     Attributes:
         space, system: names.
-        points: every point of any system's front, by rising latency.
+        points: every point of any system's front, and copies of the others' finalists for split, by rising latency.
         fronts: indices into `points`, by system (`sensor`, `aggregator`, `split`), each searched with the same budget.
         merged: indices of the points no point of any system beats.
         labels: how each side's times must be called: `measured`, `analytical`, `measured x50 (emulated slower core)`.

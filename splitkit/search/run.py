@@ -99,12 +99,12 @@ def search(
         new, record = measure_candidates(chosen, feedback, search_.journal, number)
         measurements += new
         records.append(record)
-        corrected = feedback.refit(measurements)
+        predictor = feedback.refit(measurements)
         if record.median_error <= feedback.tolerance:
-            found = search_.judge_all(corrected)
+            found = search_.judge_all(predictor)
             break
-        found = search_.evolve_all(corrected, number)
-    return search_.result(system, found, measurements, records, finals)
+        found = search_.evolve_all(predictor, number)
+    return search_.result(system, found, predictor, measurements, records, finals)
 
 
 @dataclass
@@ -194,6 +194,18 @@ class _Search:
     def _refusal(self, architecture: Architecture) -> str | None:
         return self.journal.admission(architecture, self.admissible) if self.admissible else None
 
+    def _copies(self, donors: Sequence[Candidate], predictor: Predictor) -> dict[Architecture, Candidate]:
+        """Of each of these networks the nearest split system that can be exported, where there is one."""
+        from splitkit.search.exchange import copies  # loads pymoo too
+
+        if not donors or "split" not in self.config.systems:
+            return {}
+        made = copies(self.space, donors, predictor, self.constraints)
+        made = {donor: copy for donor, copy in made.items() if self._refusal(copy) is None}
+        scores = dict(zip(made.values(), self.score(list(made.values())), strict=True))
+        judged = {c.architecture: c for c in judge(self.space, predictor, self.constraints, scores)}
+        return {donor: judged[copy] for donor, copy in made.items()}
+
     def _report(self, round_: int, placement: str, generation: int, generations: int, run: Run) -> None:
         accuracy = max((c.accuracy for c in run.candidates), default=0.0)
         fastest = min((c.total_us for c in run.candidates), default=float("inf"))
@@ -207,26 +219,28 @@ class _Search:
         self,
         system: System,
         found: Candidates,
+        predictor: Predictor,
         measurements: Sequence[Measurement],
         records: Sequence[FeedbackRound],
         finals: Finals | None,
     ) -> SearchResult:
         """Fronts with every figure of every point, and the choice among them."""
         fronts = self.fronts(found)
+        entrants = {name: pick_finalists(front, finals.finalists if finals else 0) for name, front in fronts.items()}
+        copies = self._copies([c for name in entrants if name != "split" for c in entrants[name]], predictor)
         measured = {m.architecture: m.total_us for m in measurements}
-        candidates = sorted(
-            (c for front in fronts.values() for c in front), key=lambda c: (c.total_us, -c.score.log_likelihood)
-        )
+        distinct = {c.architecture: c for group in (*fronts.values(), copies.values()) for c in group}
+        candidates = sorted(distinct.values(), key=lambda c: (c.total_us, -c.log_likelihood))
         index = {candidate.architecture: i for i, candidate in enumerate(candidates)}
         points = tuple(describe_point(self.space, system, c, measured.get(c.architecture)) for c in candidates)
-        by_system = {name: [points[index[c.architecture]] for c in front] for name, front in fronts.items()}
         images = getattr(self.evaluator, "images", None)
         finalists: tuple[Finalist, ...] = ()
         if finals:
-            entrants = {name: pick_finalists(front, finals.finalists) for name, front in by_system.items()}
-            finalists, chosen = play(entrants, points, finals, self.journal)
+            field = {name: [points[index[c.architecture]] for c in group] for name, group in entrants.items()}
+            near = {architecture: points[index[c.architecture]] for architecture, c in copies.items()}
+            finalists, chosen = play(field, points, finals, self.journal, near)
         else:
-            alike = fastest_alike(by_system, images)
+            alike = fastest_alike(fronts, images)
             chosen = {name: index[point.architecture] for name, point in alike.items()}
         return SearchResult(
             space=self.space.name,

@@ -9,7 +9,7 @@ import pytest
 from splitkit.scores import Score
 from splitkit.search import Constraints, SearchConfig, search
 from splitkit.search.candidate import judge
-from splitkit.search.exchange import cut_elsewhere, immigrants
+from splitkit.search.exchange import WORTH, copies, cut_elsewhere, immigrants
 from splitkit.space import Architecture, Sampler
 from splitkit.space.search_space import Placement
 from tests.search.hardware import TINY, FormulaEvaluator, FormulaPredictor, system
@@ -68,6 +68,26 @@ def test_each_width_of_the_link_has_its_fastest_cut_among_those_offered() -> Non
     assert set(by_ratio) == set(TINY.link.reduce_ratios)
     for architecture in cut_elsewhere(TINY, whole, "split"):
         assert predictor.figures(architecture)["total_us"] >= by_ratio[architecture.reduce_ratio]
+
+
+def test_a_copy_has_the_widest_link_that_costs_about_what_its_donor_does() -> None:
+    predictor, whole = FormulaPredictor(TINY, PAPER), TINY.largest(TINY.max_units)
+    [donor] = donors(whole)
+    [copy] = copies(TINY, [donor], predictor, Constraints()).values()
+    cuts = {a: predictor.figures(a)["total_us"] for a in cut_elsewhere(TINY, whole, "split")}
+    cheap = {a: us for a, us in cuts.items() if us <= WORTH * donor.total_us} or {min(cuts, key=cuts.__getitem__): 0.0}
+    assert copy.reduce_ratio == max(a.reduce_ratio for a in cheap)
+    assert cuts[copy] == min(us for a, us in cuts.items() if a.reduce_ratio == copy.reduce_ratio)
+
+
+def test_where_every_cut_costs_more_the_copy_is_the_fastest() -> None:
+    slow_link = system(2e10, 1e4)
+    predictor, whole = FormulaPredictor(TINY, slow_link), TINY.largest(TINY.max_units)
+    [donor] = judge(TINY, predictor, Constraints(), {whole: Score(0.9, -0.1)})
+    [copy] = copies(TINY, [donor], predictor, Constraints()).values()
+    cuts = [predictor.figures(a)["total_us"] for a in cut_elsewhere(TINY, whole, "split")]
+    assert predictor.figures(copy)["total_us"] == min(cuts) > WORTH * donor.total_us
+    assert copies(TINY, [donor], predictor, Constraints(payload_bytes=1.0)) == {}
 
 
 @pytest.mark.parametrize("sensor_macs_per_s", [3e8, 3e9, 2e10])
