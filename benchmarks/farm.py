@@ -22,7 +22,7 @@ import numpy as np
 from loopback_boards import Farm, farm
 from report import emit, status
 from splitkit.bench import BuildProgress, build_from_space
-from splitkit.bench.builder import BuildReport
+from splitkit.bench.progress import BuildReport
 from splitkit.latency import LutStore
 from splitkit.profiles import load_device, load_link
 from splitkit.profiles.schema import System

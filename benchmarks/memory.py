@@ -35,7 +35,8 @@ from report import emit
 from splitkit.compiler.kernel import Kernel
 from splitkit.devices import get_device
 from splitkit.latency.kernel_times import conditions_of
-from splitkit.latency.store import KernelTime, LutStore
+from splitkit.latency.rows import KernelTime
+from splitkit.latency.store import LutStore
 from splitkit.profiles import load_system
 
 MIB = 2**20

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from splitkit.bench.builder import BuildProgress, Progress
 from splitkit.bench.choosing import Chooser
 from splitkit.bench.jobs import Compiled, CompileJob, Measured, MeasureJob, Ranked, RankJob
+from splitkit.bench.progress import BuildProgress, Progress
 from splitkit.bench.recording import Ledger
 from splitkit.devices import BoardPool, Device
 from splitkit.exporters.protocol import Artifact
 from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.residency import cache_of
-from splitkit.latency.store import Conditions, LutStore
+from splitkit.latency.rows import Conditions
+from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side
 from splitkit.space import Architecture, SearchSpace, describe
 

@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from splitkit.bench.builder import BuildReport, Progress
 from splitkit.bench.building import Building
 from splitkit.bench.choosing import Chooser
 from splitkit.bench.pipeline import Pipeline
+from splitkit.bench.progress import BuildReport, Progress
 from splitkit.bench.session import kernel_exporter
 from splitkit.devices import BoardPool, get_device
 from splitkit.latency.kernel_times import ModelledDevice, conditions_of
-from splitkit.latency.store import Conditions, LutStore
+from splitkit.latency.rows import Conditions
+from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, SearchSpace
 

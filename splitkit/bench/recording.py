@@ -11,7 +11,8 @@ from splitkit.bench.jobs import Measured
 from splitkit.compiler.kernel import Kernel
 from splitkit.latency.measurement import SideMeasurement
 from splitkit.latency.residency import STATES, mode_of
-from splitkit.latency.store import CacheMode, Conditions, GraphTime, KernelTime, LutStore
+from splitkit.latency.rows import CacheMode, Conditions, GraphTime, KernelTime
+from splitkit.latency.store import LutStore
 
 
 @dataclass(frozen=True)

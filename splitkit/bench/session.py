@@ -11,7 +11,8 @@ from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import KernelExporter
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.kernel_times import conditions_of
-from splitkit.latency.store import CacheMode, LutStore
+from splitkit.latency.rows import CacheMode
+from splitkit.latency.store import LutStore
 
 T = TypeVar("T")
 

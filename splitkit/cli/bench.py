@@ -14,7 +14,7 @@ from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options, seconds
 from splitkit.progress import Bars
 
 if TYPE_CHECKING:
-    from splitkit.bench.builder import BuildProgress, BuildReport
+    from splitkit.bench.progress import BuildProgress, BuildReport
     from splitkit.profiles.schema import Side
     from splitkit.project import Project
 

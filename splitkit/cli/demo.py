@@ -11,7 +11,7 @@ from splitkit.cli.options import JSON, run_name
 from splitkit.progress import Bars
 
 if TYPE_CHECKING:
-    from splitkit.bench.builder import BuildProgress
+    from splitkit.bench.progress import BuildProgress
     from splitkit.project.demo import Reporters
     from splitkit.search import FinalsProgress
     from splitkit.search.run import Progress as SearchProgress

@@ -103,4 +103,5 @@ def _kernel(call: "Call", program: "Program") -> Kernel:
         write_bytes=program.buffers[call.writes].bytes,
         weight_bytes=sum(spec.constant_bytes(o.role, o.value) for o in call.operands if isinstance(o, Constant)),
         payload=payload(spec),
+        dtype=program.buffers[call.writes].dtype,
     )

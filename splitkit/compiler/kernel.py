@@ -15,6 +15,7 @@ class Kernel:
         read_bytes, write_bytes: activations read and written by one call.
         weight_bytes: constants read by one call.
         payload: text from which the exporter that made it builds the kernel again.
+        dtype: of what it writes, as numpy names it.
     """
 
     key: str
@@ -25,3 +26,4 @@ class Kernel:
     write_bytes: int
     weight_bytes: int
     payload: str = field(repr=False)
+    dtype: str = "float32"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.latency.store import GraphTime
+from splitkit.latency.rows import GraphTime
 
 FloatArray = NDArray[np.float64]
 

@@ -12,7 +12,8 @@ from typing import Self
 import numpy as np
 
 from splitkit.devices import get_device
-from splitkit.latency.store import HopConditions, LutStore
+from splitkit.latency.rows import HopConditions
+from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import LinkProfile, Number, System
 
 SLOWEST_BYTES_PER_S = 1e6

@@ -15,7 +15,8 @@ from splitkit.errors import DeviceError
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.regression import KernelRegression
 from splitkit.latency.residency import IN_SITU, STATES, cache_of
-from splitkit.latency.store import CacheMode, Conditions, LutStore
+from splitkit.latency.rows import CacheMode, Conditions
+from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import DeviceProfile
 
 FloatArray = NDArray[np.float64]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.devices import Device
-from splitkit.latency.store import CacheMode
+from splitkit.latency.rows import CacheMode
 
 FloatArray = NDArray[np.float64]
 

@@ -10,125 +10,20 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from splitkit.compiler.kernel import Kernel
-from splitkit.devices.protocol import Unit
 from splitkit.errors import ConfigError, SplitkitError, StorageError, reason
+from splitkit.latency.rows import Conditions, GraphTime, HopConditions, HopTime, KernelTime
+from splitkit.latency.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
-SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 VARIABLES_PER_QUERY = 500
 
 BETWEEN_NOISE = 0.02
 """Relative standard deviation between two measurements of one kernel, taken in different places."""
-
-CacheMode = Literal["rotation", "resident", "in_situ", "in_situ_8", "in_situ_32"]
-"""Kernels timed alone, one after the other, or where they stand in networks of different sizes (`residency`)."""
-"""How a kernel met the caches: in a library run in rotation; where it stands in a network; where it stands in one that
-stays in the core's own cache from run to run."""
-
-_HOPS = """
-CREATE TABLE hops (             -- what the runtime adds to a frame between two halves that run on one machine
-    sensor TEXT NOT NULL,       -- fingerprints
-    aggregator TEXT NOT NULL,
-    views INTEGER NOT NULL,
-    link TEXT NOT NULL,         -- how long one waits for what is sent
-    runtime TEXT NOT NULL,      -- implementation and version
-    placement TEXT NOT NULL,    -- of its processes on processors, and how they wait
-    payload_bytes INTEGER NOT NULL,
-    link_us REAL NOT NULL,      -- beyond the link profile's own time
-    aggregator_us REAL NOT NULL,
-    at REAL NOT NULL,           -- seconds since 1970
-    PRIMARY KEY (sensor, aggregator, views, link, runtime, placement, payload_bytes)
-) WITHOUT ROWID;
-"""
-
-_SCHEMA = f"""
-CREATE TABLE conditions (
-    id INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL,  -- hardware, threads, pinning
-    exporter TEXT NOT NULL,
-    version TEXT NOT NULL,      -- of the exporter's generated code
-    target TEXT NOT NULL,       -- CompileTarget.key()
-    cache_mode TEXT NOT NULL,
-    unit TEXT NOT NULL DEFAULT 'us',  -- of every row under it: us or instructions
-    UNIQUE (fingerprint, exporter, version, target, cache_mode)
-);
-CREATE TABLE kernels (
-    exporter TEXT NOT NULL,
-    key TEXT NOT NULL,
-    label TEXT NOT NULL,
-    family TEXT NOT NULL,
-    macs INTEGER NOT NULL,
-    read_bytes INTEGER NOT NULL,
-    write_bytes INTEGER NOT NULL,
-    weight_bytes INTEGER NOT NULL,
-    payload TEXT NOT NULL,
-    PRIMARY KEY (exporter, key)
-) WITHOUT ROWID;
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    condition INTEGER NOT NULL REFERENCES conditions (id),
-    started_at REAL NOT NULL    -- seconds since 1970
-);
-CREATE TABLE anchors (          -- one fixed kernel, timed now and then: the clock's drift
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    at REAL NOT NULL,
-    kernel TEXT NOT NULL,
-    value REAL NOT NULL
-);
-CREATE TABLE measurements (
-    condition INTEGER NOT NULL REFERENCES conditions (id),
-    kernel TEXT NOT NULL,
-    value REAL NOT NULL,        -- undisturbed (devices/timing.py)
-    variance REAL NOT NULL,     -- of the value
-    samples INTEGER NOT NULL,
-    drift REAL NOT NULL,        -- the anchor's time around the measurement / its first time
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    PRIMARY KEY (condition, kernel)
-) WITHOUT ROWID;
-CREATE TABLE lowered (          -- which kernels a unit in context, or a whole graph, becomes
-    exporter TEXT NOT NULL,
-    version TEXT NOT NULL,
-    target TEXT NOT NULL,
-    unit TEXT NOT NULL,
-    kernels TEXT NOT NULL,      -- JSON list of keys, in call order
-    PRIMARY KEY (exporter, version, target, unit)
-) WITHOUT ROWID;
-CREATE TABLE graphs (           -- whole graphs timed end to end: what their kernels do not account for
-    condition INTEGER NOT NULL REFERENCES conditions (id),
-    digest TEXT NOT NULL,
-    kernels INTEGER NOT NULL,
-    kernel_sum REAL NOT NULL,   -- of its kernels where they stand
-    total REAL NOT NULL,
-    variance REAL NOT NULL,     -- of the total
-    PRIMARY KEY (condition, digest)
-) WITHOUT ROWID;
-CREATE TABLE observations (     -- measured candidates of a search, for corrections and replay
-    system TEXT NOT NULL,
-    architecture TEXT NOT NULL,
-    at REAL NOT NULL,
-    body TEXT NOT NULL,         -- Measurement.to_json()
-    PRIMARY KEY (system, architecture)
-) WITHOUT ROWID;
-{_HOPS}"""
-
-_MIGRATIONS = {
-    1: """
-ALTER TABLE conditions ADD COLUMN unit TEXT NOT NULL DEFAULT 'us';
-ALTER TABLE anchors RENAME COLUMN us TO value;
-ALTER TABLE measurements RENAME COLUMN us TO value;
-ALTER TABLE graphs RENAME COLUMN kernel_us TO kernel_sum;
-ALTER TABLE graphs RENAME COLUMN total_us TO total;
-""",
-    2: "UPDATE conditions SET version = version || ', medians' WHERE unit = 'us'",  # not to be compared with new rows
-    3: _HOPS,
-}
-"""From each older schema version to the next."""
-
 
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: (f"another process has kept it locked for {BUSY_TIMEOUT_S:g} s", "wait for it, or end it"),
@@ -140,64 +35,6 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_IOERR: ("reading or writing failed", "is the disk full, or damaged?"),
 }
 """What SQLite says of a file that may be a sound table all the same, and what helps."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a time depends on besides the kernel. Equal conditions, comparable rows.
-
-    `target` is `CompileTarget.key()`, which holds the number of threads. `unit` is what the rows are counted in.
-    """
-
-    fingerprint: str
-    exporter: str
-    version: str
-    target: str
-    cache_mode: CacheMode = "rotation"
-    unit: Unit = "us"
-
-
-@dataclass(frozen=True)
-class KernelTime:
-    """One row of the table, in its condition's unit: the undisturbed time, its variance, and how it was got."""
-
-    kernel: str
-    value: float
-    variance: float
-    samples: int
-    drift: float = 1.0
-
-
-@dataclass(frozen=True)
-class GraphTime:
-    """A whole graph, in its condition's unit: the sum of its kernels where they stand, and end to end."""
-
-    digest: str
-    kernels: int
-    kernel_sum: float
-    total: float
-    variance: float
-
-
-@dataclass(frozen=True)
-class HopConditions:
-    """What the runtime's own time depends on: the fingerprints of both unscaled devices, and how they are connected."""
-
-    sensor: str
-    aggregator: str
-    views: int
-    link: str
-    runtime: str
-    placement: str
-
-
-@dataclass(frozen=True)
-class HopTime:
-    """What the runtime adds to a frame of `payload_bytes` per view, to the link's and to the aggregator's time."""
-
-    payload_bytes: int
-    link_us: float
-    aggregator_us: float
 
 
 class LutStore:
@@ -226,10 +63,10 @@ class LutStore:
         with self.transaction():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                self._become(SCHEMA_VERSION, _SCHEMA)
-            elif version in _MIGRATIONS:
+                self._become(SCHEMA_VERSION, SCHEMA)
+            elif version in MIGRATIONS:
                 for older in range(version, SCHEMA_VERSION):
-                    self._become(older + 1, _MIGRATIONS[older])
+                    self._become(older + 1, MIGRATIONS[older])
             elif version != SCHEMA_VERSION:
                 raise ConfigError(
                     f"{self.path}: user_version {version}, this splitkit reads {SCHEMA_VERSION}",
@@ -299,11 +136,11 @@ class LutStore:
         """Remember what kernels are; known ones are left alone."""
         rows = [(exporter, *asdict(kernel).values()) for kernel in kernels]
         with self.transaction():
-            self._db.executemany("INSERT OR IGNORE INTO kernels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR IGNORE INTO kernels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def kernels(self, exporter: str, keys: Iterable[str] | None = None) -> dict[str, Kernel]:
         """Known kernels of an exporter by key: all of them, or those of `keys` that are known."""
-        columns = "SELECT key, label, family, macs, read_bytes, write_bytes, weight_bytes, payload FROM kernels"
+        columns = "SELECT key, label, family, macs, read_bytes, write_bytes, weight_bytes, payload, dtype FROM kernels"
         rows = self._select(f"{columns} WHERE exporter = ?", (exporter,), "key", keys)
         return {row[0]: Kernel(*row) for row in rows}
 
@@ -426,16 +263,6 @@ class LutStore:
             astuple(conditions),
         )
         return conditions, [HopTime(*row) for row in rows]
-
-    def add_observation(self, system: str, architecture: str, body: Mapping[str, Any]) -> None:
-        """Store a measured candidate of a search; measured again, it replaces its old row."""
-        row = (system, architecture, time.time(), json.dumps(body))
-        self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?)", row)
-
-    def observations(self, system: str) -> dict[str, dict[str, Any]]:
-        """Measured candidates of a system, oldest first, by architecture digest."""
-        rows = self._db.execute("SELECT architecture, body FROM observations WHERE system = ? ORDER BY at", (system,))
-        return {row[0]: json.loads(row[1]) for row in rows}
 
     def backup(self, path: Path | str) -> None:
         """Copy the whole table to a new file, consistent even while another process writes."""

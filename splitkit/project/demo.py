@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from splitkit.bench.builder import BuildProgress
+from splitkit.bench.progress import BuildProgress
 from splitkit.bundle import Bundle, TensorRecord
 from splitkit.bundle.ownership import require_own_bundle, require_own_file
 from splitkit.data import Dataset

@@ -17,8 +17,8 @@ from splitkit.project.runtimes import require_kernels
 from splitkit.scratch import replacing
 
 if TYPE_CHECKING:
-    from splitkit.bench.builder import BuildReport
-    from splitkit.bench.builder import Progress as BuildProgress
+    from splitkit.bench.progress import BuildReport
+    from splitkit.bench.progress import Progress as BuildProgress
     from splitkit.bundle import Bundle
     from splitkit.data import Dataset
     from splitkit.latency.hop import Hop

@@ -13,7 +13,8 @@ from splitkit.bundle import Bundle
 from splitkit.devices import get_device
 from splitkit.devices.pinning import usable_cpus
 from splitkit.latency.hop import calibration_link, hop_between, runs_here
-from splitkit.latency.store import HopConditions, HopTime, LutStore
+from splitkit.latency.rows import HopConditions, HopTime
+from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import System
 from splitkit.runtime.measure import measure_bundle
 from splitkit.runtime.placement import place_aggregator, place_sensor

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitkit.bench.builder import BuildProgress, build_lut
 from splitkit.bench.measure import measure_architecture
 from splitkit.bench.networks import build_from_space
+from splitkit.bench.progress import BuildProgress
 from splitkit.bench.session import BenchSession
 from splitkit.devices import get_device
 from splitkit.exporters import Kernel
 from splitkit.latency.corrections import Corrections
-from splitkit.latency.kernel_times import conditions_of, network_conditions
+from splitkit.latency.kernel_times import network_conditions
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.measurement import Measurement
 from splitkit.latency.predictor import SystemPredictor
@@ -28,33 +28,6 @@ def some_kernels(store: LutStore, count: int) -> list[Kernel]:
     units = [placed.unit for placed in describe(SPACE, SPACE.largest()).aggregator]
     lowered = Lowering(store, "tvm", get_device(load_device("host")).target()).kernels(units)
     return list({kernel.key: kernel for kernels in lowered.values() for kernel in kernels}.values())[:count]
-
-
-def test_a_library_of_kernels_is_measured_once(tmp_path: Path) -> None:
-    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host"))
-    kernels = some_kernels(store, 3)
-    first = build_lut(store, device, "tvm", kernels[:2])
-    assert (first.measured, first.reused, first.missing) == (2, 0, 0)
-    condition = store.condition(conditions_of(device, "tvm", "rotation"))
-    before = store.times(condition)
-    progress: list[BuildProgress] = []
-    second = build_lut(store, device, "tvm", [*kernels, *kernels], progress=progress.append)
-    assert (second.measured, second.reused) == (1, 2)
-    assert (progress[-1].known, progress[-1].wanted) == (3, 3)
-    after = store.times(condition)
-    assert len(after) == 3
-    assert all(after[key] == row for key, row in before.items())
-    assert all(row.value > 0 and row.samples > 0 for row in after.values())
-    anchors = store.anchors(condition)
-    assert anchors is not None
-    assert len(anchors[1]) >= 4  # before and after, in both sessions
-
-
-def test_no_time_means_nothing_measured_and_says_so(tmp_path: Path) -> None:
-    store = LutStore(tmp_path / "lut.db")
-    kernels = some_kernels(store, 3)
-    report = build_lut(store, get_device(load_device("host")), "tvm", kernels, budget_s=0.0)
-    assert (report.measured, report.missing) == (0, 3)
 
 
 def test_networks_fill_the_table_and_predictions_hold_for_them(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import splitkit.compiler
 from splitkit.compiler import source, version
 from splitkit.compiler.source import definitions_digest, source_digest
 from splitkit.exporters.registry import get_exporter
-from splitkit.latency.store import Conditions, LutStore
+from splitkit.latency.rows import Conditions
+from splitkit.latency.store import LutStore
 
 SOURCE = '''
 """About the file."""

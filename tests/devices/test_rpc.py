@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from benchmarks.loopback_boards import Farm, Process, farm
-from splitkit.bench.builder import BuildProgress
 from splitkit.bench.measure import compile_for, time_artifact
 from splitkit.bench.networks import build_from_space
+from splitkit.bench.progress import BuildProgress
 from splitkit.devices import BoardPool, get_device
 from splitkit.devices.rpc import tracker
 from splitkit.devices.rpc.options import RpcOptions

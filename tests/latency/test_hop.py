@@ -10,7 +10,8 @@ from splitkit.bench.measure import measure_architecture
 from splitkit.latency.hop import Hop, Line, hop_between
 from splitkit.latency.measurement import Measurement
 from splitkit.latency.predictor import SystemPredictor
-from splitkit.latency.store import HopTime, LutStore
+from splitkit.latency.rows import HopTime
+from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import System
 from splitkit.space import load_space
 from tests.latency.systems import analytical_system, drawn, host_system

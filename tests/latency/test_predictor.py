@@ -13,7 +13,8 @@ from splitkit.graphs.render import render
 from splitkit.latency.corrections import Corrections, SideCorrection
 from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.predictor import CHUNK, SystemPredictor
-from splitkit.latency.store import GraphTime, KernelTime, LutStore
+from splitkit.latency.rows import GraphTime, KernelTime
+from splitkit.latency.store import LutStore
 from splitkit.space import describe, load_space
 from tests.latency.systems import analytical_system, drawn, host_system
 from tests.space.strategies import with_views

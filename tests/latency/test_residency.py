@@ -16,7 +16,8 @@ from splitkit.latency.corrections import Corrections
 from splitkit.latency.kernel_times import KernelTimes, conditions_of, network_conditions
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.residency import STATES, cache_of, footprint_bytes, mode_of, state_of
-from splitkit.latency.store import KernelTime, LutStore
+from splitkit.latency.rows import KernelTime
+from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_system
 from splitkit.space import describe, load_space
 from tests.latency.systems import host_system, measurement, side_measurement

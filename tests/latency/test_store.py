@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
-from splitkit.latency.store import Conditions, GraphTime, HopConditions, HopTime, KernelTime, LutStore
+from splitkit.latency.rows import Conditions, GraphTime, HopConditions, HopTime, KernelTime
+from splitkit.latency.store import LutStore
 
 CONDITIONS = Conditions("cpu", "tvm", "v1", "host", "in_situ")
 HOP = HopConditions("cpu", "cpu", 1, "spi", "native 1", "2 of 2 processes poll")
@@ -98,7 +100,7 @@ def test_more_keys_than_a_query_can_bind(tmp_path: Path) -> None:
     assert set(store.times(condition, keys)) == set(keys)
 
 
-def test_graphs_anchors_observations_and_lowered_units_come_back(tmp_path: Path) -> None:
+def test_graphs_anchors_and_lowered_units_come_back(tmp_path: Path) -> None:
     store = LutStore(tmp_path / "lut.db")
     condition = store.condition(CONDITIONS)
     graph = GraphTime("digest", 3, 10.0, 11.0, 0.1)
@@ -110,8 +112,6 @@ def test_graphs_anchors_observations_and_lowered_units_come_back(tmp_path: Path)
     store.add_anchor(session, "a", 2.0)
     store.add_anchor(session, "a", 3.0)
     assert store.anchors(condition) == ("a", [2.0, 3.0])
-    store.add_observation("demo", "arch", {"total_us": 3})
-    assert store.observations("demo") == {"arch": {"total_us": 3}}
     store.add_lowered("tvm", "v1", "host", {"unit": [kernel("a"), kernel("a")], "empty": []})
     assert store.lowered("tvm", "v1", "host", ["unit", "empty", "new"]) == {"unit": ("a", "a"), "empty": ()}
     assert store.lowered("tvm", "v2", "host", ["unit"]) == {}
@@ -154,7 +154,8 @@ def test_two_processes_build_one_table(tmp_path: Path) -> None:
 
 KILLED_WRITER = """
 import sys, time
-from splitkit.latency.store import Conditions, KernelTime, LutStore
+from splitkit.latency.rows import Conditions, KernelTime
+from splitkit.latency.store import LutStore
 store = LutStore(sys.argv[1])
 condition = store.condition(Conditions("cpu", "tvm", "v1", "host", "in_situ"))
 session = store.start_session(condition)
@@ -239,3 +240,24 @@ def test_a_table_of_another_version_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(ConfigError, match="user_version 99, this splitkit reads"):
         LutStore(path)
+
+
+def test_kernels_of_the_fourth_version_are_told_what_they_write(tmp_path: Path) -> None:
+    path = tmp_path / "lut.db"
+    payloads = {
+        "conv": '{"kind": "pointwise"}',
+        "cast": '{"dtype": "uint8", "kind": "elementwise"}',
+        "resize": '{"dtype": "uint8", "kind": "resize"}',  # of its input: it writes float32
+        "fallback": '{"dtypes": ["float32", "int64"], "kind": "fallback"}',
+        "foreign": "not JSON",
+    }
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(FIRST_VERSION)
+        rows = [("x", key, key, "family", 1, 1, 1, 1, payload) for key, payload in payloads.items()]
+        database.executemany("INSERT INTO kernels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        database.commit()
+    with LutStore(path) as store:
+        found = {key: kernel.dtype for key, kernel in store.kernels("x").items()}
+        assert found == dict.fromkeys(payloads, "float32") | {"cast": "uint8", "fallback": "int64"}
+        store.add_kernels("x", [replace(kernel("new"), dtype="int8")])
+        assert store.kernels("x", ["new"])["new"].dtype == "int8"

@@ -14,12 +14,12 @@ from splitkit.latency.store import LutStore
 def write(path: Path, limit: str = "foreign_keys = ON") -> None:
     with LutStore(path) as store:
         store._db.execute(f"PRAGMA {limit}")
-        store.add_observation("system", "architecture", {"text": "x" * 100_000})
+        store.add_lowered("tvm", "v1", "host", {"x" * 100_000: []})
 
 
 def read(path: Path) -> None:
     with LutStore(path) as store:
-        store.observations("system")
+        store.lowered("tvm", "v1", "host", ["unit"])
 
 
 def test_one_that_another_process_has_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

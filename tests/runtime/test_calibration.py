@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from splitkit.latency.hop import Hop
-from splitkit.latency.store import HopTime, LutStore
+from splitkit.latency.rows import HopTime
+from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_system
 from splitkit.runtime import calibration
 from splitkit.runtime.calibration import calibrate, current_conditions
