@@ -317,7 +317,7 @@ def finish_networks(
             fine_tune(network, samples, data.augmentation, config, report=lambda _: check())
         return network
 
-    return in_parallel(finish, supernet.space, architectures, config.batch)
+    return in_parallel(finish, supernet, architectures, config.batch)
 
 
 def _fine_tune_config(project: Project) -> "OptimiserConfig":

@@ -1,7 +1,7 @@
-"""Several small networks trained at once, one thread each.
+"""Several small networks at work at once, one thread each.
 
-Small convolutions gain nothing from being shared among threads, so a machine with two cores fine-tunes two networks in
-the time of one.
+Small convolutions gain nothing from being shared among threads, so a machine with two cores scores or fine-tunes two
+networks in the time of one.
 """
 
 import threading
@@ -14,6 +14,7 @@ import torch
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
+from splitkit.supernet import Supernet
 from splitkit.training.threads import threads_for, torch_threads
 
 Result = TypeVar("Result")
@@ -23,18 +24,24 @@ Check = Callable[[], None]
 
 
 def in_parallel(
-    task: Callable[[Architecture, Check], Result], space: SearchSpace, architectures: Sequence[Architecture], batch: int
+    task: Callable[[Architecture, Check], Result],
+    supernet: Supernet,
+    architectures: Sequence[Architecture],
+    batch: int = 1,
 ) -> Generator[Result, None, None]:
     """What `task` returns of each architecture, in order, as it is done. Closing it ends what still runs.
 
-    Networks of which some batch is worth sharing among threads take turns, each with all of torch's threads; others
-    run side by side, with one thread each however many there are, so that results are the same bit for bit.
+    On another device than the processor, and where a batch of some network is worth sharing among threads, networks
+    take turns, each with all of torch's threads. Others run side by side, with one thread each however many there are,
+    so that results are the same bit for bit.
 
     Args:
-        batch: images that are trained on at once.
+        supernet: whose sub-networks they are.
+        batch: images that are worked on at once.
     """
-    threads = torch.get_num_threads()
-    alone = threads == 1 or any(threads_for(batch * _macs(space, a)) > 1 for a in architectures)
+    threads, space = torch.get_num_threads(), supernet.space
+    on_processor = next(supernet.parameters()).device.type == "cpu"
+    alone = not on_processor or any(threads_for(batch * _macs(space, a)) > 1 for a in architectures)
     workers = 1 if alone else max(1, min(threads, len(architectures)))
     each = threads if alone else 1
     stop = threading.Event()

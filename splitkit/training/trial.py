@@ -42,7 +42,7 @@ class FineTuner:
         def scores(architecture: Architecture, check: Check) -> ImageScores:
             return score_subnetwork(self._network(architecture, tuple(schedule), check), self.data.search)
 
-        return in_parallel(scores, self.supernet.space, architectures, self.config.batch)
+        return in_parallel(scores, self.supernet, architectures, self.config.batch)
 
     def _network(self, architecture: Architecture, schedule: tuple[int, ...], check: Check) -> SubNetwork:
         if not schedule:

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from splitkit.space import Architecture, load_space
+from splitkit.supernet import Supernet
 from splitkit.training.parallel import Check, in_parallel
 from splitkit.training.threads import SHARED_MACS, torch_threads
 
 TINY = load_space("tiny")
+SUPERNET = Supernet(TINY)
 NETWORKS = [TINY.smallest(split) for split in range(1, 5)]
 
 
@@ -23,7 +25,7 @@ def test_results_come_in_order_and_two_threads_do_two_at_once() -> None:
         return architecture.split, torch.get_num_threads()
 
     with torch_threads(2):
-        assert list(in_parallel(task, TINY, NETWORKS, batch=1)) == [(split, 1) for split in range(1, 5)]
+        assert list(in_parallel(task, SUPERNET, NETWORKS, batch=1)) == [(split, 1) for split in range(1, 5)]
         assert torch.get_num_threads() == 2
 
 
@@ -38,7 +40,7 @@ def test_large_networks_take_turns_with_all_threads() -> None:
         return torch.get_num_threads()
 
     with torch_threads(2):
-        assert list(in_parallel(task, TINY, NETWORKS, batch=int(SHARED_MACS))) == [2, 2, 2, 2]
+        assert list(in_parallel(task, SUPERNET, NETWORKS, batch=int(SHARED_MACS))) == [2, 2, 2, 2]
 
 
 def test_what_nobody_waits_for_ends() -> None:
@@ -54,7 +56,7 @@ def test_what_nobody_waits_for_ends() -> None:
         return architecture.split
 
     with torch_threads(2):
-        results = in_parallel(task, TINY, NETWORKS, batch=1)
+        results = in_parallel(task, SUPERNET, NETWORKS, batch=1)
         assert next(results) == 1
         results.close()
     assert {1, 2} <= set(ended) < {1, 2, 3, 4}
@@ -69,4 +71,4 @@ def test_a_failing_network_is_raised_and_ends_the_others() -> None:
             time.sleep(0.001)
 
     with torch_threads(2), pytest.raises(ValueError, match="diverged"):
-        list(in_parallel(task, TINY, NETWORKS, batch=1))
+        list(in_parallel(task, SUPERNET, NETWORKS, batch=1))
