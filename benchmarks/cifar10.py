@@ -41,7 +41,7 @@ from splitkit.project import Project, Run
 from splitkit.project.config import DataSection, TrainSection
 from splitkit.project.steps import (
     bench_step,
-    finish_network,
+    finish_networks,
     load_data,
     load_trained,
     train_step,
@@ -244,7 +244,7 @@ def deploy(project: Project, setting: Setting, config: SearchConfig) -> list[dic
     rows = []
     for name, point in result.best.items():
         path = Run.of(project).subnetwork(name)
-        network = finish_network(project, setting.supernet, point.architecture, setting.data)
+        [network] = finish_networks(project, setting.supernet, [point.architecture], setting.data)
         path.parent.mkdir(parents=True, exist_ok=True)
         network.save(path)
         measured = Measurement.from_json(

@@ -7,6 +7,7 @@ import click
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, run_name
 from splitkit.progress import Bars
 
@@ -54,7 +55,10 @@ def command(system: str, seed: int, run: str, as_json: bool) -> None:
             f"feedback round {record.round}: {record.measured} measured, prediction off by "
             f"{record.median_error:.1%} (median), {record.max_error:.1%} (largest)"
         )
-    stderr.print(f"wrote runs/{run}/summary.json; try: splitkit bench runs/{run}/bundles/split")
+    stderr.print(f"wrote runs/{run}/summary.json")
+    if demo.systems:
+        shown = demo.systems.get("split") or next(iter(demo.systems.values()))
+        say_next("bench", str(shown.bundle.path), carry=False)
     stderr.print(demo.verdict.text)
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.doctor import diagnose
 
 
@@ -33,3 +34,4 @@ def command(ctx: click.Context, as_json: bool) -> None:
         stderr.print(table)
     if any(check.required and not check.ok for check in checks):
         ctx.exit(1)
+    say_next("demo", carry=False)

@@ -61,7 +61,7 @@ def command(
     from splitkit.bundle.ownership import require_own_bundle
     from splitkit.bundle.signing import read_private_key
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import check_search, export_step, finish_network, name_left_out, open_run, pick_point
+    from splitkit.project.steps import check_search, export_step, finish_networks, name_left_out, open_run, pick_point
     from splitkit.project.tuning import tune_architecture
     from splitkit.search import load_result
 
@@ -81,7 +81,7 @@ def command(
         for side, report in reports.items():
             stderr.print(f"{side}: {report.text()}")
     with stderr.status("extracting") as status:
-        network = finish_network(project, supernet, point.architecture, dataset, status.update)
+        [network] = finish_networks(project, supernet, [point.architecture], dataset, status.update)
         bundle = export_step(project, point, network, dataset, output, sign_key=sign_key, say=status.update)
     name_left_out(dataset.test_problems, partial(stderr.print, markup=False))
     if as_json:

@@ -4,6 +4,7 @@ import click
 from rich.table import Table
 
 from splitkit.cli.console import print_json, stderr
+from splitkit.cli.next_step import say_next
 from splitkit.errors import ConfigError
 from splitkit.profiles import load_device, load_link, load_system, profile_names, profile_text
 from splitkit.profiles.loading import KINDS, Kind
@@ -44,6 +45,7 @@ def list_profiles(as_json: bool) -> None:
         for profile in profiles:
             table.add_row(kind, profile.name, profile.description)
     stderr.print(table)
+    say_next("profiles", "show", found["systems"][0].name, carry=False)
 
 
 @command.command("show")

@@ -21,7 +21,7 @@ from splitkit.project.steps import (
     bench_step,
     export_step,
     finalist_tuner,
-    finish_network,
+    finish_networks,
     hop_of,
     load_data,
     load_trained,
@@ -194,13 +194,14 @@ def run_demo(project: Project, reporters: Reporters | None = None) -> Demo:
 def _deploy(project: Project, result: SearchResult, supernet: Supernet, data: Dataset, say: Say) -> dict[str, Deployed]:
     """The chosen point of each system, finished, exported and run; by placement."""
     run = Run.of(project)
-    deployed = {}
     for placement, name in NAMES.items():
-        point = result.best.get(placement)
-        if point is None:
+        if placement not in result.best:
             say(f"{name}: nothing fits the constraints")
-            continue
-        network = finish_network(project, supernet, point.architecture, data, say)
+    best = {placement: result.best[placement] for placement in NAMES if placement in result.best}
+    networks = list(finish_networks(project, supernet, [p.architecture for p in best.values()], data, say))
+    deployed = {}
+    for (placement, point), network in zip(best.items(), networks, strict=True):
+        name = NAMES[placement]
         bundle = export_step(project, point, network, data, run.bundle(name), say=say)
         say(f"running {name}")
         deployed[placement] = Deployed(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -293,24 +293,31 @@ def finalist_tuner(project: Project, supernet: "Supernet", data: "Dataset") -> "
     return FineTuner(supernet, data, calibration, _fine_tune_config(project))
 
 
-def finish_network(
-    project: Project, supernet: "Supernet", architecture: "Architecture", data: "Dataset", say: Say = silent
-) -> "SubNetwork":
-    """Extract an architecture and fine-tune it on all training images, the search slice included.
-
-    The largest sub-network of the same placement teaches.
-    """
+def finish_networks(
+    project: Project,
+    supernet: "Supernet",
+    architectures: "Sequence[Architecture]",
+    data: "Dataset",
+    say: Say = silent,
+) -> "Generator[SubNetwork, None, None]":
+    """Extract architectures and fine-tune them on all training images, the search slice included; in order."""
     from splitkit.supernet import extract
     from splitkit.training import fine_tune
     from splitkit.training.evaluation import calibration_images
+    from splitkit.training.parallel import Check, in_parallel
 
     calibration = calibration_images(data.train, seed=project.seed)
-    network = extract(supernet, architecture, calibration)
     config = _fine_tune_config(project)
-    if config.steps == 0:
+    samples = data.all_training
+
+    def finish(architecture: "Architecture", check: Check) -> "SubNetwork":
+        network = extract(supernet, architecture, calibration)
+        if config.steps:
+            say(f"fine-tuning {architecture}")
+            fine_tune(network, samples, data.augmentation, config, report=lambda _: check())
         return network
-    say(f"fine-tuning {architecture}")
-    return fine_tune(network, data.all_training, data.augmentation, config)
+
+    return in_parallel(finish, supernet, architectures, config.batch)
 
 
 def _fine_tune_config(project: Project) -> "OptimiserConfig":

@@ -6,7 +6,8 @@ own. So of every system some are fine-tuned, the less promising half is dropped,
 never sees.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from splitkit.errors import ConfigError
 from splitkit.scores import ImageScores
-from splitkit.search.choice import accurate_enough, by_preference, most_accurate
+from splitkit.search.choice import ranked
 from splitkit.search.front import hypervolume
 from splitkit.search.journal import Journal
 from splitkit.search.point import Point
@@ -43,9 +44,12 @@ Ranked = TypeVar("Ranked", bound=_Ranked)
 class Tuner(Protocol):
     """Fine-tunes candidates on training images outside the search slice, and scores them on the slice."""
 
-    def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
-        """Scores of a network that starts from the shared weights and is fine-tuned for these steps, one run after
-        the other. The same question must always get the same answer."""
+    def tune(
+        self, architectures: Sequence[Architecture], schedule: Sequence[int]
+    ) -> Generator[ImageScores, None, None]:
+        """Scores of networks that start from the shared weights and are fine-tuned for these steps, one run after
+        the other; in order, each as soon as it is known. The same question must always get the same answer, whatever
+        it is asked together with."""
         ...
 
 
@@ -57,7 +61,7 @@ class Finalist:
         point: its index among the result's points.
         steps: for how long it was fine-tuned.
         accuracy, log_likelihood: on the search slice, afterwards.
-        accurate_enough: whether it is not worse than the best finalist then was by more than could be chance.
+        accurate_enough: whether it was not worse than what it was compared with, by more than could be chance.
     """
 
     point: int
@@ -96,7 +100,7 @@ class Finals:
     on_progress: Callable[[FinalsProgress], None] = lambda progress: None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Tried:
     """A finalist with what came of it so far."""
 
@@ -105,9 +109,9 @@ class _Tried:
     schedule: tuple[int, ...]
     scores: ImageScores
 
-    def beside(self, best: ImageScores) -> Finalist:
-        """What a result keeps of it, the best finalist of its round being known."""
-        score, enough = self.scores.score, accurate_enough(self.scores, best)
+    def judged(self, enough: bool) -> Finalist:
+        """What a result keeps of it, whether it is accurate enough being known."""
+        score = self.scores.score
         return Finalist(self.index, sum(self.schedule), score.accuracy, score.log_likelihood, enough)
 
 
@@ -143,8 +147,6 @@ def play(
 ) -> tuple[tuple[Finalist, ...], dict[str, int]]:
     """Fine-tune every system's entrants, drop half of them, go on with the rest; all finalists, and the chosen points.
 
-    The entrants of all systems are held against the same best network.
-
     Args:
         entrants: points by system; a system without any is left out.
         points: all points, for indices into them.
@@ -162,18 +164,18 @@ def play(
             left = _joined(left, copies or {})
         trials = done + sum(_left(len(field), n) for field in left.values() for n in range(rounds - number))
         schedule = tuple(finals.steps * 2**n for n in range(number + 1))
-        tried: dict[str, list[_Tried]] = {name: [] for name in left}
-        for name, field in left.items():
-            for point in field:
-                finals.on_progress(FinalsProgress(name, done, trials))
-                scores = _scores(point.architecture, schedule, finals.tuner, journal)
-                tried[name].append(_Tried(index[point.architecture], point.total_us, schedule, scores))
+        field = [point for points_ in left.values() for point in points_]
+        tried: dict[Architecture, _Tried] = {}
+        if not done:
+            finals.on_progress(FinalsProgress(field[0].placement, done, trials))
+        with closing(_scores(field, schedule, finals.tuner, journal)) as found:
+            for point, scores in found:
+                tried[point.architecture] = _Tried(index[point.architecture], point.total_us, schedule, scores)
                 done += 1
-        everyone = [t for entries in tried.values() for t in entries]
-        best = most_accurate(everyone).scores
-        last |= {t.index: t.beside(best) for t in everyone}
-        for name, entries in tried.items():
-            left[name] = [points[t.index] for t in by_preference(entries, best)[: _left(len(entries), 1)]]
+                finals.on_progress(FinalsProgress(point.placement, done, trials))
+        order, enough = ranked({name: [tried[p.architecture] for p in field] for name, field in left.items()})
+        last |= {t.index: t.judged(t in enough) for t in tried.values()}
+        left = {name: [points[t.index] for t in entries[: _left(len(entries), 1)]] for name, entries in order.items()}
     return tuple(last[i] for i in sorted(last)), {n: index[f[0].architecture] for n, f in left.items()}
 
 
@@ -196,8 +198,23 @@ def _left(entrants: int, rounds: int) -> int:
     return -(-entrants >> rounds)
 
 
-def _scores(architecture: Architecture, schedule: tuple[int, ...], tuner: Tuner, journal: Journal) -> ImageScores:
-    body = journal.trial(architecture, schedule, lambda: tuner.tune(architecture, schedule).to_json())
+def _scores(
+    field: Sequence[Point], schedule: tuple[int, ...], tuner: Tuner, journal: Journal
+) -> Generator[tuple[Point, ImageScores], None, None]:
+    """What became of each: those first that are known already."""
+    unknown = []
+    for point in field:
+        if (body := journal.trial(point.architecture, schedule)) is None:
+            unknown.append(point)
+        else:
+            yield point, _read(body, point.architecture, journal)
+    with closing(tuner.tune([point.architecture for point in unknown], schedule)) as found:
+        for point, scores in zip(unknown, found, strict=True):
+            journal.add_trial(point.architecture, schedule, scores.to_json())
+            yield point, ImageScores.from_json(scores.to_json())  # rounded, as it will be read again
+
+
+def _read(body: Mapping[str, Any], architecture: Architecture, journal: Journal) -> ImageScores:
     try:
         return ImageScores.from_json(body)
     except ValueError as error:

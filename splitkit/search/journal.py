@@ -83,16 +83,18 @@ class Journal:
             self._append(_line({"admission": {key: self.admissions[key]}}))
         return self.admissions[key]
 
-    def trial(
-        self, architecture: Architecture, schedule: Sequence[int], tune: Callable[[], Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        """The JSON form of what came of fine-tuning a candidate for these steps, made by `tune` if not known yet."""
-        key = f"{architecture.digest()} {'+'.join(str(steps) for steps in schedule)}"
-        if key not in self.trials:
+    def trial(self, architecture: Architecture, schedule: Sequence[int]) -> dict[str, Any] | None:
+        """The JSON form of what came of fine-tuning a candidate for these steps; None if that is not known yet."""
+        found = self.trials.get(_trial_key(architecture, schedule))
+        if found is None:
             self._refuse_in_replay("fine-tuning", architecture)
-            self.trials[key] = json.loads(json.dumps(tune()))
-            self._append(_line({"trial": {key: self.trials[key]}}))
-        return self.trials[key]
+        return found
+
+    def add_trial(self, architecture: Architecture, schedule: Sequence[int], body: Mapping[str, Any]) -> None:
+        """Keep what came of fine-tuning a candidate."""
+        key = _trial_key(architecture, schedule)
+        self.trials[key] = json.loads(json.dumps(body))
+        self._append(_line({"trial": {key: self.trials[key]}}))
 
     def _refuse_in_replay(self, what: str, architecture: Architecture) -> None:
         if self.replay:
@@ -151,3 +153,7 @@ def _torn(path: Path, header: str) -> bool:
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":")) + "\n"
+
+
+def _trial_key(architecture: Architecture, schedule: Sequence[int]) -> str:
+    return f"{architecture.digest()} {'+'.join(str(steps) for steps in schedule)}"

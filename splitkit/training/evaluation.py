@@ -11,6 +11,7 @@ from splitkit.scores import ImageScores, Score
 from splitkit.space.architecture import Architecture
 from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
 from splitkit.training.optimise import first_not_finite
+from splitkit.training.parallel import Check, in_parallel
 
 CALIBRATION_IMAGES = 512
 """Enough for batch-norm statistics; AttentiveNAS and Once-for-All use a few hundred to two thousand."""
@@ -97,8 +98,12 @@ class SupernetEvaluator:
         return len(self.search)
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
-        """The score of each."""
-        for architecture in architectures:
-            if architecture not in self.cache:
-                self.cache[architecture] = score(self.supernet, architecture, self.search, self.calibration).score
+        """The score of each; several networks at once."""
+
+        def found(architecture: Architecture, check: Check) -> Score:
+            check()
+            return score(self.supernet, architecture, self.search, self.calibration).score
+
+        unknown = list(dict.fromkeys(a for a in architectures if a not in self.cache))
+        self.cache |= zip(unknown, in_parallel(found, self.supernet, unknown), strict=True)
         return [self.cache[architecture] for architecture in architectures]

@@ -1,6 +1,6 @@
 """Candidates fine-tuned a little, to see what becomes of them: on training images outside the search slice."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from splitkit.supernet import SubNetwork, Supernet, extract
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.evaluation import score_subnetwork
 from splitkit.training.finetune import fine_tune
+from splitkit.training.parallel import Check, in_parallel
 
 
 class FineTuner:
@@ -29,21 +30,27 @@ class FineTuner:
         self.config = config
         self._networks: dict[tuple[Architecture, tuple[int, ...]], SubNetwork] = {}
 
-    def tune(self, architecture: Architecture, schedule: Sequence[int]) -> ImageScores:
-        """Scores after fine-tuning for these steps, one run after the other.
+    def tune(
+        self, architectures: Sequence[Architecture], schedule: Sequence[int]
+    ) -> Generator[ImageScores, None, None]:
+        """Scores of each after fine-tuning for these steps, one run after the other; several networks at once.
 
         A run goes on from the one before it where that was the last one asked for of this architecture, else all of
         them are made again: both come to the same weights.
         """
-        return score_subnetwork(self._network(architecture, tuple(schedule)), self.data.search)
 
-    def _network(self, architecture: Architecture, schedule: tuple[int, ...]) -> SubNetwork:
+        def scores(architecture: Architecture, check: Check) -> ImageScores:
+            return score_subnetwork(self._network(architecture, tuple(schedule), check), self.data.search)
+
+        return in_parallel(scores, self.supernet, architectures, self.config.batch)
+
+    def _network(self, architecture: Architecture, schedule: tuple[int, ...], check: Check) -> SubNetwork:
         if not schedule:
             return extract(self.supernet, architecture, self.calibration)
         *before, steps = schedule
         network = self._networks.pop((architecture, tuple(before)), None)
         if network is None:
-            network = self._network(architecture, tuple(before))
+            network = self._network(architecture, tuple(before), check)
         config = self.config.model_copy(
             update={
                 "steps": steps,
@@ -51,6 +58,6 @@ class FineTuner:
                 "seed": self.config.seed + len(before),
             }
         )
-        fine_tune(network, self.data.train, self.data.augmentation, config)
+        fine_tune(network, self.data.train, self.data.augmentation, config, report=lambda _: check())
         self._networks[architecture, schedule] = network
         return network

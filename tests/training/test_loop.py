@@ -299,8 +299,10 @@ def test_finalists_fine_tuned_step_by_step_or_at_once_are_the_same(
     architecture = supernet.space.canonical(replace(supernet.space.smallest(2), link_dtype="uint8"))
     config = OptimiserConfig(steps=9, batch=16, learning_rate=5e-3)
     stepwise, at_once = (FineTuner(supernet, data, calibration_images(data.train), config) for _ in range(2))
-    first = stepwise.tune(architecture, (5,))
-    second, again = stepwise.tune(architecture, (5, 10)), at_once.tune(architecture, (5, 10))
+    [first] = stepwise.tune([architecture], (5,))
+    [second] = stepwise.tune([architecture], (5, 10))
+    other = supernet.space.largest(2)
+    again = next(scores for scores in zip(*[at_once.tune([architecture, other], (5, 10))], strict=True))[0]
     assert not np.array_equal(first.log_likelihood, second.log_likelihood)
     np.testing.assert_array_equal(second.log_likelihood, again.log_likelihood)
     assert len(second.correct) == len(data.search)
