@@ -15,8 +15,8 @@ from splitkit.exporters.baremetal.project import cmake_lists, linker_script
 from splitkit.exporters.baremetal.symbols import check_symbols
 from splitkit.exporters.baremetal.toolchain import compiler_flags, measure_driver
 from splitkit.exporters.baremetal.weights import assembly, checksum
+from splitkit.exporters.free_space import require_free_space
 from splitkit.exporters.memory_report import MemoryReport
-from splitkit.exporters.room import make_room
 
 
 def write_network(
@@ -33,7 +33,7 @@ def write_network(
         module = build_plain_module(network.build.kernels, symbols, machine)
     compiled_file = directory / f"{name}_kernels.o"
     with stages("codegen"):
-        make_room(compiled_file.parent)
+        require_free_space(compiled_file.parent)
         generate(module, machine).write_to_file(str(compiled_file), "o")
     compiled = read_object(compiled_file)
     check_symbols(network, compiled)

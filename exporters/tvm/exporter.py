@@ -115,7 +115,7 @@ class TvmExporter:
     ) -> Artifact:
         from splitkit.compiler.build import memory_plan
         from splitkit.compiler.module import ARENA, build_module, entries, generate
-        from splitkit.exporters.room import make_room
+        from splitkit.exporters.free_space import require_free_space
         from splitkit.exporters.tvm.link import has_shared_libraries, link_shared
 
         directory.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class TvmExporter:
             module = build_module(build.kernels, build.labels, build.calls, [*inputs, *outputs], build.sizes, machine)
         with stages("codegen"):
             library = generate(module, machine)
-            make_room(directory)
+            require_free_space(directory)
             library.write_to_file(str(directory / OBJECT_FILE), "o")
         triple = target.spec.get("mtriple")
         name = OBJECT_FILE

@@ -12,7 +12,7 @@ from pymoo.core.termination import NoTermination
 from splitkit.scores import FloatArray, Score
 from splitkit.search.candidate import Run, candidates_of
 from splitkit.search.config import Constraints, SearchConfig
-from splitkit.search.foresight import Foresight
+from splitkit.search.model_quality import ModelRecord
 from splitkit.search.operators import SpaceCrossover, SpaceMutation, Unseen, first_population, row_key
 from splitkit.search.prefilter import Prefilter, objectives
 from splitkit.search.protocol import Evaluator, Predictor
@@ -38,7 +38,7 @@ class Evolution:
         space: the whole space; it is restricted to `placement` here.
         seeds: architectures of that placement to start from, ahead of random ones.
         scored: scores known from elsewhere, for their model to learn from.
-        foresight: where what that model said is kept.
+        model_record: what that model said, kept over several evolutions.
 
     Attributes:
         run: every candidate evaluated so far.
@@ -54,7 +54,7 @@ class Evolution:
         config: SearchConfig,
         seeds: Sequence[Architecture] = (),
         scored: Mapping[Architecture, Score] | None = None,
-        foresight: Foresight | None = None,
+        model_record: ModelRecord | None = None,
     ) -> None:
         self.run = Run()
         self.config = config
@@ -63,7 +63,7 @@ class Evolution:
         sampler = Sampler(space.restricted(placement), chance)
         self._encoding = Encoding(space)
         self._prefilter = Prefilter(
-            self._encoding, predictor, constraints, scored or {}, foresight or Foresight(), chance
+            self._encoding, predictor, constraints, scored or {}, model_record or ModelRecord(), chance
         )
         self._problem = _SplitProblem(
             self._encoding, predictor, evaluator, constraints, self.run, self._prefilter
@@ -82,18 +82,18 @@ class Evolution:
 
     def advance(self, immigrants: Sequence[Architecture] = ()) -> None:
         """Evaluate one more generation, at most `config.population` candidates, `immigrants` among them."""
-        guests = self._encoding.encode_all(immigrants)
+        rows = self._encoding.encode_all(immigrants)
         proposals = self._algorithm.ask()
         if proposals is None or len(proposals) == 0:
-            self.exhausted = not len(guests)
-            if len(guests):
-                self._algorithm.evaluator.eval(self._problem, Population.new(X=guests))
+            self.exhausted = not len(rows)
+            if len(rows):
+                self._algorithm.evaluator.eval(self._problem, Population.new(X=rows))
             return
-        known = {row_key(row) for row in guests}
+        known = {row_key(row) for row in rows}
         own = proposals[[i for i, row in enumerate(proposals.get("X")) if row_key(row) not in known]]
-        room = self.config.population - len(guests)
-        own = self._prefilter.choose(own, room) if self.config.oversample > 1 and room else own[:room]
-        generation = Population.merge(own, Population.new(X=guests)) if len(guests) else own
+        left = self.config.population - len(rows)
+        own = self._prefilter.choose(own, left) if self.config.oversample > 1 and left else own[:left]
+        generation = Population.merge(own, Population.new(X=rows)) if len(rows) else own
         self._algorithm.evaluator.eval(self._problem, generation)
         self._algorithm.tell(infills=generation)
 

@@ -71,8 +71,8 @@ def to_measure(
     best = [fastest_at(front, reference) for front in fronts.values()]
     order = {c.architecture: c for c in best if c and c.architecture.digest() not in known}
     others = [c for c in merged if c.architecture.digest() not in known and c.architecture not in order]
-    room = max(count - len(order), 0)
-    picked = spread(np.array([c.total_us for c in others]), room) if others and room else []
+    left = max(count - len(order), 0)
+    picked = spread(np.array([c.total_us for c in others]), left) if others and left else []
     return [*order.values(), *(others[i] for i in picked)]
 
 

@@ -10,7 +10,7 @@ from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 from splitkit.scores import FloatArray, Score
 from splitkit.search.accuracy_model import AccuracyModel
 from splitkit.search.config import Constraints
-from splitkit.search.foresight import Foresight
+from splitkit.search.model_quality import ModelRecord
 from splitkit.search.protocol import PredictionArrays, Predictor
 from splitkit.space import Architecture
 from splitkit.space.encoding import Encoding, IntArray
@@ -28,7 +28,7 @@ class Prefilter:
 
     Args:
         scored: scores known from elsewhere (earlier rounds, other systems); they teach the model too.
-        foresight: where what the model said is kept.
+        model_record: where what the model said is kept.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Prefilter:
         predictor: Predictor,
         constraints: Constraints,
         scored: Mapping[Architecture, Score],
-        foresight: Foresight,
+        model_record: ModelRecord,
         chance: np.random.Generator,
     ) -> None:
         self.predictor, self.constraints = predictor, constraints
-        self.foresight, self.chance = foresight, chance
+        self.model_record, self.chance = model_record, chance
         self._model = AccuracyModel(encoding)
         self._encoding = encoding
         self._genes = encoding.encode_all(scored)
@@ -60,7 +60,7 @@ class Prefilter:
             return proposals[:count]
         said = self._model.predict(genes, prediction)
         chosen = self._best(said, prediction, count)
-        self.foresight.proposed += len(proposals)
+        self.model_record.proposed += len(proposals)
         self._waiting = said[chosen]
         return proposals[chosen]
 
@@ -72,8 +72,8 @@ class Prefilter:
         self._genes = np.concatenate([self._genes, genes[feasible]])
         self._log_likelihood = np.concatenate([self._log_likelihood, log_likelihood])
         chosen = feasible < len(self._waiting)
-        self.foresight.predicted += self._waiting[feasible[chosen]].tolist()
-        self.foresight.scored += log_likelihood[chosen].tolist()
+        self.model_record.predicted += self._waiting[feasible[chosen]].tolist()
+        self.model_record.scored += log_likelihood[chosen].tolist()
 
     def _best(self, said: FloatArray, prediction: PredictionArrays, count: int) -> list[int]:
         """Indices by non-dominated rank and crowding of predicted likelihood and latency, and some drawn at random."""

@@ -12,7 +12,7 @@ from splitkit.scratch import replacing
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
 from splitkit.search.finals import Finalist
-from splitkit.search.foresight import ModelQuality
+from splitkit.search.model_quality import ModelQuality
 from splitkit.search.point import Point
 
 SCHEMA_VERSION = 2

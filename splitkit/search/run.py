@@ -14,9 +14,9 @@ from splitkit.search.choice import fastest_alike
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import Feedback, FeedbackRound, measure_candidates, to_measure
 from splitkit.search.finals import Finalist, Finals, pick_finalists, play
-from splitkit.search.foresight import Foresight, ModelQuality
 from splitkit.search.front import pareto_front
 from splitkit.search.journal import Journal
+from splitkit.search.model_quality import ModelQuality, ModelRecord
 from splitkit.search.point import describe_point
 from splitkit.search.protocol import Evaluator, Measurement, Predictor
 from splitkit.search.result import SearchResult
@@ -121,7 +121,7 @@ class _Search:
     rejected: dict[str, str] = field(default_factory=dict)
     known: dict[Placement, dict[Architecture, Score]] = field(default_factory=dict)
     infeasible: dict[str, int] = field(default_factory=dict)
-    foresight: dict[str, Foresight] = field(default_factory=dict)
+    model_records: dict[str, ModelRecord] = field(default_factory=dict)
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         """The shared cache in front of the evaluator, itself an evaluator."""
@@ -135,8 +135,8 @@ class _Search:
             for placement, evolution in evolutions.items():
                 if evolution.exhausted:
                     continue
-                room = self._room(generation, config)
-                evolution.advance(self._immigrants(placement, predictor, evolution.run, room))
+                count = self._most_immigrants(generation, config)
+                evolution.advance(self._immigrants(placement, predictor, evolution.run, count))
                 self.known[placement] |= {c.architecture: c.score for c in evolution.run.candidates}
                 self._report(round_, placement, generation, config.generations, evolution.run)
         for placement, evolution in evolutions.items():
@@ -160,22 +160,22 @@ class _Search:
             config,
             seeds=[c.architecture for c in _front(judge(self.space, predictor, self.constraints, known))],
             scored={a: score for found in self.known.values() for a, score in found.items()},
-            foresight=self.foresight.setdefault(placement, Foresight()),
+            model_record=self.model_records.setdefault(placement, ModelRecord()),
         )
 
     @staticmethod
-    def _room(generation: int, config: SearchConfig) -> int:
+    def _most_immigrants(generation: int, config: SearchConfig) -> int:
         """How many candidates of a generation may be the others' networks: in the last one all, since what the others
         have found by then gets no second chance."""
         last = config.exchange > 0 and 1 < generation == config.generations
         return config.population if last else round(config.exchange * config.population)
 
-    def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, room: int) -> list[Architecture]:
+    def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, count: int) -> list[Architecture]:
         from splitkit.search.exchange import immigrants  # loads pymoo too
 
         fronts = {name: _front(found) for name, found in self.judge_all(predictor).items()}
         donors = [c for name, front in fronts.items() if name != placement for c in front]
-        return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, room)
+        return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, count)
 
     def fronts(self, found: Candidates) -> Candidates:
         """Each system's front over everything it evaluated, without what cannot be exported."""
@@ -213,7 +213,9 @@ class _Search:
 
     def _model_quality(self) -> dict[str, ModelQuality]:
         """By system, where a model chose what was scored."""
-        return {name: foresight.quality() for name, foresight in self.foresight.items() if foresight.proposed}
+        return {
+            name: model_record.quality() for name, model_record in self.model_records.items() if model_record.proposed
+        }
 
     def result(
         self,

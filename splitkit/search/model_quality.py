@@ -27,7 +27,7 @@ class ModelQuality:
 
 
 @dataclass
-class Foresight:
+class ModelRecord:
     """What the model said of candidates that were scored later, over all generations of one system."""
 
     proposed: int = 0

@@ -1,4 +1,4 @@
-"""Make sure of room before native code writes a file."""
+"""Make sure of free space before native code writes a file."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ OBJECT_BYTES = 4 << 20
 """More than the object file of any network here."""
 
 
-def make_room(directory: Path, size_bytes: int = OBJECT_BYTES) -> None:
+def require_free_space(directory: Path, size_bytes: int = OBJECT_BYTES) -> None:
     """Find out whether a file of so many bytes can be written into `directory`; nothing is left there.
 
     LLVM ends the whole process when it cannot write an object file, so this is asked first.
@@ -25,5 +25,5 @@ def make_room(directory: Path, size_bytes: int = OBJECT_BYTES) -> None:
             os.posix_fallocate(probe.fileno(), 0, size_bytes)
         except OSError as error:
             raise ToolchainError(
-                f"{directory}: no room to compile in: {error.strerror}", f"{size_bytes >> 20} MiB should be free there"
+                f"{directory}: no space to compile in: {error.strerror}", f"{size_bytes >> 20} MiB should be free there"
             ) from error
