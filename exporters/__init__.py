@@ -8,7 +8,7 @@ from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.target import CompileTarget
 from splitkit.exporters.protocol import Artifact, Exporter, KernelExporter, Session
 from splitkit.exporters.registry import exporter_names, get_exporter
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 __all__ = [
     "Artifact",

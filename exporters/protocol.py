@@ -16,9 +16,9 @@ from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.target import CompileTarget
 from splitkit.errors import BundleError
-from splitkit.graphs.tensor import TensorSpec
 from splitkit.inside import file_inside, read_inside
 from splitkit.reading import parse_json, typed
+from splitkit.space.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx

@@ -1,7 +1,7 @@
 """C that calls a compiled graph, for the README of whoever has it."""
 
 from splitkit.exporters.baremetal.names import C_TYPES, identifier
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 _FIRMWARE = """\
 ```c

@@ -16,7 +16,7 @@ from splitkit.exporters.baremetal.names import identifier
 from splitkit.exporters.baremetal.version import code_version
 from splitkit.exporters.memory_report import MemoryReport
 from splitkit.exporters.protocol import Artifact, KernelSession
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx

@@ -2,7 +2,7 @@
 
 from splitkit.exporters.baremetal.names import C_TYPES, distinct_identifiers
 from splitkit.exporters.baremetal.network import Network
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 _RUN = """\
 /* Runs the network once. Returns 0, or something else if a kernel failed. Inputs and results must not overlap.

@@ -7,7 +7,7 @@ from splitkit.compiler.build import Build
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.module import WEIGHTS
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 
 @dataclass(frozen=True)

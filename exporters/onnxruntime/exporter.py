@@ -13,7 +13,7 @@ from splitkit.exporters.onnxruntime.convert import convert
 from splitkit.exporters.onnxruntime.session import OnnxRuntimeSession
 from splitkit.exporters.protocol import Artifact
 from splitkit.graphs.order import ordered
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx

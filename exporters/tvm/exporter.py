@@ -13,7 +13,7 @@ from splitkit.compiler.target import CompileTarget
 from splitkit.compiler.version import code_version
 from splitkit.exporters.protocol import Artifact
 from splitkit.exporters.tvm.session import WEIGHTS_FILE, TvmSession
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from splitkit.bundle import HalfRecord, Manifest
 from splitkit.exporters.protocol import CallableFromC
 from splitkit.exporters.registry import get_exporter
-from splitkit.graphs.tensor import TensorSpec
 from splitkit.labels import shown_name
+from splitkit.space.tensor import TensorSpec
 
 _COMPILED = """\
 ```python

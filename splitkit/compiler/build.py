@@ -15,7 +15,7 @@ from splitkit.compiler.machine import Machine
 from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.module import ARENA, WEIGHTS, Address, PlacedCall
 from splitkit.compiler.program import Buffer, Call, Constant, Program
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.target import CompileTarget
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 if TYPE_CHECKING:
     import onnx

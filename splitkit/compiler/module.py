@@ -15,7 +15,7 @@ from splitkit.compiler.codegen.threads import Step, in_order, is_shared
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
 from splitkit.errors import ModelError
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 ENTRY = "run"
 PROFILED_ENTRY = "run_profiled"

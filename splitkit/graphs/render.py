@@ -13,7 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from splitkit.space.operators import NORMALISE_SCALE, NORMALISE_SHIFT, Operator, Tensor
+from splitkit.space.operators import NORMALISE_SCALE, NORMALISE_SHIFT, Operator
+from splitkit.space.tensor import TensorSpec
 
 OPSET = 20
 IR_VERSION = 10
@@ -166,5 +167,5 @@ def _onnx_type(dtype: str) -> int:
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
-def _value(tensor: Tensor) -> onnx.ValueInfoProto:
+def _value(tensor: TensorSpec) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, _onnx_type(tensor.dtype), list(tensor.shape))

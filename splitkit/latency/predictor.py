@@ -21,7 +21,8 @@ from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import Side, System
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
-from splitkit.space.operators import Tensor, peak_activation_bytes
+from splitkit.space.operators import peak_activation_bytes
+from splitkit.space.tensor import TensorSpec
 from splitkit.space.unit_table import UnitRows, UnitTable
 
 CHUNK = 4096
@@ -158,13 +159,13 @@ class SystemPredictor:
         )
 
     @property
-    def _image(self) -> Tensor:
+    def _image(self) -> TensorSpec:
         shape = (1, self.space.input.channels, self.space.input.size, self.space.input.size)
-        return Tensor("image", shape, "uint8")
+        return TensorSpec("image", shape, "uint8")
 
     def _payload(self, rows: UnitRows) -> FloatArray:
         """Bytes one sensor sends: the image, its scores, or the reduced features."""
-        scores = Tensor("scores", (1, self.space.head.classes)).bytes
+        scores = TensorSpec("scores", (1, self.space.head.classes)).bytes
         sent = self._units.output_bytes[np.maximum(rows.link, 0)]
         return np.where(rows.split == 0, self._image.bytes, np.where(rows.on_sensor, scores, sent)).astype(np.float64)
 

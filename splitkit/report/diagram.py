@@ -6,7 +6,7 @@ from itertools import groupby
 
 from splitkit.space import Architecture, SearchSpace, describe
 from splitkit.space.network import PlacedUnit
-from splitkit.space.operators import Tensor
+from splitkit.space.tensor import TensorSpec
 from splitkit.space.units import Block, Fuse, MeanScores, Reduce, Stem
 
 
@@ -111,5 +111,5 @@ def _stride(stride: int) -> str:
     return "" if stride == 1 else f" /{stride}"
 
 
-def _tensor(tensor: Tensor) -> str:
+def _tensor(tensor: TensorSpec) -> str:
     return f"{'x'.join(str(d) for d in tensor.shape[1:])} {tensor.dtype}"

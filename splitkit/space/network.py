@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from math import ceil
 
 from splitkit.space.architecture import Architecture, PhaseChoice
-from splitkit.space.operators import Operator, Tensor, peak_activation_bytes
+from splitkit.space.operators import Operator, peak_activation_bytes
 from splitkit.space.search_space import PhaseSpace, SearchSpace
+from splitkit.space.tensor import TensorSpec
 from splitkit.space.units import Block, Fuse, Head, MeanScores, Reduce, Stem, Unit
 
 
@@ -27,11 +28,11 @@ class Network:
     sensor: tuple[PlacedUnit, ...]
     aggregator: tuple[PlacedUnit, ...]
     views: int
-    image: Tensor
+    image: TensorSpec
     """What the sensor captures: uint8 (1, channels, size, size)."""
 
     @property
-    def link(self) -> Tensor:
+    def link(self) -> TensorSpec:
         """What one sensor sends: its last unit's output, or the image when it computes nothing."""
         return self.operators("sensor")[-1].output if self.sensor else self.image
 
@@ -78,7 +79,7 @@ def describe(space: SearchSpace, architecture: Architecture) -> Network:
             aggregator.append(fuse)
     if a.placement == "sensor" and views > 1:
         aggregator.append(PlacedUnit("scores", MeanScores(views, space.head.classes)))
-    image = Tensor("image", (1, space.input.channels, space.input.size, space.input.size), "uint8")
+    image = TensorSpec("image", (1, space.input.channels, space.input.size, space.input.size), "uint8")
     return Network(tuple(sensor), tuple(aggregator), views, image)
 
 

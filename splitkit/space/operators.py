@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-import numpy as np
+from splitkit.space.tensor import TensorSpec
 
 OperatorKind = Literal[
     "cast", "resize", "normalise", "conv", "activation", "add", "scale", "pool", "flatten", "linear",
@@ -22,20 +22,6 @@ NORMALISE_SHIFT = -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """A named NCHW tensor."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-    @property
-    def bytes(self) -> int:
-        """Size in bytes."""
-        return prod(self.shape) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True, slots=True)
 class Operator:
     """One operator. `inputs` are activations only; weights are implied by the kind and the shapes.
 
@@ -44,8 +30,8 @@ class Operator:
     """
 
     kind: OperatorKind
-    inputs: tuple[Tensor, ...]
-    output: Tensor
+    inputs: tuple[TensorSpec, ...]
+    output: TensorSpec
     kernel: int = 1
     stride: int = 1
     groups: int = 1

@@ -8,8 +8,9 @@ whole network runs on the aggregator.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from splitkit.space.operators import Operator, Tensor
+from splitkit.space.operators import Operator
 from splitkit.space.search_space import round_channels
+from splitkit.space.tensor import TensorSpec
 
 SQUEEZE_RATIO = 4
 
@@ -22,11 +23,11 @@ _Unary = Literal[
 class Unit(Protocol):
     """Anything that turns input tensors into one output tensor."""
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
-        """Operators in order; the last one's output is the unit's. Tensor names begin with `slot`."""
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
+        """Operators in order; the last one's output is the unit's. TensorSpec names begin with `slot`."""
         ...
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
         """The inputs it expects, named as in a graph of its own."""
         ...
 
@@ -34,7 +35,7 @@ class Unit(Protocol):
 class _Chain:
     """Collects operators, feeding each one the output of the one before."""
 
-    def __init__(self, source: Tensor, slot: str) -> None:
+    def __init__(self, source: TensorSpec, slot: str) -> None:
         self.operators: list[Operator] = []
         self.at = source
         self.slot = slot
@@ -42,22 +43,22 @@ class _Chain:
     def conv(self, name: str, channels: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         batch, _, height, width = self.at.shape
         shape = (batch, channels, -(-height // stride), -(-width // stride))
-        out = Tensor(f"{self.slot}.{name}", shape)
+        out = TensorSpec(f"{self.slot}.{name}", shape)
         self._add(Operator("conv", (self.at,), out, kernel=kernel, stride=stride, groups=groups))
 
     def linear(self, name: str, features: int) -> None:
-        out = Tensor(f"{self.slot}.{name}", (self.at.shape[0], features))
+        out = TensorSpec(f"{self.slot}.{name}", (self.at.shape[0], features))
         self._add(Operator("linear", (self.at,), out))
 
     def activation(self, function: str) -> None:
-        out = Tensor(f"{self.at.name}.{function}", self.at.shape)
+        out = TensorSpec(f"{self.at.name}.{function}", self.at.shape)
         self._add(Operator("activation", (self.at,), out, activation=function))
 
-    def join(self, kind: _Join, name: str, other: Tensor) -> None:
-        self._add(Operator(kind, (other, self.at), Tensor(f"{self.slot}.{name}", other.shape)))
+    def join(self, kind: _Join, name: str, other: TensorSpec) -> None:
+        self._add(Operator(kind, (other, self.at), TensorSpec(f"{self.slot}.{name}", other.shape)))
 
     def to(self, kind: _Unary, name: str, shape: tuple[int, ...], dtype: str = "float32") -> None:
-        self._add(Operator(kind, (self.at,), Tensor(f"{self.slot}.{name}", shape, dtype)))
+        self._add(Operator(kind, (self.at,), TensorSpec(f"{self.slot}.{name}", shape, dtype)))
 
     def _add(self, operator: Operator) -> None:
         self.operators.append(operator)
@@ -77,10 +78,10 @@ class Stem:
     stride: int
     activation: str
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
-        return (Tensor("image", (self.batch, self.channels, self.capture, self.capture), "uint8"),)
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("image", (self.batch, self.channels, self.capture, self.capture), "uint8"),)
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         chain.to("cast", "pixels", inputs[0].shape)
         shape = (self.batch, self.channels, self.resolution, self.resolution)
@@ -125,10 +126,10 @@ class Block:
         """Whether the input is added to the output."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
-        return (Tensor("input", (self.batch, self.in_channels, self.size, self.size)),)
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("input", (self.batch, self.in_channels, self.size, self.size)),)
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         inner = self.inner_channels
         if self.expand != 1:
@@ -162,10 +163,10 @@ class Head:
     classes: int
     activation: str
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
-        return (Tensor("input", (self.batch, self.in_channels, self.size, self.size)),)
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("input", (self.batch, self.in_channels, self.size, self.size)),)
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         chain.conv("conv", self.conv_channels)
         chain.activation(self.activation)
@@ -193,10 +194,10 @@ class Reduce:
     dtype: str
     linked: bool = True
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
-        return (Tensor("input", (self.batch, self.in_channels, self.size, self.size)),)
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("input", (self.batch, self.in_channels, self.size, self.size)),)
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         chain.conv("reduce", self.link_channels)
         if self.linked and self.dtype == "uint8":
@@ -223,11 +224,11 @@ class Fuse:
     dtype: str
     linked: bool = True
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
         dtype = self.dtype if self.linked else "float32"
-        return (Tensor("views", (self.views, self.link_channels, self.size, self.size), dtype),)
+        return (TensorSpec("views", (self.views, self.link_channels, self.size, self.size), dtype),)
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         if self.linked and self.dtype == "uint8":
             chain.to("dequantise", "received", chain.at.shape)
@@ -246,10 +247,10 @@ class MeanScores:
     views: int
     classes: int
 
-    def input_tensors(self) -> tuple[Tensor, ...]:
-        return (Tensor("views", (self.views, self.classes)),)
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("views", (self.views, self.classes)),)
 
-    def operators(self, inputs: tuple[Tensor, ...], slot: str) -> list[Operator]:
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         chain.to("mean_views", "scores", (1, self.classes))
         return chain.operators

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from splitkit.devices.rpc.board import Board
 from splitkit.errors import DeviceError, ModelError
 from splitkit.exporters.protocol import Artifact
-from splitkit.graphs.tensor import TensorSpec
+from splitkit.space.tensor import TensorSpec
 
 WEIGHTS_FILE = "weights.bin"
 CALIBRATION_S = 0.2

@@ -8,8 +8,8 @@ from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.target import CompileTarget
 from splitkit.exporters.baremetal.toolchain import compiler_flags, find_compiler
 from splitkit.exporters.protocol import Artifact
-from splitkit.graphs.tensor import TensorSpec
 from splitkit.profiles import DeviceProfile, load_device
+from splitkit.space.tensor import TensorSpec
 
 HEADER = """\
 #include <stdint.h>
