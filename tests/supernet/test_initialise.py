@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from splitkit.space.operators import Operator
-from splitkit.space.operators import Tensor as Description
+from splitkit.space.tensor import TensorSpec
 from splitkit.supernet.elastic import ElasticConv
 from splitkit.supernet.extents import LayerExtent
 from splitkit.supernet.initialise import initialise_splitting_pair
@@ -22,7 +22,7 @@ def pair(views: int, normed: bool, link: int = LINK) -> tuple[ElasticConv, Elast
 
 
 def operator(inputs: int, outputs: int) -> Operator:
-    return Operator("conv", (Description("x", (1, inputs, 8, 8)),), Description("y", (1, outputs, 8, 8)))
+    return Operator("conv", (TensorSpec("x", (1, inputs, 8, 8)),), TensorSpec("y", (1, outputs, 8, 8)))
 
 
 def variances(reduce: ElasticConv, fuse: ElasticConv, views: int, link: int, width: int) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from splitkit.space import Sampler, SearchSpace, describe, load_space
 from splitkit.space.operators import Operator
-from splitkit.space.operators import Tensor as Description
+from splitkit.space.tensor import TensorSpec
 from splitkit.supernet import Supernet
 from splitkit.supernet.elastic import ElasticConv
 from splitkit.supernet.extents import LayerExtent
@@ -30,7 +30,7 @@ def random_images(space: SearchSpace, n: int) -> Tensor:
 
 
 def conv_operator(in_channels: int, out_channels: int, kernel: int, groups: int = 1) -> Operator:
-    source, output = Description("x", (1, in_channels, 8, 8)), Description("y", (1, out_channels, 8, 8))
+    source, output = TensorSpec("x", (1, in_channels, 8, 8)), TensorSpec("y", (1, out_channels, 8, 8))
     return Operator("conv", (source,), output, kernel=kernel, groups=groups)
 
 
