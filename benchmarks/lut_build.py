@@ -33,12 +33,12 @@ from splitkit.latency.kernel_times import KernelTimes, network_conditions
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.regression import KernelRegression
 from splitkit.profiles import load_device, load_link
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import SIDES
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
 from splitkit.space.operators import Operator
 
 SPACES = ("tiny", "cifar", "mobile")
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 ROUNDS = 8
 RUNS = 20
 NETWORKS_COMPARED = (2, 4, 8, 16, 24, 32)

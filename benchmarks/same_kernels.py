@@ -20,7 +20,8 @@ from splitkit.devices import get_device
 from splitkit.exporters import CompileTarget, Kernel, KernelExporter, get_exporter
 from splitkit.graphs.render import render
 from splitkit.profiles import load_system
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import Side
 from splitkit.space import Sampler, describe, load_space
 from splitkit.space.search_space import preset_names
 

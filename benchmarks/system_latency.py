@@ -33,9 +33,9 @@ from splitkit.devices import get_device
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.store import LutStore
 from splitkit.profiles import System, load_device, load_system
-from splitkit.profiles.schema import Side
 from splitkit.runtime.calibration import calibrate
 from splitkit.runtime.measure import measure_bundle
+from splitkit.sides import SIDES, Side
 from splitkit.space import Architecture, Sampler, SearchSpace, load_space
 from splitkit.supernet import SubNetwork, Supernet, extract
 
@@ -74,9 +74,6 @@ def main() -> None:
             labels = " and ".join(f"{side} {get_device(one.device(side)).label()}" for side in SIDES)
             notes.append(f"{one.name}: {labels}; link: {link}.")
     emit("system_latency", figures, rows, as_json=given.json, notes=" ".join(["Times in us, medians.", *notes]))
-
-
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 
 
 def open_table(path: Path | None, folder: Path) -> LutStore:

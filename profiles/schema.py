@@ -1,16 +1,17 @@
 """What a profile may say. Frozen pydantic models; unknown keys are refused; units are in the names."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from splitkit.sides import Side
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
-Side = Literal["sensor", "aggregator"]
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 

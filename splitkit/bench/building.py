@@ -17,7 +17,7 @@ from splitkit.latency.lowering import Lowering
 from splitkit.latency.residency import cache_of
 from splitkit.latency.rows import Conditions
 from splitkit.latency.store import LutStore
-from splitkit.profiles.schema import Side
+from splitkit.sides import Side
 from splitkit.space import Architecture, SearchSpace, describe
 
 RANKED_FROM, RANKED_AGAIN = 50, 1.3

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.kernel import Kernel
-from splitkit.profiles.schema import Side
+from splitkit.sides import Side
 from splitkit.space import Architecture, Sampler, SearchSpace
 from splitkit.space.encoding import Encoding
 from splitkit.space.unit_table import UnitTable

@@ -18,7 +18,8 @@ from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.latency.hop import Hop
 from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
-from splitkit.profiles.schema import DeviceProfile, Side, System
+from splitkit.profiles.schema import DeviceProfile, System
+from splitkit.sides import Side
 from splitkit.space import Architecture, SearchSpace, describe
 
 GRAPH_RUNS = (30, 2000)

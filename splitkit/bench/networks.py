@@ -20,7 +20,8 @@ from splitkit.devices import BoardPool, get_device
 from splitkit.latency.kernel_times import ModelledDevice, conditions_of
 from splitkit.latency.rows import Conditions
 from splitkit.latency.store import LutStore
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import Side
 from splitkit.space import Architecture, SearchSpace
 
 ENOUGH = 0.98

@@ -15,8 +15,8 @@ from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.bench.progress import BuildProgress, BuildReport
-    from splitkit.profiles.schema import Side
     from splitkit.project import Project
+    from splitkit.sides import Side
 
 COLUMNS = (
     TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -11,7 +11,7 @@ from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options
 
 if TYPE_CHECKING:
-    from splitkit.profiles.schema import Side
+    from splitkit.sides import Side
 
 
 def _selector(text: str) -> tuple[str, int | None]:

@@ -3,16 +3,14 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from splitkit.profiles.schema import Side
+from splitkit.sides import SIDES, Side
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SIDES: "tuple[Side, Side]" = ("sensor", "aggregator")
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Literal
 
 import onnx
 import onnxsim
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from splitkit.errors import ModelError
 from splitkit.graphs.quantisation import state_quantisation
+from splitkit.sides import Side
 from splitkit.space.network import PlacedUnit, describe
 from splitkit.supernet.subnetwork import SubNetwork
 
@@ -33,7 +33,7 @@ _ACTIVATIONS = {"Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid"}
 _WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
-def export_half(subnetwork: SubNetwork, side: Literal["sensor", "aggregator"]) -> onnx.ModelProto | None:
+def export_half(subnetwork: SubNetwork, side: Side) -> onnx.ModelProto | None:
     """One half as ONNX, preprocessing and the link's quantisation inside; None where that side computes nothing.
 
     The sensor's graph takes `image`, uint8 (1, channels, size, size), and gives `link`, or `scores` when nothing is

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from splitkit.compiler.kernel import Kernel
 from splitkit.errors import ConfigError
 from splitkit.latency.measurement import Measurement, SideMeasurement
-from splitkit.profiles.schema import Side
 from splitkit.reading import typed
+from splitkit.sides import SIDES, Side
 
 FloatArray = NDArray[np.float64]
 
@@ -37,8 +37,6 @@ NOISE_LOG = 0.02
 
 RESIDUAL_SIGMA = 0.3
 """Prior standard deviation of a side's log residual."""
-
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from splitkit.latency.hop import Hop
 from splitkit.latency.lowering import Progress
 from splitkit.latency.residency import IN_SITU, STATES, state_of
 from splitkit.latency.store import LutStore
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import SIDES, Side
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.encoding import Encoding, IntArray
 from splitkit.space.operators import peak_activation_bytes
@@ -27,8 +28,6 @@ from splitkit.space.unit_table import UnitRows, UnitTable
 
 CHUNK = 4096
 """Architectures worked on at once: their intermediate columns stay in cache."""
-
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from splitkit.exporters.memory_report import MemoryReport, check_budget
 from splitkit.exporters.protocol import AccountingExporter
 from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.profiles import DeviceProfile, System
-from splitkit.profiles.schema import Side
+from splitkit.sides import Side
 from splitkit.space import Architecture, Network, SearchSpace, describe
 
 

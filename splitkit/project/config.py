@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
-from splitkit.profiles.schema import Side
 from splitkit.project.run import RUN_NAME, Run
 from splitkit.reading import read_toml
 from splitkit.search.config import Constraints, SearchConfig
+from splitkit.sides import Side
 from splitkit.space import SearchSpace, load_space
 
 FILE = "splitkit.toml"

@@ -1,7 +1,8 @@
 """A side of a system measured on all boards that a tracker knows under one key."""
 
 from splitkit.errors import ConfigError
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import Side
 
 KIND = "rpc"
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import KernelExporter
 from splitkit.exporters.registry import get_exporter
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import Side
 
 
 def require_kernels(system: System, sides: Iterable[Side]) -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from splitkit.bundle import Bundle
     from splitkit.data import Dataset
     from splitkit.latency.hop import Hop
-    from splitkit.profiles.schema import Side
     from splitkit.search import Evaluator, Finals, FinalsProgress, Point, Predictor, SearchResult, Tuner
     from splitkit.search.run import Progress as SearchProgress
+    from splitkit.sides import Side
     from splitkit.space import Architecture, SearchSpace
     from splitkit.supernet import SubNetwork, Supernet
     from splitkit.training import TrainedSupernet

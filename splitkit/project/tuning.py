@@ -9,7 +9,7 @@ from splitkit.project.run import Run
 
 if TYPE_CHECKING:
     from splitkit.graphs.graph import Graph
-    from splitkit.profiles.schema import Side
+    from splitkit.sides import Side
     from splitkit.space import Architecture
     from splitkit.tuning.search import Progress, TuneReport
 

@@ -10,10 +10,9 @@ from splitkit.latency.kernel_times import KernelTimes
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.residency import IN_SITU
 from splitkit.latency.store import LutStore
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import SIDES, Side
 from splitkit.space import Architecture, SearchSpace, describe
-
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from splitkit.report.axes import Axis, duration, size
 from splitkit.report.content import SYSTEMS, Content, rising
-from splitkit.report.coverage import SIDES
 from splitkit.report.diagram import Diagram, Group
 from splitkit.report.palette import LIGHT
 from splitkit.search import Point
+from splitkit.sides import SIDES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,10 +16,10 @@ from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import LinkError
 from splitkit.processes import ending, tied
-from splitkit.profiles.schema import Side
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.programs import Programs, programs_for
 from splitkit.runtime.stage import Stage
+from splitkit.sides import SIDES
 
 WARM_UP_FRAMES = 10
 
@@ -85,7 +85,6 @@ class SystemMeasurement:
         }
 
 
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 STAGES = ("sensor_us", "link_us", "aggregator_us", "total_us")
 
 

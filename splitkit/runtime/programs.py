@@ -12,10 +12,11 @@ import splitkit
 from splitkit.bundle import Bundle, load_bundle
 from splitkit.devices.registry import get_device
 from splitkit.errors import ToolchainError
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
 from splitkit.runtime.native import native_runner, runner_version
 from splitkit.runtime.placement import Placement, place_aggregator, place_sensor
 from splitkit.runtime.stage import Stage
+from splitkit.sides import Side
 
 
 class Programs(Protocol):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
 from splitkit.exporters.protocol import Session
-from splitkit.profiles.schema import Side
 from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
+from splitkit.sides import Side
 
 EMULATION_RUNS = 5
 """Runs from whose median an emulated stage takes its time."""

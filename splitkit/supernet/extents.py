@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
+from splitkit.sides import SIDES, Side
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.interpret import layer_name, operators_of
 from splitkit.supernet.sharing import weights_of
-
-Side = Literal["sensor", "aggregator"]
-SIDES: tuple[Side, ...] = ("sensor", "aggregator")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from splitkit.sides import SIDES
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import describe
-from splitkit.supernet.extents import SIDES
 from splitkit.supernet.interpret import layer_name
 from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.statistics import Calibration

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from splitkit.sides import SIDES, Side
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import PlacedUnit, describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.elastic import ElasticConv, ElasticLinear
-from splitkit.supernet.extents import SIDES, Side, UnitExtents, unit_extents
+from splitkit.supernet.extents import UnitExtents, unit_extents
 from splitkit.supernet.initialise import initialise_convolution, initialise_linear, initialise_splitting_pair
 from splitkit.supernet.interpret import operators_of, run
 from splitkit.supernet.link import fake_float16, fake_uint8

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from splitkit.bundle import half_of
-from splitkit.bundle.export import SIDES, reference_of
+from splitkit.bundle.export import reference_of
 from splitkit.bundle.verify import verify
 from splitkit.exporters import CompileTarget, get_exporter
 from splitkit.graphs.export import export_half
+from splitkit.sides import SIDES
 from splitkit.space import Architecture, SearchSpace
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
 

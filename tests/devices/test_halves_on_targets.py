@@ -12,12 +12,11 @@ from splitkit.devices import get_device
 from splitkit.exporters import get_exporter
 from splitkit.graphs.export import export_half
 from splitkit.profiles import load_device, profile_names
-from splitkit.profiles.schema import Side
+from splitkit.sides import SIDES, Side
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
 
 FRAMES = 50
 TOLERANCE = 1e-4
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 EMULATED = [name for name in profile_names("devices") if load_device(name).kind in ("linux-cross", "qemu-system")]
 
 Arrays = NDArray[np.generic]

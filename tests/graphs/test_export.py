@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from splitkit.bundle.export import SIDES
 from splitkit.errors import ModelError
 from splitkit.exporters import CompileTarget, KernelExporter, get_exporter
 from splitkit.graphs.cut import cut, tensor_dtype, tensor_shape
 from splitkit.graphs.export import export_half, export_module, export_whole
 from splitkit.graphs.render import render
+from splitkit.sides import SIDES
 from splitkit.space import describe
 from tests.graphs.cuttable import run
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link

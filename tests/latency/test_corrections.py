@@ -13,7 +13,7 @@ from splitkit.latency.corrections import Corrections, SideCorrection
 from splitkit.latency.dispatch import Dispatch
 from splitkit.latency.measurement import Measurement
 from splitkit.latency.rows import GraphTime
-from splitkit.profiles.schema import Side
+from splitkit.sides import Side
 from splitkit.space import load_space
 from tests.latency.systems import drawn, measurement, side_measurement
 

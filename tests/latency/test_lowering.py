@@ -13,11 +13,10 @@ from splitkit.graphs.render import render
 from splitkit.latency.lowering import Lowering
 from splitkit.latency.predictor import SystemPredictor
 from splitkit.latency.store import LutStore
+from splitkit.sides import SIDES
 from splitkit.space import describe, load_space
 from tests.latency.systems import analytical_system, drawn
 from tests.space.strategies import with_views
-
-SIDES = ("sensor", "aggregator")
 
 
 @pytest.mark.parametrize(("name", "views", "count"), [("cifar", 1, 20), ("tiny", 1, 20), ("tiny", 2, 10)])

@@ -11,10 +11,11 @@ from markupsafe import Markup
 from splitkit.report.axes import Axis, duration, size, thousands
 from splitkit.report.charts import front_chart, prediction_chart
 from splitkit.report.content import SYSTEMS, Content, Stages
-from splitkit.report.coverage import SIDES, FamilyCoverage
+from splitkit.report.coverage import FamilyCoverage
 from splitkit.report.palette import DARK, LIGHT, Palette
 from splitkit.report.verdict import verdict_of
 from splitkit.search import Point
+from splitkit.sides import SIDES
 
 SHAPES = {
     "sensor": "M0-6.5 6 5H-6Z",

@@ -11,7 +11,7 @@ from splitkit.bundle.export import export_bundle
 from splitkit.devices.linux_cross.architecture import ARCHITECTURES, emulator_for
 from splitkit.devices.linux_cross.build import EXECUTABLE
 from splitkit.profiles import System, load_device, load_link
-from splitkit.profiles.schema import Side
+from splitkit.sides import Side
 from tests.bundle.bundles import scratch_folder
 from tests.networks import digit_images, space_of, subnetwork, with_link
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle
 from splitkit.errors import LinkError
-from splitkit.profiles.schema import Side
 from splitkit.runtime.admission import MOST_STRANGERS
 from splitkit.runtime.aggregator import run_aggregator
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.connection import Connection
 from splitkit.runtime.wire import Kind, Message, bundle_key, encode
+from splitkit.sides import Side
 from tests.devices.linux_cross.peers import VIEWS, Peer, aarch64_bundle, images_file
 from tests.runtime.peers import IPV6
 

@@ -18,7 +18,7 @@ from splitkit.exporters.memory_report import MemoryReport
 from splitkit.exporters.onnxruntime import OnnxRuntimeExporter
 from splitkit.exporters.tvm import TvmExporter
 from splitkit.graphs.export import export_half
-from splitkit.profiles.schema import Side
+from splitkit.sides import SIDES, Side
 from splitkit.supernet import SubNetwork
 from tests.compiler.graphs import GRAPHS, Net, random_inputs
 from tests.exporters.baremetal.native import Native
@@ -27,7 +27,6 @@ from tests.networks import digit_images, random_architectures, space_of, subnetw
 pytestmark = pytest.mark.toolchain
 
 HOST = CompileTarget()
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
 
 
 @pytest.fixture(autouse=True)
