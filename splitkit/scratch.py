@@ -6,6 +6,7 @@ tell what a killed process left behind from what is in use. Whoever writes besid
 
 import ctypes
 import fcntl
+import json
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 COMMAND = "splitkit-run"
 """Begins the name of the directory that holds a command's temporary files."""
@@ -147,3 +149,9 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_json(path: Path, body: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")

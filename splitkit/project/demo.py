@@ -29,11 +29,11 @@ from splitkit.project.steps import (
     silent,
     train_step,
     trained_evaluator,
-    write_json,
 )
 from splitkit.report.verdict import Verdict, on_test_images, verdict_of
 from splitkit.runtime.measure import SystemMeasurement, measure_bundle
 from splitkit.scores import ImageScores, Interval, paired_difference
+from splitkit.scratch import write_json
 from splitkit.search import FinalsProgress, Point, SearchResult
 from splitkit.search.run import Progress as SearchProgress
 from splitkit.supernet import Supernet

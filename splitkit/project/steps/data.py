@@ -1,0 +1,42 @@
+"""A project's data set, and what is said of files that could not be used."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from splitkit.project.config import Project
+
+if TYPE_CHECKING:
+    from splitkit.data import Dataset
+    from splitkit.space import SearchSpace
+
+
+Say = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+def load_data(
+    project: Project, space: "SearchSpace", say: Say = silent, trained_on: Sequence[str] | None = None
+) -> "Dataset":
+    """The project's data set; files that could not be used are named through `say`.
+
+    Raises:
+        DataError: it is missing, malformed, has another number of classes than the space, or not the classes that a
+            network was `trained_on`.
+    """
+    from splitkit.data import load_dataset
+
+    reading = project.data.reading()
+    data = load_dataset(project.data_source, space, project.seed, trained_on=trained_on, **reading)
+    name_left_out(data.problems, say)
+    return data
+
+
+def name_left_out(problems: Sequence[str], say: Say) -> None:
+    """One line for each file that a data set goes without, the first twenty of them."""
+    for problem in problems[:20]:
+        say(f"left out: {problem}")
+    if len(problems) > 20:
+        say(f"left out: {len(problems) - 20} more")

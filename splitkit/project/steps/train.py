@@ -1,0 +1,82 @@
+"""Training the supernets into the run, and finding them there."""
+
+from typing import TYPE_CHECKING
+
+from splitkit.errors import ConfigError
+from splitkit.project.config import Project
+from splitkit.project.run import Run
+from splitkit.project.steps.data import Say, load_data, silent
+
+if TYPE_CHECKING:
+    from splitkit.data import Dataset
+    from splitkit.supernet import Supernet
+    from splitkit.training import TrainedSupernet
+    from splitkit.training.progress import Reporter
+
+
+def train_step(
+    project: Project, data: "Dataset", *, resume: bool = False, report: "Reporter | None" = None
+) -> "Supernet":
+    """Train the supernet into the run's checkpoint.
+
+    Raises:
+        ConfigError: there is a checkpoint already and `resume` is false.
+        CheckpointError: the checkpoint to resume is unreadable or of another space or schedule.
+    """
+    from splitkit.training import default_train_config, train
+
+    run, space = Run.of(project), project.load_space()
+    project.load_system()  # a mistake in it is better found now than after training
+    if run.supernet.exists() and not resume:
+        raise ConfigError(f"{run.supernet} exists", "add --resume to go on from it, or choose another --run")
+    config = default_train_config(space).model_copy(update=project.train.overrides() | {"seed": project.seed})
+    run.directory.mkdir(parents=True, exist_ok=True)
+    return train(
+        space, data, config, run.supernet, resume=resume, device=project.train.device, report=report
+    )  # fmt: skip
+
+
+def open_run(project: Project, say: Say = silent) -> "tuple[Supernet, Dataset]":
+    """The run's supernet, and the data set it was trained on.
+
+    Raises:
+        CheckpointError: the supernet is missing, truncated, of another space, or not trained to its end.
+        DataError: the data set is missing or malformed, or its classes are not those of the supernet.
+    """
+    trained = _load_trained(project)
+    return trained.supernet, load_data(project, project.load_space(), say, trained.classes)
+
+
+def load_trained(project: Project) -> "Supernet":
+    """The run's supernet.
+
+    Raises:
+        CheckpointError: it is missing, truncated, of another space, or not trained to its end.
+    """
+    return _load_trained(project).supernet
+
+
+def begun_classes(project: Project) -> tuple[str, ...] | None:
+    """The classes that the run's supernet is being trained on; None before it has a checkpoint.
+
+    Raises:
+        CheckpointError: it is truncated, or of another space.
+    """
+    from splitkit.training import load_supernet
+
+    checkpoint = Run.of(project).supernet
+    return load_supernet(checkpoint, project.load_space()).classes if checkpoint.exists() else None
+
+
+def _load_trained(project: Project) -> "TrainedSupernet":
+    from splitkit.errors import CheckpointError
+    from splitkit.training import load_supernet
+
+    run = Run.of(project)
+    trained = load_supernet(run.supernet, project.load_space())
+    if trained.step < trained.config.steps:
+        raise CheckpointError(
+            f"{run.supernet}: trained for {trained.step} of {trained.config.steps} steps",
+            "splitkit train --resume finishes it",
+        )
+    return trained
