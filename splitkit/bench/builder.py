@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from splitkit.bench.session import BenchSession
 from splitkit.compiler.kernel import Kernel
-from splitkit.devices import Device
+from splitkit.devices import UnscaledDevice
 from splitkit.latency.measurement import summarise
 from splitkit.latency.store import KernelTime, LutStore
 
@@ -66,7 +66,7 @@ Progress = Callable[[BuildProgress], None]
 
 def build_lut(
     store: LutStore,
-    device: Device,
+    device: UnscaledDevice,
     exporter: str,
     kernels: Sequence[Kernel],
     *,
@@ -75,8 +75,7 @@ def build_lut(
 ) -> BuildReport:
     """Measure those of `kernels` that the store lacks under this device's conditions, in the order given.
 
-    Give the most useful kernels first, and an unscaled device (`get_device(profile.unscaled())`): a profile's
-    `time_scale` is applied when rows are read.
+    Give the most useful kernels first.
 
     Raises:
         DeviceError: the exporter cannot build single kernels.
@@ -102,10 +101,10 @@ def _measure(session: BenchSession, kernels: Sequence[Kernel], directory: Path) 
     session.watch(kernels)
     artifact = session.exporter.build_kernels(kernels, session.device.target(), directory)
     samples, drift = session.steady(lambda: session.device.time_kernels(artifact, KERNEL_RUNS))
-    us, variance = summarise(samples / drift)
+    values, variances = summarise(samples / drift)
     times = [
-        KernelTime(kernel.key, float(u), float(v), len(samples), drift)
-        for kernel, u, v in zip(kernels, us, variance, strict=True)
+        KernelTime(kernel.key, float(value), float(variance), len(samples), drift)
+        for kernel, value, variance in zip(kernels, values, variances, strict=True)
     ]
     with session.store.transaction():
         session.store.add_kernels(session.exporter.name, kernels)
