@@ -72,7 +72,7 @@ def corrupted(store: LutStore, system: System, family: str, scale: float, path: 
     """A copy of the table with one family's rows scaled."""
     store.backup(path)
     wrong = LutStore(path)
-    for conditions in network_conditions(get_device(system.aggregator), "tvm"):
+    for conditions in network_conditions(get_device(system.aggregator.unscaled()), "tvm"):
         condition = wrong.condition(conditions)
         rows = wrong.times(condition)
         kernels = wrong.kernels("tvm", rows)

@@ -66,12 +66,12 @@ def _one_pass(
     samples: dict[Name, list[tuple[FloatArray, float]]] = {name: [] for name in artifacts}
     for done in range(rounds):
         for name, artifact in artifacts.items():
-            samples[name].append(anchor.steady(lambda: device.time_graph(artifact, repeats=runs).samples_us))  # noqa: B023
+            samples[name].append(anchor.steady(lambda: device.time_graph(artifact, repeats=runs).samples))  # noqa: B023
         status(f"round {done + 1} of {rounds}")
     return {
         name: Timed(
-            Timing(np.concatenate([us / drift for us, drift in found])).undisturbed_us,
-            Timing(np.concatenate([us for us, _ in found])).undisturbed_us,
+            Timing(np.concatenate([us / drift for us, drift in found])).undisturbed,
+            Timing(np.concatenate([us for us, _ in found])).undisturbed,
         )
         for name, found in samples.items()
     }

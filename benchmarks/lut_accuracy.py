@@ -52,7 +52,7 @@ def kendall_tau(a: FloatArray, b: FloatArray) -> float:
 
 def thinned(store: LutStore, system: System, share: float, path: Path) -> LutStore:
     """A table with a random share of the kernels."""
-    device, part = get_device(system.aggregator), LutStore(path)
+    device, part = get_device(system.aggregator.unscaled()), LutStore(path)
     both = network_conditions(device, "tvm")
     keys = sorted({key for conditions in both for key in store.values(store.condition(conditions))})
     keep = [keys[i] for i in np.random.default_rng(0).permutation(len(keys))[: round(share * len(keys))]]

@@ -139,7 +139,7 @@ def build(args: argparse.Namespace) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """The second form: replay ways of choosing over the rows of a table measured before."""
-    device, space = get_device(load_device("host")), load_space(args.space)
+    device, space = get_device(load_device("host").unscaled()), load_space(args.space)
     store = LutStore(args.lut)
     chooser = Chooser.draw(space, ("sensor", "aggregator"), (), args.seed)
     chooser.lowered(Lowering(store, "tvm", device.target()).recall(chooser.heaviest_unlowered(len(chooser.table))))
@@ -197,7 +197,7 @@ def replay(
         missing = [kernel for key, kernel in kernels.items() if key not in known]
         estimate = KernelRegression([kernels[k] for k in known], np.array(list(known.values()))).predict(missing)
         guesses = {
-            k.key: (float(u), float(s)) for k, u, s in zip(missing, estimate.us, estimate.sigma_log, strict=True)
+            k.key: (float(u), float(s)) for k, u, s in zip(missing, estimate.times, estimate.sigma_log, strict=True)
         }
         if way == "expected error":
             chooser.rank(known, guesses)

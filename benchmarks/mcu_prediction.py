@@ -24,6 +24,7 @@ import numpy as np
 from report import emit
 from splitkit.bench import BuildProgress, build_from_space
 from splitkit.bench.measure import compile_for
+from splitkit.devices import get_device
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters.protocol import Artifact
@@ -89,7 +90,7 @@ def judge(
         predictor = SystemPredictor(space, system, store)
         measured = count_all(space, device, held_out, "held-out network")
         prediction = predictor.predict(predictor.encoding.encode_all(list(held_out)))
-        rows = store.times(store.condition(conditions_of(device, profile.exporter)))
+        rows = store.times(store.condition(conditions_of(get_device(profile), profile.exporter)))
         again = count_all(space, QemuSystemDevice(profile), held_out[:AGAIN], "again")
     truth = np.array([counts.graph for _, counts in measured], dtype=np.float64)
     error = np.abs(prediction.sensor_us / truth - 1)

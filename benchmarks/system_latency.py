@@ -166,7 +166,7 @@ def part_us(bundle: Bundle, system: System, side: Side) -> float:
     artifact = bundle.artifact(side)
     if artifact is None:
         return 0.0
-    return float(np.median(get_device(system.device(side)).time_graph(artifact, PART_REPEATS).samples_us))
+    return float(np.median(get_device(system.device(side)).time_graph(artifact, PART_REPEATS).samples))
 
 
 if __name__ == "__main__":

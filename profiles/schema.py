@@ -1,7 +1,7 @@
 """What a profile may say. Frozen pydantic models; unknown keys are refused; units are in the names."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, NewType, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,20 +112,28 @@ class DeviceProfile(_Profile):
             return self.time_scale
         return self.time_scale * self.cpi.get(family, self.cpi[DEFAULT_FAMILY]) * (1e6 / self.clock_hz)
 
-    def unscaled(self) -> Self:
-        """The same device in the unit of its rows, so that rows measured on it serve every scale, clock and CPI.
-
-        Its `us_per_unit` is 1 for every family: where rows are instructions, its "microseconds" are instructions.
-        """
+    def unscaled(self) -> "UnscaledProfile":
+        """The same hardware, without this profile's scale, clock and CPI."""
         own: dict[str, Any] = {"time_scale": 1.0}
         if self.clock_hz is not None:
             own |= {"clock_hz": 1e6, "cpi": {DEFAULT_FAMILY: 1.0}}
-        return self.model_copy(update=own)
+        return UnscaledProfile(self.model_copy(update=own))
+
+    @property
+    def is_unscaled(self) -> bool:
+        """Whether it could be an `UnscaledProfile`: its times are in the unit of its rows."""
+        return self == self.unscaled()
 
     def _numbers(self) -> Iterator[str]:
         if self.time_scale != 1.0:
             yield "time_scale"
         yield from (field for field in NUMBERS if getattr(self, field) not in (None, {}))
+
+
+UnscaledProfile = NewType("UnscaledProfile", DeviceProfile)
+"""The profile of the hardware itself: what is timed comes in the unit that the hardware is measured in (microseconds,
+or counted instructions), one unit's `us_per_unit` being 1. Rows of the latency table are measured on such a device and
+belong to it, so that they serve every scale, clock and CPI; only `DeviceProfile.unscaled` makes one."""
 
 
 class LinkProfile(_Profile):

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from splitkit.compiler.kernel import Kernel
-from splitkit.devices import Device
+from splitkit.devices import UnscaledDevice
 from splitkit.exporters.protocol import Artifact
 from splitkit.latency.measurement import summarise
 from splitkit.latency.residency import footprint_bytes
@@ -65,7 +65,7 @@ class Anchor:
         flagged: measurements kept although the clock was not steady, or the core not its own.
     """
 
-    device: Device
+    device: UnscaledDevice
     artifact: Artifact | None = None
     reference: float | None = None
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -88,7 +88,7 @@ class Anchor:
 
     def _time(self, artifact: Artifact) -> list[float]:
         samples = self.device.time_kernels(artifact, ANCHOR_RUNS)
-        return [float(us) for us in summarise(samples)[0]]
+        return [float(time) for time in summarise(samples)[0]]
 
     def steady(self, measure: Callable[[], T]) -> tuple[T, float]:
         """Measure while the clock is steady; returns the attempt during which it changed least, and the drift then."""

@@ -10,11 +10,10 @@ from splitkit.bench.choosing import Chooser
 from splitkit.bench.jobs import Compiled, CompileJob, Measured, MeasureJob, Ranked, RankJob
 from splitkit.bench.progress import BuildProgress, Progress
 from splitkit.bench.recording import Ledger
-from splitkit.devices import BoardPool, Device
+from splitkit.devices import UnscaledDevice
 from splitkit.exporters.protocol import Artifact
 from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency.lowering import Lowering
-from splitkit.latency.residency import cache_of
 from splitkit.latency.rows import Conditions
 from splitkit.latency.store import LutStore
 from splitkit.sides import Side
@@ -38,7 +37,7 @@ class Building:
 
     Args:
         sides: whose graphs are measured.
-        device: unscaled, of `conditions`.
+        device: that of `conditions`.
         coverage, limit: enough of the weight of all units; the most networks to measure.
         budget_s: only to say how long is left.
     """
@@ -48,7 +47,7 @@ class Building:
         store: LutStore,
         space: SearchSpace,
         sides: Sequence[Side],
-        device: Device,
+        device: UnscaledDevice,
         conditions: Conditions,
         chooser: Chooser,
         workdir: Path,
@@ -61,8 +60,8 @@ class Building:
         self._space, self._sides, self._workdir, self.chooser = space, tuple(sides), workdir, chooser
         self._coverage, self._limit, self._budget_s, self._progress = coverage, limit, budget_s, progress
         self._start = time.monotonic()
-        tolerance = device.agreement if isinstance(device, BoardPool) else None
-        self.ledger = Ledger(store, conditions, tolerance, cache_of(device))
+        tolerance = device.pool.agreement if device.pool else None
+        self.ledger = Ledger(store, conditions, tolerance, device.cache_bytes)
         self._lowering = Lowering(store, conditions.exporter, device.target())
         chooser.lowered(self._lowering.recall(chooser.heaviest_unlowered(len(chooser.table))))
         chooser.measured(self.ledger.known())
@@ -72,7 +71,7 @@ class Building:
         self._under_way = 0
         self._ranked_rows = 0
         self._anchor: Artifact | None = None
-        self._watched = 0 if device.unit != "us" else WATCHED if isinstance(device, BoardPool) else 1
+        self._watched = 0 if device.unit != "us" else WATCHED if device.pool else 1
         self._first = True
 
     def next_job(self) -> CompileJob | RankJob | None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from splitkit.bench.anchor import Anchor
 from splitkit.bench.session import kernel_exporter
-from splitkit.devices import BoardPool, get_device
-from splitkit.latency.kernel_times import ModelledDevice, conditions_of
+from splitkit.devices import get_device
+from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import DeviceProfile
 
@@ -25,7 +25,7 @@ class TableClock:
 
     def _make(self, profile: DeviceProfile, directory: Path) -> Anchor:
         device = get_device(profile.unscaled())
-        if device.unit != "us" or isinstance(device, ModelledDevice | BoardPool):
+        if device.unit != "us" or device.kernel_model or device.pool:
             return Anchor(device)
         condition = self._store.condition(conditions_of(device, profile.exporter))
         known = self._store.anchor(condition, profile.exporter)

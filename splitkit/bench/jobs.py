@@ -12,13 +12,13 @@ from splitkit.bench.session import kernel_exporter
 from splitkit.bench.worker import Say
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.target import CompileTarget
-from splitkit.devices import BoardPool, get_device
+from splitkit.devices import get_device
 from splitkit.exporters.protocol import Artifact
 from splitkit.graphs.graph import Graph
 from splitkit.latency.lowering import lower_unit
-from splitkit.latency.measurement import SideMeasurement
+from splitkit.latency.measurement import GraphTiming
 from splitkit.latency.regression import KernelRegression
-from splitkit.profiles.schema import DeviceProfile
+from splitkit.profiles.schema import UnscaledProfile
 from splitkit.space.units import Unit
 
 
@@ -91,7 +91,7 @@ class Measured:
     """
 
     board: str
-    graphs: Mapping[str, tuple[SideMeasurement, float]]
+    graphs: Mapping[str, tuple[GraphTiming, float]]
     anchor_times: Mapping[str, Sequence[float]]
     flagged: int
 
@@ -124,20 +124,20 @@ class Compiler:
         others = [kernel for kernel in job.kernels if kernel.key not in job.known]
         regression = KernelRegression(measured, np.array([job.known[kernel.key] for kernel in measured]))
         estimate = regression.predict(others)
-        pairs = zip(others, estimate.us.tolist(), estimate.sigma_log.tolist(), strict=True)
-        return Ranked(job.known, {kernel.key: (us, sigma) for kernel, us, sigma in pairs})
+        pairs = zip(others, estimate.times.tolist(), estimate.sigma_log.tolist(), strict=True)
+        return Ranked(job.known, {kernel.key: (time, sigma) for kernel, time, sigma in pairs})
 
 
 class Bench:
-    """Measures on the device of one (unscaled) profile, in a worker process."""
+    """Measures on the device of one profile, in a worker process."""
 
-    def __init__(self, profile: DeviceProfile) -> None:
+    def __init__(self, profile: UnscaledProfile) -> None:
         self.device = get_device(profile)
 
     def __call__(self, job: MeasureJob, say: Say) -> Measured:
         """Do the job; a board is held for no longer than that."""
-        device = self.device
-        board = device.lease(job.avoid) if isinstance(device, BoardPool) else device.profile.name
+        device, pool = self.device, self.device.pool
+        board = pool.lease(job.avoid) if pool else device.profile.name
         try:
             say(Leased(board))
             anchor = Anchor(device, job.anchor, job.anchor_reference)
@@ -145,8 +145,8 @@ class Bench:
             for digest, artifact in job.artifacts.items():
                 timed, drift = anchor.steady(lambda: time_artifact(artifact, device))  # noqa: B023
                 # Boards of a pool each have a clock of their own, and are compared by what they really took.
-                graphs[digest] = (timed if isinstance(device, BoardPool) else timed.at_anchors_clock(drift), drift)
+                graphs[digest] = (timed if pool else timed.at_anchors_clock(drift), drift)
             return Measured(board, graphs, dict(anchor.times), anchor.flagged)
         finally:
-            if isinstance(device, BoardPool):
-                device.close()
+            if pool:
+                pool.close()

@@ -16,8 +16,7 @@ from splitkit.exporters.protocol import Artifact, KernelExporter
 from splitkit.exporters.registry import get_exporter
 from splitkit.graphs.graph import Graph, RenderedGraph
 from splitkit.latency.hop import Hop
-from splitkit.latency.kernel_times import ModelledDevice
-from splitkit.latency.measurement import Measurement, SideMeasurement, summarise
+from splitkit.latency.measurement import GraphTiming, Measurement, SideMeasurement, summarise
 from splitkit.profiles.schema import DeviceProfile, System
 from splitkit.sides import Side
 from splitkit.space import Architecture, SearchSpace, describe
@@ -74,9 +73,9 @@ def measure_graph(
     device = get_device(profile)
     artifact = compile_for(device, profile.exporter, graph, directory)
     if clock is None:
-        return time_artifact(artifact, device)
+        return SideMeasurement.of(time_artifact(artifact, device), device.label())
     timed, drift = clock.anchor(profile).steady(lambda: time_artifact(artifact, device))
-    return timed.at_anchors_clock(drift)
+    return SideMeasurement.of(timed.at_anchors_clock(drift), device.label())
 
 
 def compile_for(device: Device, exporter_name: str, graph: Graph, directory: Path) -> Artifact:
@@ -88,30 +87,29 @@ def compile_for(device: Device, exporter_name: str, graph: Graph, directory: Pat
     exporter, target = get_exporter(exporter_name), device.target()
     if not isinstance(exporter, KernelExporter):
         raise DeviceError(f"exporter {exporter_name}: cannot time single kernels", "use one that can, such as tvm")
-    if not isinstance(device, ModelledDevice):
+    if device.kernel_model is None:
         return exporter.compile(graph.model(), target, directory)
     kernels = exporter.lower(graph.model(), target, graph.interior)
     plan = MemoryPlan(0, sum(kernel.weight_bytes for kernel in kernels), 0, 0)
     return Artifact(directory, exporter_name, exporter.version, target, (), (), kernels, plan, {"modelled": True})
 
 
-def time_artifact(artifact: Artifact, device: Device) -> SideMeasurement:
+def time_artifact(artifact: Artifact, device: Device) -> GraphTiming:
     """Time a compiled graph whole and kernel by kernel."""
     probe = device.time_graph(artifact, repeats=5)
-    graph = device.time_graph(artifact, repeats=_runs(probe.undisturbed_us, device, GRAPH_RUNS))
-    runs = _runs(graph.undisturbed_us, device, KERNEL_RUNS)
-    kernel_us, variance = summarise(device.time_kernels(artifact, repeats=runs))
-    return SideMeasurement(
-        graph_us=graph.undisturbed_us,
-        graph_variance_us2=graph.variance_us2,
+    graph = device.time_graph(artifact, repeats=_runs(probe.undisturbed, device, GRAPH_RUNS))
+    runs = _runs(graph.undisturbed, device, KERNEL_RUNS)
+    times, variances = summarise(device.time_kernels(artifact, repeats=runs))
+    return GraphTiming(
+        total=graph.undisturbed,
+        variance=graph.variance,
         kernels=artifact.kernels,
-        kernel_us=tuple(kernel_us.tolist()),
-        kernel_variance_us2=tuple(variance.tolist()),
-        label=device.label(),
+        kernel_times=tuple(times.tolist()),
+        kernel_variances=tuple(variances.tolist()),
     )
 
 
-def _runs(us: float, device: Device, bounds: tuple[int, int]) -> int:
-    """How many runs fit the time allowed, seen on this machine's clock."""
-    real_us = us / device.profile.time_scale
-    return int(np.clip(SECONDS_PER_TIMING * 1e6 / max(real_us, 1e-3), *bounds))
+def _runs(time: float, device: Device, bounds: tuple[int, int]) -> int:
+    """How many runs fit the time allowed, seen on this machine's clock; any unit passes for a microsecond."""
+    seen = time / device.profile.time_scale
+    return int(np.clip(SECONDS_PER_TIMING * 1e6 / max(seen, 1e-3), *bounds))

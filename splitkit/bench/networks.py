@@ -16,8 +16,8 @@ from splitkit.bench.choosing import Chooser
 from splitkit.bench.pipeline import Pipeline
 from splitkit.bench.progress import BuildReport, Progress
 from splitkit.bench.session import kernel_exporter
-from splitkit.devices import BoardPool, get_device
-from splitkit.latency.kernel_times import ModelledDevice, conditions_of
+from splitkit.devices import get_device
+from splitkit.latency.kernel_times import conditions_of
 from splitkit.latency.rows import Conditions
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import System
@@ -59,7 +59,7 @@ def build_from_space(
     start = time.monotonic()
     profile = system.device(side).unscaled()
     device = get_device(profile)
-    if isinstance(device, ModelledDevice):
+    if device.kernel_model:
         return BuildReport(0, 0, 0, 0, 0.0)
     kernel_exporter(profile.exporter)
     condition = conditions_of(device, profile.exporter)
@@ -74,8 +74,8 @@ def build_from_space(
         try:
             pipeline.run(float("inf") if budget_s is None else start + budget_s)
         finally:
-            if isinstance(device, BoardPool):
-                device.close()
+            if device.pool:
+                device.pool.close()
     known, wanted = chooser.progress()
     ledger = building.ledger
     return BuildReport(

@@ -13,7 +13,7 @@ from typing import Protocol
 from splitkit.bench.jobs import Bench, Compiled, CompileJob, Compiler, Leased, Measured, MeasureJob, Ranked, RankJob
 from splitkit.bench.worker import Done, Failed, Lost, Message, Said, Worker, overdue, wait_for
 from splitkit.compiler.target import CompileTarget
-from splitkit.devices import BoardPool, Device
+from splitkit.devices import BoardPool, Device, UnscaledDevice
 from splitkit.devices.pinning import pinned, usable_cpus
 from splitkit.errors import DeviceError, SplitkitError
 
@@ -76,7 +76,7 @@ class _Network:
 
 @dataclass
 class Pipeline:
-    """Compilers and boards at work for one (unscaled) device.
+    """Compilers and boards at work for one device.
 
     Attributes:
         left_out: boards not used any more, and why.
@@ -84,7 +84,7 @@ class Pipeline:
         lost: jobs whose process died, each time it did.
     """
 
-    device: Device
+    device: UnscaledDevice
     target: CompileTarget
     customer: Customer
     left_out: dict[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Pipeline:
     lost: int = 0
 
     def __post_init__(self) -> None:
-        self._pool = self.device if isinstance(self.device, BoardPool) else None
+        self._pool = self.device.pool
         self._ready: deque[_Network] = deque()
         self._measuring: dict[Worker, _Network] = {}
         self._failures: dict[str, int] = {}
@@ -303,7 +303,7 @@ class Pipeline:
 def spare_cpus(device: Device) -> tuple[int, ...]:
     """Processors that nothing is measured on: where compiling does not disturb."""
     usable = usable_cpus()
-    if isinstance(device, BoardPool):
+    if device.pool:
         return usable
     wanted = device.profile.cpus or usable[-device.profile.threads :]
     return tuple(cpu for cpu in usable if cpu not in wanted)

@@ -9,7 +9,7 @@ import numpy as np
 from splitkit.bench.agreement import Agreement
 from splitkit.bench.jobs import Measured
 from splitkit.compiler.kernel import Kernel
-from splitkit.latency.measurement import SideMeasurement
+from splitkit.latency.measurement import GraphTiming
 from splitkit.latency.residency import STATES, mode_of
 from splitkit.latency.rows import CacheMode, Conditions, GraphTime, KernelTime
 from splitkit.latency.store import LutStore
@@ -163,16 +163,15 @@ class Ledger:
 def _record(network: str, measured: Measured, cache_bytes: int) -> Record:
     graphs = []
     for digest, (timed, drift) in measured.graphs.items():
-        count, variance = len(timed.kernels), timed.graph_variance_us2
-        graph = GraphTime(digest, count, timed.kernel_sum_us, timed.graph_us, variance)
+        graph = GraphTime(digest, len(timed.kernels), timed.kernel_sum, timed.total, timed.variance)
         graphs.append(GraphRecord(mode_of(timed.kernels, cache_bytes), _rows(timed, drift), graph))
     return Record(measured.board, network, graphs)
 
 
-def _rows(timed: SideMeasurement, drift: float) -> list[KernelTime]:
+def _rows(timed: GraphTiming, drift: float) -> list[KernelTime]:
     return [
         KernelTime(kernel.key, value, variance, 1, drift)
-        for kernel, value, variance in zip(timed.kernels, timed.kernel_us, timed.kernel_variance_us2, strict=True)
+        for kernel, value, variance in zip(timed.kernels, timed.kernel_times, timed.kernel_variances, strict=True)
     ]
 
 

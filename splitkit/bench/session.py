@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from splitkit.bench.anchor import Anchor, choose_anchor
 from splitkit.compiler.kernel import Kernel
-from splitkit.devices import Device
+from splitkit.devices import UnscaledDevice
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import KernelExporter
 from splitkit.exporters.registry import get_exporter
@@ -30,7 +30,7 @@ def kernel_exporter(name: str) -> KernelExporter:
 
 
 class BenchSession:
-    """Measures on one device for one store; `device` must be the unscaled one.
+    """Measures on one device for one store.
 
     Attributes:
         condition, number: row numbers of the conditions and of this session in the store.
@@ -39,7 +39,7 @@ class BenchSession:
         DeviceError: the exporter cannot build single kernels.
     """
 
-    def __init__(self, store: LutStore, device: Device, exporter: str, mode: CacheMode, workdir: Path) -> None:
+    def __init__(self, store: LutStore, device: UnscaledDevice, exporter: str, mode: CacheMode, workdir: Path) -> None:
         self.store, self.device, self.workdir = store, device, workdir
         self.exporter = kernel_exporter(exporter)
         self.condition = store.condition(conditions_of(device, exporter, mode))

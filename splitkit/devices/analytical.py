@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.target import CompileTarget
-from splitkit.devices.protocol import Unit
+from splitkit.devices.protocol import KernelModel, Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError
 from splitkit.exporters.protocol import Artifact, Session
@@ -31,6 +31,9 @@ class AnalyticalDevice:
     unit: Unit = "us"
     real_time = False  # the model alone knows how long it takes
     emulated = True
+    here = False
+    cache_bytes = 0
+    pool = None
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -39,6 +42,11 @@ class AnalyticalDevice:
         self._macs_per_us = profile.macs_per_s[COMPUTE_DTYPE] / 1e6
         self._bytes_per_us = profile.bandwidth_bytes_per_s / 1e6
         self._overhead_us = profile.kernel_overhead_us
+
+    @property
+    def kernel_model(self) -> KernelModel:
+        """The roofline."""
+        return self
 
     def label(self) -> str:
         """`analytical`, with the scale if there is one."""
@@ -55,8 +63,8 @@ class AnalyticalDevice:
         """The profile's target and threads: it decides how operators fuse into kernels."""
         return CompileTarget(dict(self.profile.target), self.profile.threads)
 
-    def kernel_times_us(self, kernels: Sequence[Kernel]) -> NDArray[np.float64]:
-        """Roofline of each kernel, shape (kernels,), `time_scale` applied."""
+    def kernel_times(self, kernels: Sequence[Kernel]) -> NDArray[np.float64]:
+        """Roofline of each kernel, shape (kernels,)."""
         macs = np.array([kernel.macs for kernel in kernels], dtype=np.float64)
         moved = np.array([k.read_bytes + k.write_bytes + k.weight_bytes for k in kernels], dtype=np.float64)
         times = self._overhead_us + np.maximum(macs / self._macs_per_us, moved / self._bytes_per_us)
@@ -64,11 +72,11 @@ class AnalyticalDevice:
 
     def time_graph(self, artifact: Artifact, repeats: int = 50) -> Timing:
         """The sum over the artifact's kernels, `repeats` times."""
-        return Timing(np.full(repeats, self.kernel_times_us(artifact.kernels).sum()))
+        return Timing(np.full(repeats, self.kernel_times(artifact.kernels).sum()))
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
         """The roofline of each kernel, `repeats` equal rows."""
-        return np.tile(self.kernel_times_us(artifact.kernels), (repeats, 1))
+        return np.tile(self.kernel_times(artifact.kernels), (repeats, 1))
 
     def open(self, artifact: Artifact) -> Session:
         """Run on this machine, if the artifact was compiled for it: right values, meaningless speed."""

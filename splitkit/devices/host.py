@@ -29,6 +29,9 @@ class HostDevice:
 
     unit: Unit = "us"
     real_time = True
+    here = True
+    kernel_model = None
+    pool = None
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile

@@ -1,15 +1,16 @@
 """What a device kind promises: say what to compile for, run it, time it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices.timing import Timing
 from splitkit.exporters.protocol import Artifact, Session
-from splitkit.profiles.schema import DeviceProfile
+from splitkit.profiles.schema import DeviceProfile, UnscaledProfile
 
 Unit = Literal["us", "instructions"]
 """What a device's rows are counted in. `DeviceProfile.us_per_unit` makes microseconds of either."""
@@ -17,17 +18,39 @@ Unit = Literal["us", "instructions"]
 
 @runtime_checkable
 class Device(Protocol):
-    """A piece of hardware, or a model of one, that times compiled graphs. Made from a profile: `Device(profile)`."""
+    """A piece of hardware, or a model of one, that times compiled graphs. Made from a profile: `Device(profile)`.
 
-    profile: DeviceProfile
+    Times are in microseconds as the profile has them; those of an `UnscaledDevice` are in the hardware's own `unit`.
+    """
+
+    @property
+    def profile(self) -> DeviceProfile:
+        """What it was made from."""
+        ...
 
     @property
     def unit(self) -> Unit:
-        """What this hardware is measured in, before the profile makes microseconds of it.
+        """What this hardware is measured in, before the profile makes microseconds of it."""
+        ...
 
-        A device made from `profile.unscaled()` gives its timings in this unit, one "microsecond" each; those are the
-        rows that the latency table keeps.
-        """
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine's own processor, which the processes that play a system share with it."""
+        ...
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the cores' own last caches hold together; 0 where the size of a network makes no difference."""
+        ...
+
+    @property
+    def kernel_model(self) -> "KernelModel | None":
+        """What knows kernels' times without running them; None where only measuring tells."""
+        ...
+
+    @property
+    def pool(self) -> "BoardPool | None":
+        """The equal boards that it stands for; None where it is one piece of hardware."""
         ...
 
     @property
@@ -56,7 +79,7 @@ class Device(Protocol):
         ...
 
     def time_graph(self, artifact: Artifact, repeats: int = 50) -> Timing:
-        """Time whole runs of a compiled graph, warm, on staged inputs; `time_scale` applied.
+        """Time whole runs of a compiled graph, warm, on staged inputs.
 
         Raises:
             DeviceError: the device cannot run the artifact.
@@ -64,7 +87,7 @@ class Device(Protocol):
         ...
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
-        """Time each kernel where it stands; us, shape (repeats, kernels), `time_scale` applied, nothing rejected.
+        """Time each kernel where it stands; shape (repeats, kernels), nothing rejected.
 
         Raises:
             DeviceError: the device cannot run the artifact, or its exporter cannot time single kernels.
@@ -82,9 +105,25 @@ class Device(Protocol):
         ...
 
 
-@runtime_checkable
+class UnscaledDevice(Device, Protocol):
+    """The device of an `UnscaledProfile`: `get_device(profile.unscaled())`."""
+
+    @property
+    def profile(self) -> UnscaledProfile:
+        """What it was made from."""
+        ...
+
+
+class KernelModel(Protocol):
+    """Knows every kernel's time without running it (a roofline), so that no table is needed."""
+
+    def kernel_times(self, kernels: Sequence[Kernel]) -> NDArray[np.float64]:
+        """Time of each kernel, shape (kernels,)."""
+        ...
+
+
 class BoardPool(Protocol):
-    """A device that stands for any of several equal boards, each of which may hang, go away or time wrongly."""
+    """Several equal boards, each of which may hang, go away or time wrongly."""
 
     @property
     def agreement(self) -> float:

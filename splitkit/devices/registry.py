@@ -1,9 +1,11 @@
 """Find device kinds by name through entry points; importing this module loads none of them."""
 
-from splitkit.devices.protocol import Device
+from typing import overload
+
+from splitkit.devices.protocol import Device, UnscaledDevice
 from splitkit.errors import ConfigError
 from splitkit.plugins import registered
-from splitkit.profiles.schema import DeviceProfile
+from splitkit.profiles.schema import DeviceProfile, UnscaledProfile
 
 GROUP = "splitkit.devices"
 
@@ -13,6 +15,10 @@ def device_kinds() -> list[str]:
     return sorted({entry.name for entry in registered(GROUP)})
 
 
+@overload
+def get_device(profile: UnscaledProfile) -> UnscaledDevice: ...
+@overload
+def get_device(profile: DeviceProfile) -> Device: ...
 def get_device(profile: DeviceProfile) -> Device:
     """The device that `profile` describes.
 

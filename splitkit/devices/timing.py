@@ -16,31 +16,31 @@ up to the median of their network; lower deciles do. The fastest run of all woul
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of one thing in microseconds, shape (n,).
+    """Times of one thing as its device gives them, shape (n,).
 
     Raises:
         ValueError: there are no samples, or one is negative or not finite.
     """
 
-    samples_us: NDArray[np.float64]
+    samples: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        samples = self.samples_us
+        samples = self.samples
         if samples.ndim != 1 or not len(samples) or not np.all(np.isfinite(samples)) or samples.min() < 0:
-            raise ValueError("samples_us: a non-empty vector of finite times is needed")
+            raise ValueError("samples: a non-empty vector of finite times is needed")
 
     @property
-    def undisturbed_us(self) -> float:
+    def undisturbed(self) -> float:
         """The lower decile."""
-        return float(np.quantile(self.samples_us, UNDISTURBED))
+        return float(np.quantile(self.samples, UNDISTURBED))
 
     @property
-    def variance_us2(self) -> float:
+    def variance(self) -> float:
         """Variance of the lower decile, from the samples one standard deviation of its rank to either side.
 
         The rank of a quantile q among n samples is binomial, with variance n q (1 - q), whatever their distribution
         (David and Nagaraja, "Order Statistics", section 7.1).
         """
-        share = np.sqrt(UNDISTURBED * (1 - UNDISTURBED) / len(self.samples_us))
-        low, high = np.quantile(self.samples_us, np.clip([UNDISTURBED - share, UNDISTURBED + share], 0, 1))
+        share = np.sqrt(UNDISTURBED * (1 - UNDISTURBED) / len(self.samples))
+        low, high = np.quantile(self.samples, np.clip([UNDISTURBED - share, UNDISTURBED + share], 0, 1))
         return float((high - low) / 2) ** 2

@@ -22,7 +22,7 @@ SLOWEST_BYTES_PER_S = 1e6
 
 def runs_here(system: System) -> bool:
     """Whether both sides are this machine, so that the runtime's time is part of every frame's."""
-    return system.sensor.kind == system.aggregator.kind == "host"
+    return get_device(system.sensor).here and get_device(system.aggregator).here
 
 
 def hop_between(system: System, views: int, runtime: str, placement: str) -> HopConditions:

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.kernel import Kernel
-from splitkit.devices import Device, get_device
+from splitkit.devices import UnscaledDevice, get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters.registry import get_exporter
 from splitkit.latency.regression import KernelRegression
-from splitkit.latency.residency import IN_SITU, STATES, cache_of
+from splitkit.latency.residency import IN_SITU, STATES
 from splitkit.latency.rows import CacheMode, Conditions
 from splitkit.latency.store import LutStore
 from splitkit.profiles.schema import DeviceProfile
@@ -31,15 +30,6 @@ MOST_FETCHING = 0.7
 """No kernel saves more than this share of its time when its weights are nearer."""
 
 
-@runtime_checkable
-class ModelledDevice(Protocol):
-    """A device that knows every kernel's time without running it (a roofline), so that it needs no table."""
-
-    def kernel_times_us(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Time of each kernel, shape (kernels,)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Times:
     """Times of n kernels in us in every state of the caches, shape (states, n), and whether they rest on a measurement
@@ -49,13 +39,19 @@ class Times:
     known: NDArray[np.bool_]
 
 
-def conditions_of(device: Device, exporter: str, cache_mode: CacheMode = "in_situ") -> Conditions:
-    """The conditions under which rows hold for a device. Give it the unscaled device."""
+def conditions_of(device: UnscaledDevice, exporter: str, cache_mode: CacheMode = "in_situ") -> Conditions:
+    """The conditions under which rows hold for a device.
+
+    Raises:
+        TypeError: it is scaled, which only callers that are not type-checked can bring about.
+    """
+    if not device.profile.is_unscaled:
+        raise TypeError(f"device {device.profile.name} is scaled: rows are of get_device(profile.unscaled())")
     version, target = get_exporter(exporter).version, device.target().key()
     return Conditions(device.fingerprint(), exporter, version, target, cache_mode, device.unit)
 
 
-def network_conditions(device: Device, exporter: str) -> tuple[Conditions, ...]:
+def network_conditions(device: UnscaledDevice, exporter: str) -> tuple[Conditions, ...]:
     """The conditions of kernels timed where they stand, one for each state of the cache."""
     return tuple(conditions_of(device, exporter, mode) for mode in STATES)
 
@@ -74,8 +70,8 @@ class KernelTimes:
     def __init__(self, store: LutStore, profile: DeviceProfile) -> None:
         self.profile = profile
         self.device = get_device(profile.unscaled())
-        self.cache_bytes = cache_of(self.device)
-        self.modelled = isinstance(self.device, ModelledDevice)
+        self.cache_bytes = self.device.cache_bytes
+        self.modelled = self.device.kernel_model is not None
         self._store = store
         self._rows: list[dict[str, float]] = [{} for _ in STATES]
         if not self.modelled:
@@ -100,8 +96,8 @@ class KernelTimes:
             DeviceError: a kernel was not measured and either `allow_missing` is false or nothing was measured at all.
         """
         us_per_unit = np.array([self.profile.us_per_unit(kernel.family) for kernel in kernels])
-        if isinstance(self.device, ModelledDevice):
-            us = self.device.kernel_times_us(kernels) * us_per_unit
+        if (model := self.device.kernel_model) is not None:
+            us = model.kernel_times(kernels) * us_per_unit
             return Times(np.tile(us, (len(STATES), 1)), np.ones(len(kernels), dtype=np.bool_))
         rows = self._converted(kernels)
         known = ~np.isnan(rows[IN_SITU])
@@ -114,7 +110,7 @@ class KernelTimes:
                     "`splitkit bench --target sensor` and `splitkit bench --target aggregator` measure them",
                 )
             unknown = [kernels[i] for i in missing]
-            estimate = self._regression.predict(unknown).us
+            estimate = self._regression.predict(unknown).times
             rows[:, missing] = [self._moved(estimate, unknown, IN_SITU, state) for state in range(len(STATES))]
         return Times(rows * us_per_unit, known)
 
@@ -129,15 +125,15 @@ class KernelTimes:
         converted = np.full((len(STATES), len(kernels)), np.nan)
         for state in states:
             for other in sorted(states, key=lambda other: (abs(other - state), -other)):
-                us = self._moved(measured[other], kernels, other, state)
-                converted[state] = np.where(np.isnan(converted[state]), us, converted[state])
+                times = self._moved(measured[other], kernels, other, state)
+                converted[state] = np.where(np.isnan(converted[state]), times, converted[state])
         return converted
 
-    def _moved(self, us: FloatArray, kernels: Sequence[Kernel], state: int, to: int) -> FloatArray:
+    def _moved(self, times: FloatArray, kernels: Sequence[Kernel], state: int, to: int) -> FloatArray:
         """Times in one state, moved to another."""
         weights = np.array([kernel.weight_bytes for kernel in kernels], dtype=np.float64)
         further = (self._fetch_per_byte[to] - self._fetch_per_byte[state]) * weights
-        return np.asarray(us + np.maximum(further, -MOST_FETCHING * us))
+        return np.asarray(times + np.maximum(further, -MOST_FETCHING * times))
 
     @cached_property
     def _fetch_per_byte(self) -> FloatArray:

@@ -14,13 +14,45 @@ from splitkit.space import Architecture
 
 
 @dataclass(frozen=True)
-class SideMeasurement:
-    """One compiled graph on its device: end to end, and each kernel where it stands, in call order.
+class GraphTiming:
+    """One compiled graph as its device timed it: end to end, and each kernel where it stands.
 
     Attributes:
-        graph_us, graph_variance_us2: of whole runs, undisturbed (`Timing`), and the variance of that.
+        total, variance: of whole runs, undisturbed (`Timing`), and the variance of that.
         kernels: in call order.
-        kernel_us, kernel_variance_us2: the same of each kernel, shape (kernels,).
+        kernel_times, kernel_variances: the same of each kernel, shape (kernels,).
+    """
+
+    total: float
+    variance: float
+    kernels: tuple[Kernel, ...]
+    kernel_times: tuple[float, ...]
+    kernel_variances: tuple[float, ...]
+
+    def at_anchors_clock(self, drift: float) -> "GraphTiming":
+        """The same as it would have been at the clock of the anchor's first time."""
+        return replace(
+            self,
+            total=self.total / drift,
+            variance=self.variance / drift**2,
+            kernel_times=tuple(time / drift for time in self.kernel_times),
+            kernel_variances=tuple(variance / drift**2 for variance in self.kernel_variances),
+        )
+
+    @property
+    def kernel_sum(self) -> float:
+        """Sum over the kernels where they stand."""
+        return float(np.sum(self.kernel_times))
+
+
+@dataclass(frozen=True)
+class SideMeasurement:
+    """A `GraphTiming` in microseconds: that of a device as its profile has it.
+
+    Attributes:
+        graph_us, graph_variance_us2: of whole runs.
+        kernels: in call order.
+        kernel_us, kernel_variance_us2: of each, shape (kernels,).
         label: how the figures must be labelled (`measured`, `analytical`...).
     """
 
@@ -31,20 +63,10 @@ class SideMeasurement:
     kernel_variance_us2: tuple[float, ...]
     label: str
 
-    def at_anchors_clock(self, drift: float) -> "SideMeasurement":
-        """The same as it would have been at the clock of the anchor's first time."""
-        return replace(
-            self,
-            graph_us=self.graph_us / drift,
-            graph_variance_us2=self.graph_variance_us2 / drift**2,
-            kernel_us=tuple(us / drift for us in self.kernel_us),
-            kernel_variance_us2=tuple(variance / drift**2 for variance in self.kernel_variance_us2),
-        )
-
-    @property
-    def kernel_sum_us(self) -> float:
-        """Sum over the kernels where they stand."""
-        return float(np.sum(self.kernel_us))
+    @classmethod
+    def of(cls, timed: GraphTiming, label: str) -> Self:
+        """What a device timed whose times are microseconds, and how it labels them."""
+        return cls(timed.total, timed.variance, timed.kernels, timed.kernel_times, timed.kernel_variances, label)
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Self:
@@ -109,13 +131,13 @@ class Measurement:
             raise ConfigError(f"not a measurement: {error}", "measure again") from error
 
 
-def summarise(samples_us: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def summarise(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Undisturbed times and their variances, per column of (repeats, kernels)."""
     from splitkit.devices import Timing
 
-    timings = [Timing(column) for column in samples_us.T]
-    us = np.array([timing.undisturbed_us for timing in timings])
-    return us, np.array([timing.variance_us2 for timing in timings])
+    timings = [Timing(column) for column in samples.T]
+    times = np.array([timing.undisturbed for timing in timings])
+    return times, np.array([timing.variance for timing in timings])
 
 
 def relative_errors(predicted: Sequence[float], measured: Sequence[float]) -> NDArray[np.float64]:

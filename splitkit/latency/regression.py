@@ -40,41 +40,42 @@ SMOOTH_SCALE = 0.3
 
 @dataclass(frozen=True)
 class Estimate:
-    """Predicted times in us and the standard deviation of their logarithms, each of shape (n,)."""
+    """Predicted times, in the unit of those it was fitted to, and the standard deviation of their logarithms; each of
+    shape (n,)."""
 
-    us: FloatArray
+    times: FloatArray
     sigma_log: FloatArray
 
 
 class KernelRegression:
     """Fitted to measured kernels; predicts any other."""
 
-    def __init__(self, kernels: Sequence[Kernel], us: FloatArray, seed: int = 0) -> None:
+    def __init__(self, kernels: Sequence[Kernel], times: FloatArray, seed: int = 0) -> None:
         if not kernels:
             raise ValueError("kernels: at least one measured kernel is needed")
-        log_us = np.log(np.maximum(us, 1e-6))
+        log_times = np.log(np.maximum(times, 1e-6))
         rng = np.random.default_rng(seed)
         by_family: dict[str, list[int]] = defaultdict(list)
         for i, kernel in enumerate(kernels):
             by_family[kernel.family].append(i)
         self._families = {
-            family: _fit([kernels[i] for i in rows], log_us[rows], rng, detailed=True)
+            family: _fit([kernels[i] for i in rows], log_times[rows], rng, detailed=True)
             for family, rows in by_family.items()
             if len(rows) >= FEW_ROWS
         }
-        self._all = _fit(kernels, log_us, rng, detailed=False)
+        self._all = _fit(kernels, log_times, rng, detailed=False)
 
     def predict(self, kernels: Sequence[Kernel]) -> Estimate:
         """Times of any kernels, in their order."""
-        us, sigma = np.empty(len(kernels)), np.empty(len(kernels))
+        times, sigma = np.empty(len(kernels)), np.empty(len(kernels))
         by_family: dict[str, list[int]] = defaultdict(list)
         for i, kernel in enumerate(kernels):
             by_family[kernel.family].append(i)
         for family, rows in by_family.items():
             process = self._families.get(family, self._all)
             mean, deviation = process.predict([kernels[i] for i in rows])
-            us[rows], sigma[rows] = np.exp(mean), deviation
-        return Estimate(us, sigma)
+            times[rows], sigma[rows] = np.exp(mean), deviation
+        return Estimate(times, sigma)
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,13 @@ class _Process:
         return self.offset + cross @ self.weights, np.sqrt(np.maximum(variance, 1e-8))
 
 
-def _fit(kernels: Sequence[Kernel], log_us: FloatArray, rng: np.random.Generator, *, detailed: bool) -> _Process:
+def _fit(kernels: Sequence[Kernel], log_times: FloatArray, rng: np.random.Generator, *, detailed: bool) -> _Process:
     if len(kernels) > MOST_ROWS:
         keep = rng.choice(len(kernels), MOST_ROWS, replace=False)
-        kernels, log_us = [kernels[i] for i in keep], log_us[keep]
+        kernels, log_times = [kernels[i] for i in keep], log_times[keep]
     features = _features(kernels, detailed)
-    x, offset = features(kernels), float(log_us.mean())
-    target = log_us - offset
+    x, offset = features(kernels), float(log_times.mean())
+    target = log_times - offset
     best: tuple[float, _Process] | None = None
     for length in LENGTH_SCALES:
         covariance = _covariance(x, x, length)

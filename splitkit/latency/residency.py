@@ -9,13 +9,11 @@ four states, and a prediction lies in or between them as the network's size does
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from splitkit.compiler.kernel import Kernel
-from splitkit.devices import Device
 from splitkit.latency.rows import CacheMode
 
 FloatArray = NDArray[np.float64]
@@ -30,21 +28,6 @@ EDGE = 0.1
 """Between so much less and so much more than the cache holds a network is partly in the first two states."""
 
 _FILLS, _PLACES = np.log([1 / (1 + EDGE), 1 + EDGE, 2, 8, 32]), [0.0, 1.0, 1.0, 2.0, 3.0]
-
-
-@runtime_checkable
-class CachedDevice(Protocol):
-    """A device whose cores keep small networks in caches of their own."""
-
-    @property
-    def cache_bytes(self) -> int:
-        """What the cores' own last caches hold together."""
-        ...
-
-
-def cache_of(device: Device) -> int:
-    """What stays close to the cores between two runs, in bytes; 0 where size makes no difference, or none known."""
-    return device.cache_bytes if isinstance(device, CachedDevice) else 0
 
 
 def footprint_bytes(kernels: Sequence[Kernel]) -> int:

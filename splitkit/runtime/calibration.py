@@ -71,7 +71,7 @@ def measure_hop(system: System, views: int, size: int) -> HopTime:
         assert artifact is not None
         link_us = float(link.latency_us(float(payload_bytes), views))
         medians = measure_bundle(bundle, int(np.clip(SECONDS * 1e6 / link_us, *FRAMES))).medians()
-        alone_us = get_device(plain.aggregator).time_graph(artifact, HALF_RUNS).undisturbed_us
+        alone_us = get_device(plain.aggregator).time_graph(artifact, HALF_RUNS).undisturbed
     added = (medians["link_us"] - link_us, medians["aggregator_us"] - alone_us)
     return HopTime(payload_bytes, *(max(us, 0.0) for us in added))
 

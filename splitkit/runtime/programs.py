@@ -69,9 +69,10 @@ def _not_native(system: System, side: Side) -> str:
     It runs libraries with one entry on one thread. A sensor that is not timed live needs no more than its results.
     """
     profile = system.device(side)
-    if side == "sensor" and not get_device(profile).real_time:
+    device = get_device(profile)
+    if side == "sensor" and not device.real_time:
         return ""
-    if profile.kind != "host" or profile.exporter != "tvm":
+    if not device.here or profile.exporter != "tvm":
         return f"the {side} is run by {profile.kind} and {profile.exporter}"
     return f"the {side} has {profile.threads} threads" if profile.threads > 1 else ""
 

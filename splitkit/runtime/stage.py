@@ -63,7 +63,7 @@ class Stage:
             input_name=artifact.inputs[0].name,
             output_name=artifact.outputs[0].name,
             time_scale=profile.time_scale if device.real_time else 1.0,
-            fixed_us=None if device.real_time else device.time_graph(artifact, 1).undisturbed_us,
+            fixed_us=None if device.real_time else device.time_graph(artifact, 1).undisturbed,
             label=device.label(),
             patience=patience,
         )

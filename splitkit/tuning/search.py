@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.target import CompileTarget
-from splitkit.devices import Device, get_device
+from splitkit.devices import UnscaledDevice, get_device
 from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import Artifact, TunableExporter
 from splitkit.exporters.registry import get_exporter
 from splitkit.graphs.graph import Graph
-from splitkit.latency.kernel_times import ModelledDevice
 from splitkit.latency.measurement import summarise
 from splitkit.profiles.schema import DeviceProfile
 from splitkit.tuning.tuned import TunedKernel, TuningConditions, add_tuning, read_tuning
@@ -92,7 +91,7 @@ def tune(
     """
     start = time.monotonic()
     device, exporter = get_device(profile.unscaled()), get_exporter(profile.exporter)
-    if not isinstance(exporter, TunableExporter) or isinstance(device, ModelledDevice):
+    if not isinstance(exporter, TunableExporter) or device.kernel_model:
         raise DeviceError(
             f"device {profile.name}: its kernels cannot be tuned",
             "leave --tune out: only compiled, measured ones can be",
@@ -128,7 +127,7 @@ class _GraphSearch:
     def __init__(
         self,
         model: Any,
-        device: Device,
+        device: UnscaledDevice,
         exporter: TunableExporter,
         rows: Sequence[TunedKernel],
         deadline: float,
@@ -199,21 +198,21 @@ class _GraphSearch:
         keys = np.array([kernel.key for kernel in self.kernels])
         found = []
         for _ in range(turns):
-            base, tuned = (self._kernel_us(artifact, runs) for artifact in (rules, other))
+            base, tuned = (self._kernel_times(artifact, runs) for artifact in (rules, other))
             found.append({key: tuned[keys == key].sum() / base[keys == key].sum() for key in self.candidates})
         return {key: float(np.median([ratios[key] for ratios in found])) for key in self.candidates}
 
-    def _kernel_us(self, artifact: Artifact, runs: int) -> NDArray[np.float64]:
+    def _kernel_times(self, artifact: Artifact, runs: int) -> NDArray[np.float64]:
         """Time of each call."""
         return summarise(self.device.time_kernels(artifact, repeats=runs))[0]
 
     def _whole_ratio(self, rules: Artifact, tuned: Artifact) -> float:
         runs, turns = self._runs(rules), CONFIRMING_TURNS if self.device.real_time else 1
-        pairs = [[self.device.time_graph(a, repeats=runs).undisturbed_us for a in (tuned, rules)] for _ in range(turns)]
+        pairs = [[self.device.time_graph(a, repeats=runs).undisturbed for a in (tuned, rules)] for _ in range(turns)]
         return float(np.median([ours / base for ours, base in pairs]))
 
     def _runs(self, artifact: Artifact) -> int:
         if not self.device.real_time:
             return 1
-        us = self.device.time_graph(artifact, repeats=RUNS[0]).undisturbed_us
+        us = self.device.time_graph(artifact, repeats=RUNS[0]).undisturbed
         return int(np.clip(TURN_S * 1e6 / max(us, 1e-3), *RUNS))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from splitkit.devices import Device, get_device
+from splitkit.devices import UnscaledDevice, get_device
 from splitkit.errors import ConfigError, reason
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import DeviceProfile, System
@@ -47,8 +47,8 @@ class TuningConditions:
     target: str
 
     @classmethod
-    def of(cls, device: Device, exporter: str) -> "TuningConditions":
-        """Those of an unscaled device."""
+    def of(cls, device: UnscaledDevice, exporter: str) -> "TuningConditions":
+        """Those of a device."""
         return cls(device.fingerprint(), exporter, get_exporter(exporter).version, device.target().key())
 
     def hold_for(self, row: TunedKernel) -> bool:

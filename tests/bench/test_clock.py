@@ -54,7 +54,7 @@ def compiled(path: Path) -> Artifact:
 
 
 def test_what_a_bench_measures_is_stated_at_the_anchors_first_clock(tmp_path: Path, clock: SlowedClock) -> None:
-    artifact, bench = compiled(tmp_path / "graph"), Bench(load_device("host"))
+    artifact, bench = compiled(tmp_path / "graph"), Bench(load_device("host").unscaled())
     kernels = len(artifact.kernels)
     reference: float | None = None
     for slowdown in (1.0, 1.12, 0.95):
@@ -62,18 +62,18 @@ def test_what_a_bench_measures_is_stated_at_the_anchors_first_clock(tmp_path: Pa
         measured = bench(MeasureJob("network", {"graph": artifact}, artifact, reference), lambda _: None)
         timed, drift = measured.graphs["graph"]
         assert drift == pytest.approx(slowdown)
-        np.testing.assert_allclose(timed.kernel_us, 2.0)
-        assert timed.graph_us == pytest.approx(2.0 * kernels)
+        np.testing.assert_allclose(timed.kernel_times, 2.0)
+        assert timed.total == pytest.approx(2.0 * kernels)
         assert measured.flagged == 0
         reference = reference or measured.anchor_times[artifact.kernels[0].key][0]
 
 
 def test_a_clock_that_changes_meanwhile_makes_a_measurement_repeat(tmp_path: Path, clock: SlowedClock) -> None:
     artifact = compiled(tmp_path / "graph")
-    anchor = Anchor(get_device(load_device("host")), artifact, 2.0)
+    anchor = Anchor(get_device(load_device("host").unscaled()), artifact, 2.0)
     clock.changes = iter([1.1, 1.1])
     device = anchor.device
-    timing, drift = anchor.steady(lambda: device.time_graph(artifact, 1).undisturbed_us)
+    timing, drift = anchor.steady(lambda: device.time_graph(artifact, 1).undisturbed)
     assert timing / drift == pytest.approx(2.0 * len(artifact.kernels))
     assert anchor.flagged == 0
 
@@ -87,7 +87,7 @@ def test_a_clock_that_changes_meanwhile_makes_a_measurement_repeat(tmp_path: Pat
 
 
 def test_candidates_are_measured_at_the_clock_of_their_table(tmp_path: Path, clock: SlowedClock) -> None:
-    system, device = host_system(), get_device(load_device("host"))
+    system, device = host_system(), get_device(load_device("host").unscaled())
     with LutStore(tmp_path / "lut.db") as store:
         before = measure_architecture(SPACE, system, ARCHITECTURE, clock=TableClock(store, tmp_path / "none"))
         assert before.sensor is not None

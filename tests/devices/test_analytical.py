@@ -33,28 +33,28 @@ def artifact(*kernels: Kernel) -> Artifact:
 
 def test_a_kernel_takes_its_overhead_and_the_longer_of_compute_and_memory() -> None:
     device = AnalyticalDevice(PROFILE)
-    times = device.kernel_times_us([kernel(50_000, 4_000), kernel(1_000, 400_000), kernel(0, 0)])
+    times = device.kernel_times([kernel(50_000, 4_000), kernel(1_000, 400_000), kernel(0, 0)])
     np.testing.assert_allclose(times, [3.0 + 50.0, 3.0 + 100.0, 3.0])
 
 
 def test_weights_count_as_memory_traffic() -> None:
     heavy = Kernel("k", "", "linear", 0, 0, 0, 40_000, "")
-    np.testing.assert_allclose(AnalyticalDevice(PROFILE).kernel_times_us([heavy]), [13.0])
+    np.testing.assert_allclose(AnalyticalDevice(PROFILE).kernel_times([heavy]), [13.0])
 
 
 def test_a_graph_is_the_sum_of_its_kernels_and_repeats_exactly() -> None:
     device = AnalyticalDevice(PROFILE)
     compiled = artifact(kernel(50_000, 0), kernel(0, 40_000))
     timing = device.time_graph(compiled, repeats=7)
-    assert (len(timing.samples_us), timing.variance_us2) == (7, 0.0)
-    assert timing.undisturbed_us == pytest.approx(device.time_kernels(compiled, repeats=3)[2].sum())
+    assert (len(timing.samples), timing.variance) == (7, 0.0)
+    assert timing.undisturbed == pytest.approx(device.time_kernels(compiled, repeats=3)[2].sum())
 
 
 def test_time_scale_multiplies_every_time_and_shows_in_label_and_fingerprint() -> None:
     scaled = AnalyticalDevice(PROFILE.model_copy(update={"time_scale": 8.0}))
     plain = AnalyticalDevice(PROFILE)
     kernels = [kernel(50_000, 4_000)]
-    np.testing.assert_allclose(scaled.kernel_times_us(kernels), 8 * plain.kernel_times_us(kernels))
+    np.testing.assert_allclose(scaled.kernel_times(kernels), 8 * plain.kernel_times(kernels))
     assert (plain.label(), scaled.label()) == ("analytical", "analytical x8")
     assert plain.fingerprint() != scaled.fingerprint()
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from splitkit.compiler.kernel import Kernel
-from splitkit.latency.measurement import Measurement, SideMeasurement
+from splitkit.latency.measurement import GraphTiming, Measurement, SideMeasurement
 from splitkit.profiles import load_device, load_link, load_system
 from splitkit.profiles.schema import System
 from splitkit.space import Architecture, Sampler, SearchSpace
@@ -30,9 +30,14 @@ def drawn(space: SearchSpace, count: int, seed: int = 0) -> list[Architecture]:
     return list(found)
 
 
+def timing(kernels: list[Kernel], times: list[float], overhead: float = 0.0) -> GraphTiming:
+    """As if timed without noise."""
+    return GraphTiming(sum(times) + overhead, 0.0, tuple(kernels), tuple(times), (0.0,) * len(times))
+
+
 def side_measurement(kernels: list[Kernel], us: list[float], overhead_us: float = 0.0) -> SideMeasurement:
     """As if measured without noise."""
-    return SideMeasurement(sum(us) + overhead_us, 0.0, tuple(kernels), tuple(us), (0.0,) * len(us), "synthetic")
+    return SideMeasurement.of(timing(kernels, us, overhead_us), "synthetic")
 
 
 def measurement(architecture: Architecture, aggregator: SideMeasurement) -> Measurement:

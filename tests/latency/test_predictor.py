@@ -37,7 +37,7 @@ def test_predictions_are_sums_over_the_whole_networks_kernels(tmp_path: Path, vi
             device = get_device(system.sensor if side == "sensor" else system.aggregator)
             assert isinstance(device, AnalyticalDevice)
             kernels = TvmExporter().lower(render(operators), device.target()) if operators else ()
-            assert us[i] == pytest.approx(device.kernel_times_us(kernels).sum())
+            assert us[i] == pytest.approx(device.kernel_times(kernels).sum())
         assert prediction.payload_bytes[i] == network.payload_bytes
         assert prediction.sensor_peak_bytes[i] == network.peak_sensor_bytes_bound()
         assert prediction.sensor_macs[i] == network.macs("sensor")
@@ -115,7 +115,7 @@ def test_an_empty_table_is_one_clear_line(tmp_path: Path) -> None:
 def test_dispatch_measured_on_whole_graphs_is_added_once_per_graph(tmp_path: Path) -> None:
     space, system, store = load_space("tiny"), host_system(), LutStore(tmp_path / "lut.db")
     kernels = lut_of(SystemPredictor(space, system, store), store, us=2.0)
-    condition = store.condition(conditions_of(get_device(system.aggregator), "tvm"))
+    condition = store.condition(conditions_of(get_device(system.aggregator.unscaled()), "tvm"))
     for n in (10, 20, 30, 40):
         store.add_graph(condition, GraphTime(str(n), n, 2.0 * n, 2.0 * n + 5.0 + 0.1 * n, 0.0))
     predictor = SystemPredictor(space, system, store)

@@ -33,7 +33,7 @@ def test_left_out_kernels_are_interpolated() -> None:
     train, held = [KERNELS[i] for i in order[:100]], [KERNELS[i] for i in order[100:]]
     regression = KernelRegression(train, np.array([truth_us(k) for k in train]) * rng.normal(1, 0.01, len(train)))
     truth = np.array([truth_us(k) for k in held])
-    error = np.abs(regression.predict(held).us / truth - 1)
+    error = np.abs(regression.predict(held).times / truth - 1)
     assert np.median(error) < 0.05
     assert np.quantile(error, 0.9) < 0.15
 
@@ -48,10 +48,10 @@ def test_uncertainty_is_larger_far_from_what_was_measured() -> None:
 def test_a_family_of_few_rows_borrows_from_the_others() -> None:
     regression = KernelRegression(KERNELS, np.array([truth_us(k) for k in KERNELS]))
     stranger = pointwise(40, 40, 12, family="stranger")
-    assert regression.predict([stranger]).us[0] == pytest.approx(truth_us(stranger), rel=0.3)
+    assert regression.predict([stranger]).times[0] == pytest.approx(truth_us(stranger), rel=0.3)
 
 
 def test_one_row_is_enough_to_answer() -> None:
     only = KERNELS[5]
     regression = KernelRegression([only], np.array([2.0]))
-    assert regression.predict([only]).us[0] == pytest.approx(2.0, rel=0.05)
+    assert regression.predict([only]).times[0] == pytest.approx(2.0, rel=0.05)

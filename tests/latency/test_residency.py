@@ -15,12 +15,12 @@ from splitkit.graphs.render import render
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.kernel_times import KernelTimes, conditions_of, network_conditions
 from splitkit.latency.predictor import SystemPredictor
-from splitkit.latency.residency import STATES, cache_of, footprint_bytes, mode_of, state_of
+from splitkit.latency.residency import STATES, footprint_bytes, mode_of, state_of
 from splitkit.latency.rows import KernelTime
 from splitkit.latency.store import LutStore
 from splitkit.profiles import load_device, load_system
 from splitkit.space import describe, load_space
-from tests.latency.systems import host_system, measurement, side_measurement
+from tests.latency.systems import host_system, measurement, side_measurement, timing
 
 CACHE = 1_000_000
 KB = 1000
@@ -34,7 +34,7 @@ def cached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def table(path: Path, **rows: dict[str, float]) -> LutStore:
     """A table of the host's, rows given by state of the cache."""
-    store, device = LutStore(path), get_device(load_device("host"))
+    store, device = LutStore(path), get_device(load_device("host").unscaled())
     store.add_kernels("tvm", KERNELS)
     for mode, values in rows.items():
         condition = store.condition(conditions_of(device, "tvm", mode))  # type: ignore[arg-type]
@@ -60,13 +60,13 @@ def test_between_states_networks_are_where_their_size_puts_them() -> None:
 
 
 def test_only_devices_with_caches_of_their_own_make_a_difference(cached: None) -> None:
-    assert cache_of(get_device(load_device("host"))) == CACHE
-    assert cache_of(get_device(load_system("hmd").aggregator)) == 0
-    assert cache_of(get_device(load_system("m7-host").sensor)) == 0
+    assert get_device(load_device("host")).cache_bytes == CACHE
+    assert get_device(load_system("hmd").aggregator).cache_bytes == 0
+    assert get_device(load_system("m7-host").sensor).cache_bytes == 0
 
 
 def test_the_host_knows_its_cache() -> None:
-    cache = cache_of(get_device(load_device("host")))
+    cache = get_device(load_device("host")).cache_bytes
     assert 64 * 1024 <= cache <= 64 * 1024 * 1024
 
 
@@ -110,7 +110,7 @@ def test_without_both_states_there_is_no_difference(cached: None, tmp_path: Path
 
 def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space, system = load_space("tiny"), host_system()
-    store, device = LutStore(tmp_path / "lut.db"), get_device(system.aggregator)
+    store, device = LutStore(tmp_path / "lut.db"), get_device(system.aggregator.unscaled())
     kernels = TvmExporter().lower(render(describe(space, space.largest(0)).operators("aggregator")), device.target())
     distinct = {kernel.key for kernel in kernels}
     store.add_kernels("tvm", kernels)
@@ -133,9 +133,9 @@ def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatc
 
 
 def test_the_ledger_keeps_the_states_apart_and_takes_both_back(cached: None, tmp_path: Path) -> None:
-    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host"))
+    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host").unscaled())
     ledger = Ledger(store, conditions_of(device, "tvm"), cache_bytes=CACHE)
-    small, large = side_measurement(KERNELS[:3], [1.0, 2.0, 3.0]), side_measurement(KERNELS, [5.0] * len(KERNELS))
+    small, large = timing(KERNELS[:3], [1.0, 2.0, 3.0]), timing(KERNELS, [5.0] * len(KERNELS))
     ledger.add("network", Measured("host", {"small": (small, 1.0), "large": (large, 1.0)}, {}, 0))
     resident, in_situ, *_ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
     assert store.values(resident) == {"k0": 1.0, "k1": 2.0, "k2": 3.0}
@@ -146,13 +146,13 @@ def test_the_ledger_keeps_the_states_apart_and_takes_both_back(cached: None, tmp
 
 
 def test_boards_are_compared_in_the_same_state(tmp_path: Path) -> None:
-    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host"))
+    store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host").unscaled())
     ledger = Ledger(store, conditions_of(device, "tvm"), tolerance=0.1, cache_bytes=CACHE)
     small, large = KERNELS[:6], KERNELS
     for board, factor in (("a", 1.0), ("b", 1.0), ("wrong", 1.5)):
         graphs = {
-            f"{board} small": (side_measurement(small, [factor * 10.0] * len(small)), 1.0),
-            f"{board} large": (side_measurement(large, [factor * 14.0] * len(large)), 1.0),
+            f"{board} small": (timing(small, [factor * 10.0] * len(small)), 1.0),
+            f"{board} large": (timing(large, [factor * 14.0] * len(large)), 1.0),
         }
         ledger.add(f"network {board}", Measured(board, graphs, {}, 0))
     reasons, networks = ledger.take_back(3)
@@ -171,7 +171,9 @@ def test_a_small_network_as_predicted_teaches_no_correction(cached: None, tmp_pa
     kernels = list(TvmExporter().lower(render(operators), get_device(system.aggregator).target()))
     store = LutStore(tmp_path / "lut.db")
     store.add_kernels("tvm", kernels)
-    for us, conditions in zip((2.0, 3.0), network_conditions(get_device(system.aggregator), "tvm"), strict=False):
+    for us, conditions in zip(
+        (2.0, 3.0), network_conditions(get_device(system.aggregator.unscaled()), "tvm"), strict=False
+    ):
         condition = store.condition(conditions)
         rows = [KernelTime(kernel.key, us, 0.0, 1) for kernel in {k.key: k for k in kernels}.values()]
         store.add_times(condition, store.start_session(condition), rows)

@@ -95,7 +95,7 @@ def test_a_modelled_sensor_sends_what_it_would_when_it_would(tmp_path: Path) -> 
     found = measure_bundle(bundle, FRAMES)
     assert found.runtime == "native"
     assert found.scores_error < 2e-2
-    model_us = get_device(modelled).time_graph(artifact, 1).undisturbed_us
+    model_us = get_device(modelled).time_graph(artifact, 1).undisturbed
     np.testing.assert_allclose(found.sensor_us, model_us, atol=0.01)
 
 

@@ -19,7 +19,7 @@ from splitkit.devices.linux_cross.architecture import Architecture, architecture
 from splitkit.devices.linux_cross.build import EXECUTABLE, build_runner
 from splitkit.devices.linux_cross.session import RunnerSession
 from splitkit.devices.options import read_options
-from splitkit.devices.protocol import Device, Unit
+from splitkit.devices.protocol import Device, KernelModel, Unit
 from splitkit.devices.timing import Timing
 from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.names import network_name
@@ -107,17 +107,17 @@ class ModelledLinuxDevice:
     unit: Unit = "us"
     real_time = False  # the model alone knows how long it takes
     emulated = True
+    here = False
+    cache_bytes = 0
+    pool = None
 
     def __init__(self, profile: DeviceProfile, runner: Runner) -> None:
         self.profile = profile
         self._runner = runner
-        self._model = AnalyticalDevice(profile)
-        self.kernel_times_us = self._model.kernel_times_us
-        self.label = self._model.label
-        self.fingerprint = self._model.fingerprint
-        self.time_graph = self._model.time_graph
-        self.time_kernels = self._model.time_kernels
-        self.target = self._model.target
+        model = AnalyticalDevice(profile)
+        self.kernel_model: KernelModel = model
+        self.label, self.fingerprint, self.target = model.label, model.fingerprint, model.target
+        self.time_graph, self.time_kernels = model.time_graph, model.time_kernels
 
     def open(self, artifact: Artifact) -> Session:
         """As `Device.open`, under QEMU's user mode where this machine is another processor."""
@@ -129,6 +129,10 @@ class EmulatedLinuxDevice:
 
     unit: Unit = "us"
     real_time = False  # a pipe and another process lie between: only the executable's own clock counts
+    here = False
+    cache_bytes = 0
+    kernel_model = None
+    pool = None
 
     def __init__(self, profile: DeviceProfile, runner: Runner) -> None:
         self.profile = profile

@@ -40,6 +40,10 @@ class QemuSystemDevice:
     unit: Unit = "instructions"
     real_time = False  # emulation takes as long as it takes
     emulated = True
+    here = False
+    cache_bytes = 0
+    kernel_model = None
+    pool = None
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -54,7 +58,7 @@ class QemuSystemDevice:
 
     def label(self) -> str:
         """`instructions (QEMU -icount)` where nothing makes a time of them, else how the time was estimated."""
-        if self.profile == self.profile.unscaled():
+        if self.profile.is_unscaled:
             return "instructions (QEMU -icount)"
         assumed = " (CPI assumed)" if "assum" in self.profile.sources.get("cpi", "assumed") else ""
         scale = "" if self.profile.time_scale == 1.0 else f" x{self.profile.time_scale:g}"
@@ -65,7 +69,7 @@ class QemuSystemDevice:
         board = self.board
         qemu = program_version(find_program(board.emulator))
         compiler = program_version(find_compiler(self.profile.target))
-        time = "" if self.profile == self.profile.unscaled() else f"; {self._time_key()}"
+        time = "" if self.profile.is_unscaled else f"; {self._time_key()}"
         return f"qemu-system: {board.machine} {board.cpu}; {qemu}; {compiler}{time}"
 
     def _time_key(self) -> str:
@@ -92,25 +96,25 @@ class QemuSystemDevice:
 
     def time_graph(self, artifact: Artifact, repeats: int = 50) -> Timing:
         """As `Device.time_graph`; all samples are equal. What lies between the kernels takes the default CPI."""
-        return Timing(np.full(repeats, self._graph_us(artifact)))
+        return Timing(np.full(repeats, self._graph_time(artifact)))
 
     def time_kernels(self, artifact: Artifact, repeats: int = 20) -> NDArray[np.float64]:
         """As `Device.time_kernels`; all rows are equal."""
-        return np.tile(self._kernel_us(artifact), (repeats, 1))
+        return np.tile(self._kernel_times(artifact), (repeats, 1))
 
     def open(self, artifact: Artifact) -> Session:
         """One emulator process that runs every image; it ends with the session."""
-        graph_us = self._graph_us(artifact)
-        return FirmwareSession(artifact, self._start(artifact, self._digest(artifact)), graph_us)
+        time = self._graph_time(artifact)
+        return FirmwareSession(artifact, self._start(artifact, self._digest(artifact)), time)
 
-    def _kernel_us(self, artifact: Artifact) -> NDArray[np.float64]:
+    def _kernel_times(self, artifact: Artifact) -> NDArray[np.float64]:
         us_per_unit = np.array([self.profile.us_per_unit(kernel.family) for kernel in artifact.kernels])
         return np.asarray(self.count(artifact).kernels * us_per_unit, dtype=np.float64)
 
-    def _graph_us(self, artifact: Artifact) -> float:
+    def _graph_time(self, artifact: Artifact) -> float:
         counts = self.count(artifact)
         between = counts.graph - int(counts.kernels.sum())
-        return float(self._kernel_us(artifact).sum() + between * self.profile.us_per_unit())
+        return float(self._kernel_times(artifact).sum() + between * self.profile.us_per_unit())
 
     def _start(self, artifact: Artifact, digest: str) -> Emulator:
         find_program(self.board.emulator)  # a missing emulator is better found before building

@@ -15,10 +15,10 @@ from splitkit.exporters.protocol import Artifact
 class FirmwareSession:
     """Runs a network inside its firmware. Times are the device's estimate, whatever the emulation took."""
 
-    def __init__(self, artifact: Artifact, emulator: Emulator, graph_us: float) -> None:
+    def __init__(self, artifact: Artifact, emulator: Emulator, time: float) -> None:
         self.artifact = artifact
         self._emulator = emulator
-        self._graph_us = graph_us
+        self._time = time
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once on arrays of exactly the shapes and dtypes of `artifact.inputs`; returns freshly owned arrays.
@@ -38,7 +38,7 @@ class FirmwareSession:
 
     def time_ns(self, repeats: int) -> NDArray[np.int64]:
         """The device's estimate of a run, `repeats` times: counting again gives the same."""
-        return np.full(repeats, round(self._graph_us * 1e3), dtype=np.int64)
+        return np.full(repeats, round(self._time * 1e3), dtype=np.int64)
 
     def close(self) -> None:
         """End the emulator."""

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from splitkit.addresses import format_address
 from splitkit.compiler.target import CompileTarget
 from splitkit.devices.options import read_options
-from splitkit.devices.protocol import Unit
+from splitkit.devices.protocol import BoardPool, Unit
 from splitkit.devices.rpc import tracker
 from splitkit.devices.rpc.board import Board
-from splitkit.devices.rpc.options import RpcOptions
+from splitkit.devices.rpc.options import KIND, RpcOptions
 from splitkit.devices.rpc.session import RemoteSession
 from splitkit.devices.rpc.tracker import Address
 from splitkit.devices.timing import Timing
@@ -38,6 +38,9 @@ class RpcDevice:
 
     unit: Unit = "us"
     real_time = True
+    here = False
+    cache_bytes = 0
+    kernel_model = None
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -53,6 +56,11 @@ class RpcDevice:
     def emulated(self) -> bool:
         """Whether times are scaled."""
         return self.profile.time_scale != 1.0
+
+    @property
+    def pool(self) -> BoardPool:
+        """Itself, whether a tracker knows several boards or there is one."""
+        return self
 
     @property
     def agreement(self) -> float:
@@ -185,7 +193,7 @@ def describe(remote: Any) -> str:
 @cache
 def _asked(options: RpcOptions) -> str:
     """What the board's processor is, asked once per process."""
-    profile = DeviceProfile(name="board", kind="rpc", options=options.model_dump(exclude_none=True))
+    profile = DeviceProfile(name="board", kind=KIND, options=options.model_dump(exclude_none=True))
     device = RpcDevice(profile)
     try:
         device.lease()

@@ -5,6 +5,10 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from splitkit.addresses import parse_address
+from splitkit.errors import ConfigError
+from splitkit.profiles.schema import DeviceProfile
+
+KIND = "rpc"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -65,3 +69,21 @@ class RpcOptions(BaseModel):
         """Host and port of the tracker."""
         assert self.tracker is not None
         return parse_address(self.tracker, TRACKER_PORT)
+
+
+def behind_tracker(profile: DeviceProfile, tracker: str | None, key: str | None) -> DeviceProfile:
+    """The profile with its boards found through another tracker, or under another key, than it says itself.
+
+    Raises:
+        ConfigError: it is not of kind `rpc`: a search would not look for such rows.
+    """
+    given = {name: value for name, value in (("tracker", tracker), ("key", key)) if value is not None}
+    if not given:
+        return profile
+    if profile.kind != KIND:
+        raise ConfigError(
+            f"device {profile.name}: kind: {profile.kind}: only boards of kind {KIND} are found through a tracker",
+            'docs/guides/farm.md: a profile with kind = "rpc" and the boards\' target',
+        )
+    options = {name: value for name, value in profile.options.items() if name not in ("host", "port")} | given
+    return profile.model_copy(update={"options": options})

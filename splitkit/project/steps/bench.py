@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from splitkit.project.config import Project
-from splitkit.project.farm import behind_tracker
 from splitkit.project.run import Run
 from splitkit.project.runtimes import require_kernels
 
@@ -36,13 +35,14 @@ def bench_step(
         LinkError: the processes that play the system fail.
     """
     from splitkit.bench.networks import build_from_space
+    from splitkit.devices.rpc.options import behind_tracker
     from splitkit.latency.store import LutStore
     from splitkit.runtime.calibration import calibrate
 
     run, space, system = Run.of(project), project.load_space(), project.load_system()
     require_kernels(system, sides)
     for side in sides:
-        system = behind_tracker(system, side, tracker, key)
+        system = system.model_copy(update={side: behind_tracker(system.device(side), tracker, key)})
     run.lut.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(run.lut) as store:
         reports: dict[str, BuildReport] = {

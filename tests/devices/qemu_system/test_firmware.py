@@ -62,7 +62,7 @@ def test_times_are_counts_times_cpi_over_clock(tmp_path: Path) -> None:
     expected = counts.kernels * np.array([0.01, 0.03])
     np.testing.assert_allclose(device.time_kernels(artifact, 2), [expected, expected])
     between = (counts.graph - counts.kernels.sum()) * 0.01
-    np.testing.assert_allclose(device.time_graph(artifact, 3).samples_us, expected.sum() + between)
+    np.testing.assert_allclose(device.time_graph(artifact, 3).samples, expected.sum() + between)
     assert device.label() == "estimated from instruction counts (CPI assumed)"
     assert device.emulated
     unscaled = get_device(profile.unscaled())

@@ -9,6 +9,7 @@ import pytest
 
 from splitkit.bench import build_from_space
 from splitkit.bench.measure import compile_for
+from splitkit.devices import get_device
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.graphs.graph import RenderedGraph
 from splitkit.latency import LutStore
@@ -62,7 +63,7 @@ def test_two_tables_of_one_board_hold_the_same_rows(needs: Callable[..., None], 
     for name in ("first.db", "second.db"):
         with LutStore(tmp_path / name) as store:
             build_from_space(store, space_of("tiny"), system, "sensor", networks=2)
-            device = QemuSystemDevice(system.sensor.unscaled())
+            device = get_device(system.sensor.unscaled())
             rows.append(store.values(store.condition(conditions_of(device, system.sensor.exporter))))
     assert rows[0] == rows[1]
     assert len(rows[0]) > 10
