@@ -16,7 +16,7 @@ SHARED_KERNELS = 5
 
 @dataclass
 class Agreement:
-    """What each board measured, and what the table knew before any of them (one more voice).
+    """What each board measured, and what the table knew before any of them (one more source).
 
     Attributes:
         tolerance: relative deviation up to which boards agree.
@@ -38,16 +38,16 @@ class Agreement:
     def disagreeing(self, boards: int) -> dict[str, float]:
         """The boards not to be believed, each with how many times too slow it is.
 
-        Two voices that contradict each other: as long as another of so many `boards` may still speak, neither; then
-        both, for nobody can say which is right. The table's word stands.
+        Of two sources that contradict each other, neither is believed or refused while another of so many `boards` may
+        still be measured; after that both are refused, since nothing says which is right. The table is never refused.
         """
-        voices = {board: {k: float(np.median(t)) for k, t in times.items()} for board, times in self._times.items()}
+        sources = {board: {k: float(np.median(t)) for k, t in times.items()} for board, times in self._times.items()}
         if self.table:
-            voices[""] = dict(self.table)
+            sources[""] = dict(self.table)
         found: dict[str, float] = {}
         limit = np.log1p(self.tolerance)
-        while len(voices) > 1:
-            deviations = {voice: d for voice in voices if (d := _deviation(voice, voices)) is not None}
+        while len(sources) > 1:
+            deviations = {source: d for source in sources if (d := _deviation(source, sources)) is not None}
             if not deviations or max(map(abs, deviations.values())) <= limit:
                 break
             if len(deviations) == 2:
@@ -55,18 +55,18 @@ class Agreement:
                     break
                 found |= {board: float(np.exp(d)) for board, d in deviations.items() if board}
                 break
-            worst = max(deviations, key=lambda voice: abs(deviations[voice]))
+            worst = max(deviations, key=lambda source: abs(deviations[source]))
             if worst:
                 found[worst] = float(np.exp(deviations[worst]))
-            del voices[worst]
+            del sources[worst]
         return found
 
 
-def _deviation(voice: str, voices: Mapping[str, Mapping[str, float]]) -> float | None:
-    """Median log ratio to the median of the other voices; None where too little is shared."""
+def _deviation(source: str, sources: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Median log ratio to the median of the other sources; None where too little is shared."""
     ratios = []
-    for key, time in voices[voice].items():
-        others = [times[key] for other, times in voices.items() if other != voice and key in times]
+    for key, time in sources[source].items():
+        others = [times[key] for other, times in sources.items() if other != source and key in times]
         if others:
             ratios.append(np.log(max(time, 1e-9) / max(float(np.median(others)), 1e-9)))
     return float(np.median(ratios)) if len(ratios) >= SHARED_KERNELS else None

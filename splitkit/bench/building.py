@@ -9,7 +9,7 @@ from pathlib import Path
 from splitkit.bench.choosing import Chooser
 from splitkit.bench.jobs import Compiled, CompileJob, Measured, MeasureJob, Ranked, RankJob
 from splitkit.bench.progress import BuildProgress, Progress
-from splitkit.bench.recording import Ledger
+from splitkit.bench.recording import Recorder
 from splitkit.devices import UnscaledDevice
 from splitkit.exporters.protocol import Artifact
 from splitkit.graphs.graph import RenderedGraph
@@ -33,7 +33,7 @@ UNITS_PER_NETWORK = 24
 
 
 class Building:
-    """The pipeline's customer (`pipeline.Customer`).
+    """What the pipeline is told to do (`pipeline.JobSource`).
 
     Args:
         sides: whose graphs are measured.
@@ -61,10 +61,10 @@ class Building:
         self._coverage, self._limit, self._budget_s, self._progress = coverage, limit, budget_s, progress
         self._start = time.monotonic()
         tolerance = device.pool.agreement if device.pool else None
-        self.ledger = Ledger(store, conditions, tolerance, device.cache_bytes)
+        self.recorder = Recorder(store, conditions, tolerance, device.cache_bytes)
         self._lowering = Lowering(store, conditions.exporter, device.target())
         chooser.lowered(self._lowering.recall(chooser.heaviest_unlowered(len(chooser.table))))
-        chooser.measured(self.ledger.known())
+        chooser.measured(self.recorder.known())
         self._architectures: dict[str, Architecture] = {}
         self._directories = count()
         self._lost: set[str] = set()
@@ -78,9 +78,9 @@ class Building:
         """The most useful network next, along with units to lower; the first one also brings the anchor."""
         if not self._first and self._watched and self._anchor is None:
             return None  # nothing can be measured before there is one
-        if self.ledger.networks + self._under_way == self._limit or self.chooser.covered >= self._coverage:
+        if self.recorder.networks + self._under_way == self._limit or self.chooser.covered >= self._coverage:
             return None
-        rows = self.ledger.known()
+        rows = self.recorder.known()
         if len(rows) > max(RANKED_FROM, RANKED_AGAIN * self._ranked_rows):
             self._ranked_rows = len(rows)
             return RankJob(self.chooser.all_kernels(), rows)
@@ -100,21 +100,21 @@ class Building:
             self._workdir / str(next(self._directories)),  # a path loaded once is not loaded anew
             tuple(units),
             watch=self._watched if first else 0,
-            anchor=self.ledger.anchor,
+            anchor=self.recorder.anchor,
         )
 
     def compiled(self, job: CompileJob, compiled: Compiled) -> None:
         """Keep what was lowered, and the anchor if it came along."""
         self._lowering.learn(compiled.lowered)
         self.chooser.lowered(compiled.lowered)
-        self.chooser.measured(self.ledger.known())
+        self.chooser.measured(self.recorder.known())
         if compiled.anchor is not None:
             self._anchor = compiled.anchor
-            self.ledger.watch(compiled.anchor.kernels)
+            self.recorder.watch(compiled.anchor.kernels)
 
     def measure_job(self, job: CompileJob, compiled: Compiled) -> MeasureJob:
         """With what the anchor's times are relative to."""
-        return MeasureJob(job.network, compiled.artifacts, self._anchor, self.ledger.reference)
+        return MeasureJob(job.network, compiled.artifacts, self._anchor, self.recorder.reference)
 
     def ranked(self, ranked: Ranked) -> None:
         """Take in what the regression knows and does not know."""
@@ -122,14 +122,14 @@ class Building:
 
     def measured(self, job: CompileJob, measured: Measured, boards: int) -> dict[str, str]:
         """Commit one network; returns boards that disagree with the others, and why, their rows taken back."""
-        self.ledger.add(job.network, measured)
+        self.recorder.add(job.network, measured)
         self._under_way -= 1
         for i in range(len(job.graphs)):
             shutil.rmtree(job.directory / str(i), ignore_errors=True)
-        wrong, networks = self.ledger.take_back(boards)
+        wrong, networks = self.recorder.take_back(boards)
         for network in networks:
             self.chooser.given_up(self._architectures[network])
-        self.chooser.measured(self.ledger.known())
+        self.chooser.measured(self.recorder.known())
         self._report()
         return wrong
 
@@ -147,7 +147,7 @@ class Building:
         self.chooser.given_up(self._architectures[job.network], again=again)
 
     def _report(self) -> None:
-        seconds, networks = time.monotonic() - self._start, self.ledger.networks
+        seconds, networks = time.monotonic() - self._start, self.recorder.networks
         left = self.chooser.networks_to(self._coverage, MOST_NETWORKS) + self._under_way
         if self._limit is not None:
             left = min(left, self._limit - networks)

@@ -1,7 +1,7 @@
 """Fill the table from a search space: time kernels where they stand, in sub-networks chosen to teach the most.
 
 A kernel timed alone meets other caches than in a network, so here whole sub-networks are compiled and each of their
-kernels is timed in place. `choosing` says which, `pipeline` compiles ahead and measures, `ledger` commits: every
+kernels is timed in place. `choosing` says which, `pipeline` compiles ahead and measures, `recording` commits: every
 network is one transaction. Stopped and started again, building goes on where it was. The whole graphs' times say what
 dispatch costs.
 """
@@ -77,16 +77,16 @@ def build_from_space(
             if device.pool:
                 device.pool.close()
     known, wanted = chooser.progress()
-    ledger = building.ledger
+    recorder = building.recorder
     return BuildReport(
-        measured=len(ledger.known()) - ledger.reused,
-        reused=ledger.reused,
+        measured=len(recorder.known()) - recorder.reused,
+        reused=recorder.reused,
         missing=wanted - known,
-        flagged=ledger.flagged,
+        flagged=recorder.flagged,
         seconds=time.monotonic() - start,
-        networks=ledger.networks,
+        networks=recorder.networks,
         coverage=chooser.covered,
-        boards=dict(ledger.boards),
+        boards=dict(recorder.boards),
         trouble=pipeline.trouble,
         left_out=pipeline.left_out,
         lost=pipeline.lost,

@@ -26,13 +26,13 @@ TRIES_PER_NETWORK = 4
 LOSSES_IN_A_ROW = 4
 """So many processes may die one after the other with nothing measured between; then measuring ends."""
 
-STAFFING_INTERVAL_S = 5.0
+POOL_INTERVAL_S = 5.0
 """How often a pool is asked which boards it has."""
 
 LONG = float("inf")
 
 
-class Customer(Protocol):
+class JobSource(Protocol):
     """Says what to do next and takes what comes out of it."""
 
     def next_job(self) -> CompileJob | RankJob | None:
@@ -86,7 +86,7 @@ class Pipeline:
 
     device: UnscaledDevice
     target: CompileTarget
-    customer: Customer
+    source: JobSource
     left_out: dict[str, str] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
     lost: int = 0
@@ -97,7 +97,7 @@ class Pipeline:
         self._measuring: dict[Worker, _Network] = {}
         self._failures: dict[str, int] = {}
         self._starved = self._measured = self._lost_in_a_row = 0
-        self._staffed_at = -LONG
+        self._pool_asked_at = -LONG
         self._boards_there = 0
         self._benches: list[Worker] = []
         self._cpus = usable_cpus()
@@ -110,7 +110,7 @@ class Pipeline:
         self._compilers = [Worker(Compiler, make, cpus=self._spare) for _ in range(count)]
 
     def run(self, until: float = LONG) -> None:
-        """Work until the customer has no more to do, or the time (`time.monotonic()`) has come.
+        """Work until the source has no more to do, or the time (`time.monotonic()`) has come.
 
         What is being measured then is still taken, what is being compiled is not, but for the very first network.
 
@@ -123,11 +123,11 @@ class Pipeline:
                 while True:
                     late = self._measured > 0 and (time.monotonic() >= until or self._lost_in_a_row >= LOSSES_IN_A_ROW)
                     if not late:
-                        self._staff()
+                        self._take_in_boards()
                         self._send()
                     if not self._measuring and (late or not self._working):
                         return
-                    soon = time.monotonic() + STAFFING_INTERVAL_S
+                    soon = time.monotonic() + POOL_INTERVAL_S
                     self._receive(LONG if late else min(soon, until) if self._measured else soon)
         finally:
             for worker in (*self._compilers, *self._benches):
@@ -137,11 +137,11 @@ class Pipeline:
     def _working(self) -> bool:
         return bool(self._ready) or any(not worker.idle for worker in (*self._compilers, *self._benches))
 
-    def _staff(self) -> None:
+    def _take_in_boards(self) -> None:
         """One bench for every board that answers, at least one."""
-        if self._benches and (self._pool is None or time.monotonic() < self._staffed_at + STAFFING_INTERVAL_S):
+        if self._benches and (self._pool is None or time.monotonic() < self._pool_asked_at + POOL_INTERVAL_S):
             return
-        self._staffed_at = time.monotonic()
+        self._pool_asked_at = time.monotonic()
         boards = self._boards()
         self._boards_there = len(boards)
         wanted = max(len([name for name in boards if not self._failures.get(name)]), 1)
@@ -173,7 +173,7 @@ class Pipeline:
         for compiler in self._compilers:
             ahead = len(self._ready) + sum(not worker.idle for worker in self._compilers)
             free = compiler.idle and (self._apart or not self._measuring)
-            if free and ahead <= len(self._benches) and (job := self.customer.next_job()):
+            if free and ahead <= len(self._benches) and (job := self.source.next_job()):
                 compiler.send(job, COMPILE_TIMEOUT_S)
         if self._apart or all(worker.idle for worker in self._compilers):
             for bench in self._benches:
@@ -186,7 +186,7 @@ class Pipeline:
             avoid.add(network.board)  # it has just failed
         network.tries, network.board = network.tries + 1, None
         self._measuring[bench] = network
-        job = self.customer.measure_job(network.job, network.compiled)
+        job = self.source.measure_job(network.job, network.compiled)
         bench.send(replace(job, avoid=frozenset(avoid)))
 
     def _receive(self, until: float) -> None:
@@ -210,10 +210,10 @@ class Pipeline:
             raise message.error
         assert isinstance(message, Done)
         if isinstance(message.answer, Ranked):
-            self.customer.ranked(message.answer)
+            self.source.ranked(message.answer)
             return
         assert isinstance(job, CompileJob)
-        self.customer.compiled(job, message.answer)
+        self.source.compiled(job, message.answer)
         self._ready.append(_Network(job, message.answer))
 
     def _of_bench(self, message: Message, worker: Worker) -> None:
@@ -236,7 +236,7 @@ class Pipeline:
             return
         self._failures[measured.board] = self._starved = self._lost_in_a_row = 0
         self._measured += 1
-        self.left_out |= self.customer.measured(network.job, measured, self._boards_there)
+        self.left_out |= self.source.measured(network.job, measured, self._boards_there)
 
     def _lose(self, why: Lost, job: CompileJob | RankJob) -> None:
         """A process of this machine died over a job. Others may have more luck.
@@ -249,7 +249,7 @@ class Pipeline:
         if self._lost_in_a_row >= LOSSES_IN_A_ROW and not self._measured:
             raise DeviceError(f"device {self.device.profile.name}: {self.lost} jobs were lost, and none done: {why}")
         if isinstance(job, CompileJob):
-            self.customer.lost(job)
+            self.source.lost(job)
 
     def _failed(self, network: _Network, worker: Worker, error: Exception) -> None:
         """A network was not measured: the board's fault, or nobody had a board for it."""
@@ -276,7 +276,7 @@ class Pipeline:
         if network.tries < TRIES_PER_NETWORK:
             self._ready.appendleft(network)
         else:
-            self.customer.given_up(network.job)
+            self.source.given_up(network.job)
 
     def _retire(self, worker: Worker, network: _Network, error: Exception) -> None:
         """No board was free in time: one bench too many. It comes back when the pool says so."""

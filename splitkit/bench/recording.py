@@ -37,7 +37,7 @@ class Record:
         return {row.kernel for graph in self.graphs for row in graph.times}
 
 
-class Ledger:
+class Recorder:
     """The rows of one building session on one kind of device.
 
     Attributes:
@@ -58,7 +58,7 @@ class Ledger:
         self.flagged = 0
         self._records: list[Record] = []
         self._sessions: dict[tuple[str, CacheMode], int] = {}
-        table = {_voice(row.kernel, mode): row.value for mode, rows in self.base.items() for row in rows.values()}
+        table = {_row_key(row.kernel, mode): row.value for mode, rows in self.base.items() for row in rows.values()}
         self._agreement = None if tolerance is None else Agreement(tolerance, table)
         known = self._anchor()
         self.anchor: Kernel | None = known[0] if known else None
@@ -177,10 +177,10 @@ def _rows(timed: GraphTiming, drift: float) -> list[KernelTime]:
 
 def _seen(record: Record, watched: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """By what boards are compared: kernels in place, and those all of them time in rotation."""
-    in_place = {_voice(row.kernel, graph.mode): row.value for graph in record.graphs for row in graph.times}
-    return in_place | {_voice(key, "rotation"): float(np.median(values)) for key, values in watched.items()}
+    in_place = {_row_key(row.kernel, graph.mode): row.value for graph in record.graphs for row in graph.times}
+    return in_place | {_row_key(key, "rotation"): float(np.median(values)) for key, values in watched.items()}
 
 
-def _voice(key: str, mode: CacheMode) -> str:
+def _row_key(key: str, mode: CacheMode) -> str:
     """What boards speak of: a kernel in one state of the cache."""
     return f"{key} {mode}"

@@ -39,7 +39,7 @@ def test_two_alone_are_both_not_believed() -> None:
     assert set(heard({"a": 1.0, "b": 1.5}).disagreeing(2)) == {"a", "b"}
 
 
-def test_what_the_table_knew_is_a_voice_that_stands() -> None:
+def test_what_the_table_knew_is_a_source_that_is_never_refused() -> None:
     assert set(heard({"a": 1.0, "b": 1.5}, table=TIMES).disagreeing(2)) == {"b"}
     assert set(heard({"b": 1.5}, table=TIMES).disagreeing(1)) == {"b"}
 

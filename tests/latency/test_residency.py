@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from splitkit.bench.jobs import Measured
-from splitkit.bench.recording import Ledger
+from splitkit.bench.recording import Recorder
 from splitkit.compiler.kernel import Kernel
 from splitkit.devices import get_device
 from splitkit.devices.host import HostDevice
@@ -132,30 +132,30 @@ def test_a_network_is_predicted_in_the_state_it_is_in(tmp_path: Path, monkeypatc
         np.testing.assert_allclose(each, us, rtol=1e-4)
 
 
-def test_the_ledger_keeps_the_states_apart_and_takes_both_back(cached: None, tmp_path: Path) -> None:
+def test_the_recorder_keeps_the_states_apart_and_takes_both_back(cached: None, tmp_path: Path) -> None:
     store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host").unscaled())
-    ledger = Ledger(store, conditions_of(device, "tvm"), cache_bytes=CACHE)
+    recorder = Recorder(store, conditions_of(device, "tvm"), cache_bytes=CACHE)
     small, large = timing(KERNELS[:3], [1.0, 2.0, 3.0]), timing(KERNELS, [5.0] * len(KERNELS))
-    ledger.add("network", Measured("host", {"small": (small, 1.0), "large": (large, 1.0)}, {}, 0))
+    recorder.add("network", Measured("host", {"small": (small, 1.0), "large": (large, 1.0)}, {}, 0))
     resident, in_situ, *_ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
     assert store.values(resident) == {"k0": 1.0, "k1": 2.0, "k2": 3.0}
     assert store.values(in_situ) == {kernel.key: 5.0 for kernel in KERNELS}
     assert [graph.digest for graph in store.graphs(resident)] == ["small"]
-    assert ledger.known() == store.values(in_situ)
-    assert Ledger(store, conditions_of(device, "tvm"), cache_bytes=CACHE).reused == len(KERNELS)
+    assert recorder.known() == store.values(in_situ)
+    assert Recorder(store, conditions_of(device, "tvm"), cache_bytes=CACHE).reused == len(KERNELS)
 
 
 def test_boards_are_compared_in_the_same_state(tmp_path: Path) -> None:
     store, device = LutStore(tmp_path / "lut.db"), get_device(load_device("host").unscaled())
-    ledger = Ledger(store, conditions_of(device, "tvm"), tolerance=0.1, cache_bytes=CACHE)
+    recorder = Recorder(store, conditions_of(device, "tvm"), tolerance=0.1, cache_bytes=CACHE)
     small, large = KERNELS[:6], KERNELS
     for board, factor in (("a", 1.0), ("b", 1.0), ("wrong", 1.5)):
         graphs = {
             f"{board} small": (timing(small, [factor * 10.0] * len(small)), 1.0),
             f"{board} large": (timing(large, [factor * 14.0] * len(large)), 1.0),
         }
-        ledger.add(f"network {board}", Measured(board, graphs, {}, 0))
-    reasons, networks = ledger.take_back(3)
+        recorder.add(f"network {board}", Measured(board, graphs, {}, 0))
+    reasons, networks = recorder.take_back(3)
     assert list(reasons) == ["wrong"]
     assert networks == ["network wrong"]
     resident, in_situ, *_ = (store.condition(conditions) for conditions in network_conditions(device, "tvm"))
