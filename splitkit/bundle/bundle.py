@@ -33,8 +33,9 @@ from splitkit.devices.registry import get_device
 from splitkit.errors import BundleError, ConfigError
 from splitkit.exporters.protocol import ARTIFACT_FILE, Artifact, Session
 from splitkit.inside import checked_name, names_below, read_inside, sha256_inside
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
 from splitkit.reading import parse_json
+from splitkit.sides import Side
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import Network, describe
 from splitkit.space.search_space import SearchSpace

@@ -36,8 +36,9 @@ from splitkit.exporters.memory_report import check_budget
 from splitkit.exporters.protocol import AccountingExporter, Artifact
 from splitkit.exporters.registry import get_exporter
 from splitkit.graphs.export import IMAGE, export_half
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
 from splitkit.scratch import exchange, scratch_directory
+from splitkit.sides import Side
 from splitkit.space.network import Network, describe
 from splitkit.supernet.subnetwork import SubNetwork
 

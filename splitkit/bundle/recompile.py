@@ -11,7 +11,8 @@ from splitkit.errors import BundleError
 from splitkit.exporters.registry import get_exporter
 from splitkit.graphs.model import load_model
 from splitkit.inside import file_inside, read_inside
-from splitkit.profiles.schema import Side, System
+from splitkit.profiles.schema import System
+from splitkit.sides import Side
 
 
 def recompile(bundle: Bundle, runtimes: Mapping[Side, str], directory: Path) -> Bundle:

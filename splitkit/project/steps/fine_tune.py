@@ -52,8 +52,8 @@ def finish_networks(
 
 def fine_tune_config(project: Project) -> "OptimiserConfig":
     """The space's own schedule, for this project's seed and number of steps."""
-    from splitkit.training import defaultfine_tune_config
+    from splitkit.training import default_fine_tune_config
 
-    config = defaultfine_tune_config(project.load_space()).model_copy(update={"seed": project.seed})
+    config = default_fine_tune_config(project.load_space()).model_copy(update={"seed": project.seed})
     steps = project.train.fine_tune_steps
     return config if steps is None else config.model_copy(update={"steps": steps})
