@@ -1,20 +1,16 @@
 """Bundles: both halves exported, compiled, proved, and read again. Reading imports neither torch nor tvm."""
 
-from splitkit.bundle.bundle import (
-    MANIFEST,
+from splitkit.bundle.bundle import MANIFEST, Bundle, half_of, hash_files, load_bundle, part_of, write_manifest
+from splitkit.bundle.manifest import (
     SIDES,
-    Bundle,
     FileRecord,
     HalfRecord,
     LinkRecord,
     Manifest,
     TensorRecord,
     VerificationRecord,
-    half_of,
-    hash_files,
-    load_bundle,
-    write_manifest,
 )
+from splitkit.bundle.origin import Partitioned, Searched
 
 __all__ = [
     "MANIFEST",
@@ -24,10 +20,13 @@ __all__ = [
     "HalfRecord",
     "LinkRecord",
     "Manifest",
+    "Partitioned",
+    "Searched",
     "TensorRecord",
     "VerificationRecord",
     "half_of",
     "hash_files",
     "load_bundle",
+    "part_of",
     "write_manifest",
 ]

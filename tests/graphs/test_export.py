@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from splitkit.bundle.export import SIDES
+from splitkit.bundle import SIDES
 from splitkit.errors import ModelError
 from splitkit.exporters import CompileTarget, KernelExporter, get_exporter
 from splitkit.graphs.cut import cut, tensor_dtype, tensor_shape
