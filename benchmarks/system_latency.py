@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from report import emit
 from splitkit.bench.networks import build_from_space
-from splitkit.bundle import Bundle
+from splitkit.bundle import Bundle, Searched
 from splitkit.bundle.export import export_bundle
 from splitkit.devices import get_device
 from splitkit.latency.predictor import SystemPredictor
@@ -139,10 +139,12 @@ def compare(bundle: Bundle, system: System, predictor: SystemPredictor, frames: 
     before = {side: part_us(bundle, system, side) for side in SIDES}
     found = measure_bundle(bundle, frames)
     alone = {side: (before[side] + part_us(bundle, system, side)) / 2 for side in SIDES}
-    measured, predicted = found.medians(), predictor.predict_one(bundle.architecture)
+    origin = bundle.manifest.origin
+    assert isinstance(origin, Searched)
+    measured, predicted = found.medians(), predictor.predict_one(origin.architecture)
     return {
         "system": system.name,
-        "cut": str(bundle.architecture).partition(" cut ")[2],
+        "cut": str(origin.architecture).partition(" cut ")[2],
         "error": float(predicted.total_us[0]) / measured["total_us"] - 1,
         "overhead_us": measured["link_us"] - found.link_profile_us + measured["aggregator_us"] - alone["aggregator"],
         "total_over_sum": measured["total_us"] / (alone["sensor"] + found.link_profile_us + alone["aggregator"]),

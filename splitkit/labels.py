@@ -12,6 +12,11 @@ def shown_name(name: str) -> str:
     return name if plain else ascii(name)
 
 
+def code_name(name: str) -> str:
+    """A name as code in Markdown, in tables too, whatever is in it."""
+    return "`" + shown_name(name).replace("`", "'").replace("|", "\\|") + "`"
+
+
 def check_names(names: Sequence[str], source: str) -> None:
     """Refuse names that cannot be kept, or that nobody could tell apart.
 

@@ -1,4 +1,4 @@
-"""A bundle: both halves of a sub-network, compiled and verified, in a directory that proves it was not changed.
+"""A bundle: both halves of a network, compiled and verified, in a directory that proves it was not changed.
 
     sensor.onnx      the sensor's half, preprocessing and link quantisation inside; absent if it only sends its image
     sensor/          the same, compiled for the system's sensor
@@ -6,7 +6,7 @@
     aggregator/      the same, compiled for the system's aggregator
     sample.npz       images with the unsplit network's scores, for a first run and for benchmarks
     README.md        how to run each half
-    manifest.json    what all of this is: architecture, system, link tensor, verification, SHA-256 of every file
+    manifest.json    what all of this is: origin, system, link tensors, verification, SHA-256 of every file
     manifest.sig     the manifest's signature, if it was exported with a key
 
 A compiled half is code: opening one runs it with the rights of this process. Loading only reads, and uses no file that
@@ -14,195 +14,30 @@ the manifest does not list. Reading a bundle imports neither torch nor tvm; open
 exporter needs.
 """
 
-import hashlib
-import json
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from splitkit.bundle.sample import SAMPLE, read_sample
+from splitkit.bundle.manifest import SCHEMA_VERSION, FileRecord, HalfRecord, LinkRecord, Manifest
+from splitkit.bundle.sample import read_sample
 from splitkit.bundle.signing import SIGNATURE, read_private_key, sign, verify_signature
-from splitkit.bundle.verify import Half
+from splitkit.bundle.verify import Array, Half, Part
 from splitkit.devices.registry import get_device
-from splitkit.errors import BundleError, ConfigError
-from splitkit.exporters.protocol import ARTIFACT_FILE, Artifact, Session
-from splitkit.inside import checked_name, names_below, read_inside, sha256_inside
-from splitkit.profiles.schema import System
+from splitkit.errors import BundleError
+from splitkit.exporters.protocol import Artifact, Session
+from splitkit.inside import names_below, read_inside, sha256_inside
+from splitkit.labels import listed
 from splitkit.reading import parse_json
-from splitkit.sides import Side
-from splitkit.space.architecture import Architecture
-from splitkit.space.network import Network, describe
-from splitkit.space.search_space import SearchSpace
+from splitkit.sides import SIDES, Side
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 4 << 20
-SCHEMA_VERSION = 2
-SIDES: tuple[Side, Side] = ("sensor", "aggregator")
-
-Bytes = Annotated[int, Field(ge=0, le=1 << 32)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileRecord(_Record):
-    """One file of the bundle, named by its path relative to the bundle."""
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size_bytes: Bytes
-
-
-class TensorRecord(_Record):
-    """A tensor with its static shape (NCHW) and numpy dtype."""
-
-    name: str
-    shape: tuple[Annotated[int, Field(ge=1, le=1 << 31)], ...] = Field(max_length=8)
-    dtype: str
-
-
-class LinkRecord(TensorRecord):
-    """What one sensor sends per frame. A uint8 feature stands for (value - zero_point) * scale; else 1 and 0."""
-
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    zero_point: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] = 0
-    payload_bytes: Bytes
-
-
-class HalfRecord(_Record):
-    """One half: its graph, what it was compiled with, and the memory the compiled form needs, in bytes."""
-
-    onnx: str
-    artifact: str
-    input: TensorRecord
-    output: TensorRecord
-    exporter: str
-    exporter_version: str
-    device: str
-    macs: Annotated[int, Field(ge=0, le=1 << 62)]
-    arena_bytes: Bytes
-    weight_bytes: Bytes
-    receive_buffer_bytes: Bytes = 0
-
-
-class VerificationRecord(_Record):
-    """One runtime's agreement with the unsplit network; fields as in `splitkit.bundle.verify.Agreement`."""
-
-    runtime: str
-    frames: Annotated[int, Field(ge=0, le=1 << 31)]
-    link_error: Finite | None
-    link_tolerance: Finite | None
-    aggregator_error: Finite | None
-    scores_error: Finite
-    scores_tolerance: Finite | None
-    top1_agreement: Finite
-
-
-class Manifest(_Record):
-    """Everything about a bundle but its files' contents.
-
-    Attributes:
-        id: SHA-256 of what both halves compute, for which system and with which compilers: of the graphs and of all
-            that is said here but the figures (`predicted`, `verification`). One network exported twice has one id,
-            though a runtime's own files may differ by the order of a hash table. Both halves name it on the wire.
-        checksum: SHA-256 of everything here but itself, and so of every file: tells a changed bundle from a whole one.
-        classes: what each score stands for; empty where nothing was said.
-        pixels: what the images' uint8 values stand for: a sensor has to deliver the same.
-        predicted: figures that were expected of it, such as `total_us`.
-        files: every file that may be used, by its path relative to the bundle.
-    """
-
-    schema_version: Literal[2] = 2
-    id: str = ""
-    checksum: str = ""
-    created_by: str
-    space: SearchSpace
-    architecture: Architecture
-    system: System
-    views: int
-    classes: tuple[str, ...] = ()
-    pixels: str = "uint8 as captured"
-    image: TensorRecord
-    link: LinkRecord
-    scores: TensorRecord
-    sensor: HalfRecord | None
-    aggregator: HalfRecord | None
-    verification: tuple[VerificationRecord, ...]
-    predicted: Mapping[str, Finite]
-    files: Mapping[Annotated[str, AfterValidator(checked_name)], FileRecord]
-
-    @model_validator(mode="after")
-    def _is_of_its_architecture(self) -> Self:
-        """Tensors, views and halves are those of the architecture: nothing larger has to be believed."""
-        try:
-            self.space.check(self.architecture)
-        except ConfigError as error:
-            raise ValueError(f"architecture: {error}") from error
-        network = describe(self.space, self.architecture)
-        found = {"image": self.image, "link": self.link, "scores": self.scores}
-        for name, (shape, dtype) in _tensors(network, self.space.head.classes).items():
-            if (found[name].shape, found[name].dtype) != (shape, dtype):
-                raise ValueError(f"{name}: the architecture has {dtype} {list(shape)}")
-        if (self.views, self.link.payload_bytes) != (network.views, network.payload_bytes):
-            raise ValueError(f"views, link.payload_bytes: {network.views}, {network.payload_bytes} in the architecture")
-        sent, received = self.link.shape, (self.views, *self.link.shape[1:])
-        if self.classes and len(self.classes) != self.scores.shape[-1]:
-            raise ValueError(f"classes: {len(self.classes)} names for {self.scores.shape[-1]} scores")
-        self._check_half("sensor", bool(network.sensor), self.image.shape, sent)
-        self._check_half("aggregator", bool(network.aggregator), received, self.scores.shape)
-        if self.files and SAMPLE not in self.files:
-            raise ValueError(f"files: {SAMPLE} is not listed")
-        return self
-
-    def _check_half(self, side: Side, exists: bool, given: tuple[int, ...], result: tuple[int, ...]) -> None:
-        half = self.sensor if side == "sensor" else self.aggregator
-        if (half is not None) != exists:
-            raise ValueError(f"{side}: the architecture has {'one' if exists else 'none'}")
-        if half is None:
-            return
-        if (half.onnx, half.artifact) != (f"{side}.onnx", side):
-            raise ValueError(f"{side}: onnx, artifact: must be '{side}.onnx' and '{side}'")
-        if (half.input.shape, half.output.shape) != (given, result):
-            raise ValueError(f"{side}: input, output: must be {list(given)} and {list(result)}")
-        for name in (half.onnx, f"{half.artifact}/{ARTIFACT_FILE}"):
-            if self.files and name not in self.files:
-                raise ValueError(f"files: {name} is not listed")
-
-    def class_name(self, label: int) -> str:
-        """What the score at `label` stands for; the number itself where the bundle holds no names."""
-        return self.classes[label] if self.classes else str(label)
-
-    def text(self) -> str:
-        """The one way this manifest is written."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-
-    def identified(self) -> "Manifest":
-        """The same manifest with its `id` and `checksum` filled in."""
-        body = self.model_dump(mode="json", exclude={"id", "checksum", "predicted", "verification", "files"})
-        halves = [half for half in (self.sensor, self.aggregator) if half is not None]
-        identity = _digest(body | {"graphs": {half.onnx: self.files[half.onnx].sha256 for half in halves}})
-        named = self.model_copy(update={"id": identity})
-        return named.model_copy(update={"checksum": _digest(named.model_dump(mode="json", exclude={"checksum"}))})
-
-
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _tensors(network: Network, classes: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shapes and dtypes of what a network takes, sends and gives."""
-    return {
-        "image": (network.image.shape, network.image.dtype),
-        "link": (network.link.shape, network.link.dtype),
-        "scores": ((1, classes), "float32"),
-    }
 
 
 @dataclass(frozen=True)
@@ -222,9 +57,20 @@ class Bundle:
         return self.manifest.id
 
     @property
-    def architecture(self) -> Architecture:
-        """The sub-network."""
-        return self.manifest.architecture
+    def link(self) -> LinkRecord:
+        """What each view sends per frame, for all that can carry only one tensor: `open`, the wire and its programs.
+
+        Raises:
+            BundleError: several cross the cut.
+        """
+        link = self.manifest.link
+        if link is None:
+            names = [link.name for link in self.manifest.links]
+            raise BundleError(
+                f"{self.path}: {len(names)} tensors cross its cut ({listed(names)}), a view can send one",
+                "cut where one tensor crosses, or run the halves by `session`",
+            )
+        return link
 
     def half(self, side: Side) -> HalfRecord | None:
         """The manifest's record of one half; None where that side computes nothing."""
@@ -240,12 +86,12 @@ class Bundle:
         if record is None:
             return None
         artifact = Artifact.load(self.path / record.artifact)
-        tensors = [TensorRecord(**asdict(t)) for t in (*artifact.inputs, *artifact.outputs)]
+        inputs, outputs = (tuple(tensor.spec for tensor in tensors) for tensors in (record.inputs, record.outputs))
         memory = artifact.memory.arena_bytes, artifact.memory.weight_bytes
         if (
-            tensors != [record.input, record.output]
-            or (len(artifact.inputs), artifact.exporter, artifact.version, memory)
-            != (1, record.exporter, record.exporter_version, (record.arena_bytes, record.weight_bytes))
+            (artifact.inputs, artifact.outputs) != (inputs, outputs)
+            or (artifact.exporter, artifact.version, memory)
+            != (record.exporter, record.exporter_version, (record.arena_bytes, record.weight_bytes))
             or artifact.target.threads != self.manifest.system.device(side).threads
         ):
             raise BundleError(f"{artifact.path}: is not the {side} that {MANIFEST} states", "export the bundle again")
@@ -258,30 +104,57 @@ class Bundle:
         aggregator's takes the link tensors (or images) of all views, (views, ...), and gives scores (1, classes).
         It may be called from any thread; calls at the same time wait for each other, so that each gets its own result.
         To compute in parallel open it once per thread.
+
+        Raises:
+            BundleError: several tensors cross the cut, or the half cannot be loaded here.
+        """
+        self.link  # noqa: B018 - which refuses what is no function of one array
+        artifact = self.artifact(side)
+        return None if artifact is None else half_of(artifact, self._load(side, artifact))
+
+    def session(self, side: Side) -> Session | None:
+        """The compiled half with its tensors by name, however many; for one thread. None where nothing is computed.
+
+        What crosses is `manifest.links`, in order: the sensor's outputs, then the image itself if the aggregator takes
+        that as well.
         """
         artifact = self.artifact(side)
-        if artifact is None:
-            return None
-        return half_of(artifact, get_device(self.manifest.system.device(side)).open(artifact))
+        return None if artifact is None else self._load(side, artifact)
 
-    def sample(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Images, uint8 (frames, views, channels, size, size), and the unsplit network's scores (frames, classes).
+    def _load(self, side: Side, artifact: Artifact) -> Session:
+        return get_device(self.manifest.system.device(side)).open(artifact)
+
+    def sample(self) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Images (frames, views, channels, size, size) in the image's dtype, uint8 of a searched network, and the
+        unsplit network's scores, float32 (frames, classes).
 
         Raises:
             BundleError: the file holds something else.
         """
         m = self.manifest
-        return read_sample(self.path, (m.views, *m.image.shape[1:]), m.scores.shape[1])
+        return read_sample(self.path, (m.views, *m.image.shape[1:]), m.image.dtype, m.scores.shape[1:])
+
+
+def part_of(artifact: Artifact, session: Session) -> Part:
+    """A compiled graph, opened, as a function of all its inputs in order; safe to call from threads."""
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (artifact.inputs, artifact.outputs))
+    one_at_a_time = threading.Lock()  # a session has one set of buffers
+
+    def run(arrays: Sequence[Array]) -> tuple[Array, ...]:
+        with one_at_a_time:
+            results = session.run(dict(zip(inputs, arrays, strict=True)))
+        return tuple(results[name] for name in outputs)
+
+    return run
 
 
 def half_of(artifact: Artifact, session: Session) -> Half:
     """A compiled graph with one input and one output, opened, as a function of one array; safe to call from threads."""
-    (source,), (result,) = artifact.inputs, artifact.outputs
-    one_at_a_time = threading.Lock()  # a session has one set of buffers
+    part = part_of(artifact, session)
 
-    def run(array: NDArray[Any]) -> NDArray[Any]:
-        with one_at_a_time:
-            return session.run({source.name: array})[result.name]
+    def run(array: Array) -> Array:
+        (result,) = part((array,))
+        return result
 
     return run
 

@@ -1,7 +1,6 @@
 """The same halves on other edge runtimes: a bundle's ONNX graphs compiled anew, nothing trained or cut again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,10 @@ def _recompiled(bundle: Bundle, side: Side, record: HalfRecord, system: System, 
     model = load_model(file_inside(bundle.path, record.onnx), external_data=False)
     artifact = get_exporter(device.profile.exporter).compile(model, device.target(), directory / side)
     device.open(artifact)  # what a device adds to an artifact has to be there before its files are listed
-    (source,), (result,) = artifact.inputs, artifact.outputs
     return record.model_copy(
         update={
-            "input": TensorRecord(**asdict(source)),
-            "output": TensorRecord(**asdict(result)),
+            "inputs": tuple(TensorRecord.of(tensor) for tensor in artifact.inputs),
+            "outputs": tuple(TensorRecord.of(tensor) for tensor in artifact.outputs),
             "exporter": artifact.exporter,
             "exporter_version": artifact.version,
             "arena_bytes": artifact.memory.arena_bytes,

@@ -25,15 +25,17 @@ _MALFORMED = (
 """What zipfile and numpy raise on damaged, encrypted or unknown archives."""
 
 
-def write_sample(directory: Path, images: NDArray[np.uint8], scores: NDArray[np.float32]) -> None:
+def write_sample(directory: Path, images: NDArray[Any], scores: NDArray[np.float32]) -> None:
     """Write the first frames of `images` (frames, views, channels, size, size) and `scores` (frames, classes)."""
     np.savez(directory / SAMPLE, images=images[:SAMPLE_FRAMES], scores=scores[:SAMPLE_FRAMES])
 
 
-def read_sample(directory: Path, image: tuple[int, ...], classes: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Images, uint8 (frames, *image), and scores, float32 (frames, classes), of a bundle's `sample.npz`.
+def read_sample(
+    directory: Path, image: tuple[int, ...], dtype: str, scores: tuple[int, ...]
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Images, `dtype` (frames, *image), and scores, float32 (frames, *scores), of a bundle's `sample.npz`.
 
-    Nothing is unpickled, and nothing is unpacked that is larger than arrays of these shapes.
+    Nothing is unpickled, and nothing is unpacked: arrays are no larger than the file.
 
     Raises:
         BundleError: the file is damaged, or its arrays are others.
@@ -41,13 +43,15 @@ def read_sample(directory: Path, image: tuple[int, ...], classes: int) -> tuple[
     file = directory / SAMPLE
     try:
         with open_inside(directory, SAMPLE) as opened, zipfile.ZipFile(opened) as archive:
-            images = _read(lambda: archive.open("images.npy"), np.dtype(np.uint8), image)
-            scores = _read(lambda: archive.open("scores.npy"), np.dtype(np.float32), (classes,))
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("compressed, which splitkit never writes")
+            images = _read(lambda: archive.open("images.npy"), np.dtype(dtype), image)
+            expected = _read(lambda: archive.open("scores.npy"), np.dtype(np.float32), scores)
     except _MALFORMED as error:
         raise BundleError(f"{file}: not a sample: {str(error)[:200]!r}", "export the bundle again") from error
-    if len(images) != len(scores):
-        raise BundleError(f"{file}: {len(images)} images, {len(scores)} scores", "export the bundle again")
-    return images, scores
+    if len(images) != len(expected):
+        raise BundleError(f"{file}: {len(images)} images, {len(expected)} scores", "export the bundle again")
+    return images, expected
 
 
 def _read(member: Callable[[], IO[bytes]], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

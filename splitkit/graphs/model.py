@@ -1,5 +1,6 @@
 """Reading ONNX files, with errors that name the file."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,22 @@ def load_model(path: str | Path, *, external_data: bool = True) -> onnx.ModelPro
     if not model.graph.node:
         raise ModelError(f"{file}: the graph has no operators", "an empty or truncated file reads like this")
     return model
+
+
+def sha256_of_model(path: str | Path) -> str:
+    """SHA-256 of an ONNX file and, after it, of the files that hold its weights, in the order of their names.
+
+    Raises:
+        ModelError: as for `load_model`.
+    """
+    file = Path(path)
+    load_model(file)  # whatever it refers to is there, then, and lies beside it
+    tensors = _tensors(onnx.load(str(file), load_external_data=False))
+    beside = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    digest = hashlib.sha256(file.read_bytes())
+    for name in sorted(beside):
+        digest.update((file.parent / name).read_bytes())
+    return digest.hexdigest()
 
 
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:

@@ -5,13 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import prod
 from typing import Any
 
-import numpy as np
-
 from splitkit.bench.progress import BuildProgress
-from splitkit.bundle import Bundle, TensorRecord
+from splitkit.bundle import Bundle
 from splitkit.bundle.ownership import require_own_bundle, require_own_file
 from splitkit.data import Dataset
 from splitkit.project.config import Project
@@ -70,7 +67,7 @@ class Deployed:
         """The system's entry in `summary.json`."""
         medians = self.measured.medians()
         sensor = self.bundle.half("sensor")
-        edges = 0 if sensor is None else _bytes(sensor.input) + _bytes(sensor.output)
+        edges = 0 if sensor is None else sum(tensor.spec.bytes for tensor in (*sensor.inputs, *sensor.outputs))
         image = self.bundle.manifest.image
         return {
             "architecture": self.point.architecture.to_json(),
@@ -81,7 +78,7 @@ class Deployed:
             "link_us": medians["link_us"],
             "aggregator_us": medians["aggregator_us"],
             "payload_bytes": self.point.payload_bytes,
-            "peak_sensor_bytes": _bytes(image) if sensor is None else sensor.arena_bytes + edges,
+            "peak_sensor_bytes": image.spec.bytes if sensor is None else sensor.arena_bytes + edges,
             "labels": {"sensor": self.measured.sensor_label, "aggregator": self.measured.aggregator_label},
         }
 
@@ -208,7 +205,3 @@ def _deploy(project: Project, result: SearchResult, supernet: Supernet, data: Da
             point, bundle, measure_bundle(bundle, FRAMES), score_subnetwork(network, data.test)
         )  # fmt: skip
     return deployed
-
-
-def _bytes(tensor: TensorRecord) -> int:
-    return prod(tensor.shape) * np.dtype(tensor.dtype).itemsize

@@ -84,12 +84,13 @@ def run_aggregator(
         say: given a line for every peer that was turned away while sensors were waited for.
 
     Raises:
+        BundleError: several tensors cross its cut.
         ConfigError: others could connect there, and there is neither TLS nor the word that this is meant.
         LinkError: the port is taken, a sensor does not come, goes away, stays silent or sends nonsense.
     """
     manifest = bundle.manifest
     placement = place_aggregator(manifest.system)
-    key, link = bundle_key(bundle.id), manifest.link
+    key, link = bundle_key(bundle.id), bundle.link
     terms = Terms(
         key=key,
         views=manifest.views,

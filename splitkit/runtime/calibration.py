@@ -67,7 +67,7 @@ def measure_hop(system: System, views: int, size: int) -> HopTime:
     plain = system.model_copy(update={**unscaled, "link": link})
     with TemporaryDirectory(prefix="splitkit-") as scratch:
         bundle = _small_bundle(plain, views, size, Path(scratch) / "bundle")
-        artifact, payload_bytes = bundle.artifact("aggregator"), bundle.manifest.link.payload_bytes
+        artifact, payload_bytes = bundle.artifact("aggregator"), bundle.link.payload_bytes
         assert artifact is not None
         link_us = float(link.latency_us(float(payload_bytes), views))
         medians = measure_bundle(bundle, int(np.clip(SECONDS * 1e6 / link_us, *FRAMES))).medians()

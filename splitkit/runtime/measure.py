@@ -95,8 +95,9 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
 
     Raises:
         LinkError: a process failed or stayed silent; the message is the one it printed.
-        BundleError: the compiled halves cannot be loaded here.
+        BundleError: the compiled halves cannot be loaded here, or several tensors cross the cut.
     """
+    manifest, payload_bytes = bundle.manifest, bundle.link.payload_bytes
     warm_up = _warm_up_frames(bundle)
     with tempfile.TemporaryDirectory(prefix="splitkit-") as scratch:
         programs = programs_for(bundle, Path(scratch))
@@ -107,9 +108,8 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     result = np.array([r["result_ns"] for r in records])
     start, computed = captured.min(axis=1), sent.max(axis=1)
     images, reference = bundle.sample()
-    expected = reference[[r["frame"] % len(images) for r in records]].astype(np.float64)
+    expected = reference[[r["frame"] % len(images) for r in records]].reshape(len(records), -1).astype(np.float64)
     scores = np.array([r["scores"] for r in records])
-    manifest = bundle.manifest
     sensor_us, aggregator_us = (computed - start) / 1e3, (result - received) / 1e3
     return SystemMeasurement(
         sensor_us=sensor_us,
@@ -119,7 +119,7 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
         sensor_label=_label(Stage.of(bundle, "sensor"), sensor_us),
         aggregator_label=_label(Stage.of(bundle, "aggregator"), aggregator_us),
         runtime=programs.label,
-        link_profile_us=float(manifest.system.link.latency_us(float(manifest.link.payload_bytes), manifest.views)),
+        link_profile_us=float(manifest.system.link.latency_us(float(payload_bytes), manifest.views)),
         predicted=manifest.predicted,
         scores_error=float(np.abs(scores - expected).max() / np.abs(expected).max()),
         top1_agreement=float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1))),
@@ -164,8 +164,8 @@ def _run_processes(
             where = line.removeprefix("listening on ").strip()
             for view in range(bundle.manifest.views):
                 processes[f"sensor {view}"] = _start(programs.sensor(view, where, shared, timeout_s))
-        link, payload_bytes = bundle.manifest.system.link, bundle.manifest.link.payload_bytes
-        frame_s = Allowance.of(link, payload_bytes, bundle.manifest.views, 1.0).silence_s
+        link = bundle.manifest.system.link
+        frame_s = Allowance.of(link, bundle.link.payload_bytes, bundle.manifest.views, 1.0).silence_s
         _wait(processes, timeout_s + frames * frame_s)
         return list(json.loads(records.read_text()))
     finally:

@@ -31,7 +31,7 @@ LATEST_NS = 1_000_000
 
 def run_sensor(
     bundle: Bundle,
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
     view: int,
     connect: tuple[str, int],
     shared_link: Path | None = None,
@@ -41,15 +41,16 @@ def run_sensor(
     """Serve as sensor `view` until the aggregator ends; returns the number of frames sent.
 
     Args:
-        images: what it sees, uint8 (frames, channels, size, size), over and over.
+        images: what it sees, (frames, channels, size, size) in the dtype of the bundle's image, over and over.
         shared_link: a file in which sensors of one machine share one link; left out, the link is this sensor's own.
         timeout_s: how long the aggregator may be silent for each view, beside a multiple of what the link takes.
         credentials: for TLS, which the aggregator then has to speak.
 
     Raises:
+        BundleError: several tensors cross its cut.
         LinkError: the aggregator cannot be reached, runs another bundle, refuses the view, goes away or is silent.
     """
-    manifest = bundle.manifest
+    manifest, link = bundle.manifest, bundle.link
     placement = place_sensor(manifest.system, view, manifest.views)
     key = bundle_key(bundle.id)
     with placement.taken():
@@ -57,20 +58,20 @@ def run_sensor(
         shared = None if shared_link is None else SharedLink(shared_link)
         shaped = ShapedLink(manifest.system.link, shared, placement.patience)
         patience_s = manifest.views * timeout_s  # the aggregator may be waiting so long for the other sensors
-        allowance = Allowance.of(manifest.system.link, manifest.link.payload_bytes, manifest.views, patience_s)
+        allowance = Allowance.of(manifest.system.link, link.payload_bytes, manifest.views, patience_s)
         tls = None if credentials is None else credentials.client()
         peer = Connection.to(*connect, "the aggregator", allowance, placement.patience, tls)
         try:
             _greet(peer, key, view)
             with undisturbed():
                 return _serve(peer, stage, shaped, images, Message(
-                    Kind.TENSOR, key, view, scale=manifest.link.scale, zero_point=manifest.link.zero_point
+                    Kind.TENSOR, key, view, scale=link.scale, zero_point=link.zero_point
                 ))  # fmt: skip
         finally:
             peer.close()
 
 
-def _serve(peer: Connection, stage: Stage, shaped: ShapedLink, images: NDArray[np.uint8], template: Message) -> int:
+def _serve(peer: Connection, stage: Stage, shaped: ShapedLink, images: NDArray[Any], template: Message) -> int:
     """Capture, compute and send as ordered, until the end; returns the number of frames."""
     sent = 0
     while True:
@@ -113,8 +114,8 @@ def _greet(peer: Connection, key: bytes, view: int) -> None:
         raise LinkError(f"the aggregator sent {answer.kind.name} for view {answer.view} where WELCOME was due")
 
 
-def _views_of(images: NDArray[Any], view: int, source: str) -> NDArray[np.uint8]:
-    if images.ndim != 5 or not 0 <= view < images.shape[1]:
+def _views_of(images: NDArray[Any], view: int, source: str) -> NDArray[Any]:
+    if images.ndim < 2 or not 0 <= view < images.shape[1]:
         raise LinkError(f"{source}: no view {view} in images of shape {list(images.shape)}")
     return np.ascontiguousarray(images[:, view])
 

@@ -47,7 +47,7 @@ class Stage:
 
     @classmethod
     def of(cls, bundle: Bundle, side: Side, patience: Patience = OWN_PROCESSOR) -> "Stage":
-        """The stage of one side of a bundle, compiled half loaded.
+        """The stage of one side of a bundle through whose cut one tensor passes, compiled half loaded.
 
         Raises:
             BundleError: the compiled half cannot be loaded here.

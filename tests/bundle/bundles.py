@@ -10,9 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from splitkit.bundle import MANIFEST, Bundle
+import onnx
+
+from splitkit.bundle import MANIFEST, Bundle, Partitioned
 from splitkit.bundle.export import export_bundle
+from splitkit.bundle.partition import export_partition
+from splitkit.graphs.model import load_model
 from splitkit.profiles import System, load_system
+from tests.bundle.plain_models import inputs_of
 from tests.networks import digit_images, space_of, subnetwork, with_link
 
 PREDICTED = {"total_us": 1234.0}
@@ -41,6 +46,21 @@ def _exported(split: int, dtype: str, views: int, exporter: str, shared: bool) -
     network = subnetwork(space, architecture)
     system = fast_system(shared, exporter)
     return export_bundle(network, system, digit_images(views), scratch_folder() / name, predicted=PREDICTED)
+
+
+def partitioned(model: onnx.ModelProto, *cut: str, exporter: str = "tvm") -> Bundle:
+    """A verified bundle of a model from outside, cut at these tensors."""
+    return _partitioned(model.SerializeToString(), cut, exporter)
+
+
+@cache
+def _partitioned(content: bytes, cut: tuple[str, ...], exporter: str) -> Bundle:
+    folder = scratch_folder() / f"{hashlib.sha256(content).hexdigest()[:8]}-{'-'.join(cut)}-{exporter}"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(content)
+    model = load_model(folder / "model.onnx")
+    origin = Partitioned.of(folder / "model.onnx", *cut)
+    return export_partition(model, origin, fast_system(exporter=exporter), inputs_of(model), folder / "bundle")
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitkit.bundle import MANIFEST, Bundle, load_bundle
+from splitkit.bundle import MANIFEST, Bundle, Searched, load_bundle
 from splitkit.bundle.export import export_bundle
 from splitkit.errors import BundleError, VerificationError
 from tests.bundle.bundles import exported, fast_system
@@ -25,15 +25,18 @@ def copy(tmp_path: Path) -> Path:
 
 def test_bundle_holds_what_it_says() -> None:
     bundle = exported(2, "uint8", 1, "tvm")
-    m = bundle.manifest
+    m, link = bundle.manifest, bundle.link
     assert m.views == 1
-    assert m.link.dtype == "uint8"
-    assert m.link.scale > 0
-    assert m.link.payload_bytes == int(np.prod(m.link.shape))
+    assert isinstance(m.origin, Searched)
+    assert m.links == (link,)
+    assert link.dtype == "uint8"
+    assert link.scale > 0
+    assert link.payload_bytes == int(np.prod(link.shape))
     assert m.sensor is not None
     assert m.aggregator is not None
     assert m.sensor.arena_bytes > 0
-    assert m.aggregator.receive_buffer_bytes == m.link.payload_bytes
+    assert m.aggregator.receive_buffer_bytes == link.payload_bytes
+    assert {record.reference for record in m.verification} == {"torch"}
     assert [record.runtime.split()[0] for record in m.verification] == ["onnxruntime", "tvm"]
     assert all(record.frames == 64 and record.top1_agreement >= 0.995 for record in m.verification)
     names = {path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*") if path.is_file()}
@@ -60,8 +63,8 @@ def test_degenerate_side_is_absent_and_said_so(split: int) -> None:
     assert bundle.open(absent) is None  # type: ignore[arg-type]
     assert not (bundle.path / f"{absent}.onnx").exists()
     assert f"there is no `{absent}.onnx`" in (bundle.path / "README.md").read_text()
-    assert bundle.manifest.link.dtype == ("uint8" if split == 0 else "float32")
-    assert bundle.manifest.link.payload_bytes == (1024 if split == 0 else 40)
+    assert bundle.link.dtype == ("uint8" if split == 0 else "float32")
+    assert bundle.link.payload_bytes == (1024 if split == 0 else 40)
 
 
 def test_any_changed_byte_is_found_and_its_file_named(copy: Path) -> None:
@@ -85,7 +88,7 @@ def test_missing_file_is_named(copy: Path) -> None:
 
 def test_consistent_forgery_of_the_manifest_changes_the_id(copy: Path) -> None:
     body = json.loads((copy / MANIFEST).read_text())
-    body["link"]["zero_point"] += 1
+    body["links"][0]["zero_point"] += 1
     (copy / MANIFEST).write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
     with pytest.raises(BundleError, match="id: does not match the content"):
         load_bundle(copy)
@@ -93,7 +96,13 @@ def test_consistent_forgery_of_the_manifest_changes_the_id(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"schema_version": 99}, "schema_version: 99"), ({"surplus": 1}, "surplus"), ({"views": "many"}, "views")],
+    [
+        ({"schema_version": 99}, "schema_version: 99"),
+        ({"schema_version": 2}, "schema_version: 2, this splitkit reads 3"),
+        ({"schema_version": 1}, "schema_version: 1, this splitkit reads 3"),
+        ({"surplus": 1}, "surplus"),
+        ({"views": "many"}, "views"),
+    ],
 )
 def test_manifest_field_is_named(copy: Path, change: dict[str, object], message: str) -> None:
     body = json.loads((copy / MANIFEST).read_text()) | change

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from splitkit.bundle import half_of
+from splitkit.bundle import part_of
 from splitkit.bundle.export import reference_of
 from splitkit.bundle.verify import verify
 from splitkit.exporters import CompileTarget, get_exporter
@@ -29,7 +29,7 @@ def assert_halves_equal_whole(space: SearchSpace, architecture: Architecture, sc
             side: exporter.compile(model, CompileTarget(), scratch / f"{runtime}-{side}")
             for side, model in models.items()
         }
-        halves = {side: half_of(artifact, exporter.load(artifact)) for side, artifact in artifacts.items()}
+        halves = {side: part_of(artifact, exporter.load(artifact)) for side, artifact in artifacts.items()}
         verify(reference, runtime, halves.get("sensor"), halves.get("aggregator"))
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from splitkit.bundle import MANIFEST
 from splitkit.bundle.signing import SIGNATURE, new_signing_key, read_private_key, sign
-from tests.bundle.bundles import exported
+from tests.bundle.bundles import exported, partitioned
+from tests.bundle.plain_models import plain
 
 ROOT = Path(__file__).parents[2]
 MOST_GROWTH_BYTES = 256 << 20
@@ -23,8 +24,9 @@ def test_damaged_bundles(tmp_path: Path, count: int) -> None:
     private, public = new_signing_key(tmp_path / "keys")
     key = read_private_key(private)
     bundles = []
-    for exporter in ("tvm", "onnxruntime"):
-        bundle = shutil.copytree(exported(2, "uint8", 1, exporter).path, tmp_path / exporter)
+    sources = [exported(2, "uint8", 1, "tvm"), exported(2, "uint8", 1, "onnxruntime"), partitioned(plain(), "active")]
+    for number, source in enumerate(sources):
+        bundle = shutil.copytree(source.path, tmp_path / str(number))
         (bundle / SIGNATURE).write_bytes(sign(key, (bundle / MANIFEST).read_bytes()))
         bundles.append(str(bundle))
     scratch = tmp_path / "scratch"
