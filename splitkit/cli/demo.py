@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @JSON
 def command(system: str, seed: int, run: str, as_json: bool) -> None:
-    """Run the whole loop on handwritten digits that come with scikit-learn; about five minutes on two cores.
+    """Run the whole loop on handwritten digits that come with scikit-learn: three to eight minutes on two cores.
 
     Trains the supernets, measures kernels, searches architecture and split, measures what was found and corrects the
     predictor, then exports, proves, runs and measures the best network of each system. Writes runs/demo/summary.json.
