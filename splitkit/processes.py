@@ -1,10 +1,12 @@
 """Processes that end when the one that started them does, however that ends, and signals that ask a process to end."""
 
+import _thread
 import ctypes
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +15,9 @@ from splitkit.errors import SplitkitError
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What asks a process to end and lets it clean up: Ctrl-C, whoever manages it, a terminal that goes away."""
+
+AGAIN_AFTER_S = 0.01
+"""How long after a signal came where exceptions are swallowed it is sent again."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,6 +52,7 @@ class Requests:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.over = False  # nobody listens any more
 
     @property
     def asked(self) -> bool:
@@ -60,8 +66,8 @@ def stop_signals(*, patient: bool = False) -> Iterator[Requests]:
 
     Once asked, whatever exception comes is `Stopped`: foreign code makes others of those that pass through it. Only an
     error of splitkit's own that a patient one meets on its way out is that error. Signals that were ignored before
-    (`nohup`) still are. Python delivers signals to the main thread only: in another one
-    nothing changes.
+    (`nohup`) still are. One that comes in a finaliser or a callback of a weak reference, where exceptions are
+    swallowed, comes again. Python delivers signals to the main thread only: in another one nothing changes.
     """
     requests = Requests()
 
@@ -73,6 +79,13 @@ def stop_signals(*, patient: bool = False) -> Iterator[Requests]:
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
+    swallowed = sys.unraisablehook
+
+    def unraisable(what: "sys.UnraisableHookArgs") -> None:
+        if not _send_again(what.exc_value, requests):
+            swallowed(what)
+
+    sys.unraisablehook = unraisable
     before = {number: handler for number in STOP_SIGNALS if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, note)
@@ -83,8 +96,25 @@ def stop_signals(*, patient: bool = False) -> Iterator[Requests]:
             raise
         raise Stopped(requests.number) from error
     finally:
+        requests.over = True
+        sys.unraisablehook = swallowed
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _send_again(error: BaseException | None, requests: Requests) -> bool:
+    """Have the signal of a swallowed `Stopped` sent again; False if it is something else."""
+    if not isinstance(error, Stopped):
+        return False
+    number = error.number
+
+    def send() -> None:
+        time.sleep(AGAIN_AFTER_S)
+        if not requests.over:
+            os.kill(os.getpid(), number)
+
+    _thread.start_new_thread(send, ())  # without the locks of `threading`, which the main thread may hold just now
+    return True
 
 
 def ignore_stop_signals() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import psutil
@@ -89,3 +90,24 @@ def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
         ["nohup", sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert "still here" in done.stdout
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_that_comes_while_exceptions_are_swallowed_comes_again(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def gone(_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(0)  # where the signal is seen: what it raises here is ignored
+
+    def work() -> None:
+        thing = threading.Event()
+        reference = weakref.ref(thing, gone)
+        del thing
+        assert reference() is None
+        time.sleep(30)
+
+    with pytest.raises(Stopped) as stopped, stop_signals():
+        work()
+    assert stopped.value.number == number
+    assert capfd.readouterr().err == ""

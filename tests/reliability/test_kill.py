@@ -165,7 +165,7 @@ def test_export(project: Callable[..., Path], undisturbed: Path, number: signal.
 
     def same_bundle() -> None:
         found = load_bundle(directory / "bundle").manifest
-        assert found.architecture == expected.architecture
+        assert found.origin == expected.origin
         for name in ("sensor.onnx", "aggregator.onnx"):
             assert found.files.get(name) == expected.files.get(name), name
 
