@@ -114,7 +114,7 @@ def test_a_point_by_its_index_and_an_index_that_is_not_there(inside: Path) -> No
     points = json.loads((inside / "runs/first/pareto.json").read_text())["points"]
     index = next(i for i, p in enumerate(points) if p["placement"] == "sensor")
     manifest = json.loads(run("export", "--split", f"first:{index}", "-o", "sensor", "--json"))
-    assert manifest["architecture"] == points[index]["architecture"]
+    assert manifest["origin"]["architecture"] == points[index]["architecture"]
     assert manifest["aggregator"] is None
     result = CliRunner().invoke(main, ["export", "--split", "first:999", "-o", "nothing"])
     assert result.exit_code == 2

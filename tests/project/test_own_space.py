@@ -91,7 +91,7 @@ def test_the_loop_runs_on_it_from_its_file(tmp_path: Path, monkeypatch: pytest.M
     assert found["scored_on"] <= 60
     assert all(found["fronts"].values())
     manifest = json.loads(run("export", "--split", "first", "-o", "bundle", "--json"))
-    assert manifest["architecture"]["space"] == "mobile-like"
+    assert manifest["origin"]["architecture"]["space"] == "mobile-like"
 
 
 @pytest.mark.slow

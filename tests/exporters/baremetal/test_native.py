@@ -137,8 +137,8 @@ def test_the_bundle_readmes_example_compiles(tmp_path: Path) -> None:
     half = HalfRecord(
         onnx="sensor.onnx",
         artifact="sensor",
-        input=source,
-        output=result,
+        inputs=(source,),
+        outputs=(result,),
         exporter=artifact.exporter,
         exporter_version=artifact.version,
         device="host",
