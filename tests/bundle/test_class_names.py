@@ -70,3 +70,8 @@ def test_names_must_be_as_many_as_scores(bundle: Bundle) -> None:
 
 def test_a_bundle_without_names_counts_by_number() -> None:
     assert exported(2, "uint8").manifest.class_name(3) == "3"
+
+
+def test_the_readme_says_that_the_halves_are_code(bundle: Bundle) -> None:
+    said = " ".join((bundle.path / "README.md").read_text().split())
+    assert "The compiled halves are code: run them only if you trust where this comes from" in said

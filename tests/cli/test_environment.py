@@ -32,6 +32,24 @@ def test_a_user_without_home_and_name_can_compile_and_run(tmp_path: Path) -> Non
     assert checks["compile and run a kernel"]["detail"] == "works"
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_leave_their_core_to_others_unless_told_otherwise(given: str | None, expected: str) -> None:
+    """OpenMP reads it once, when torch is imported: it has to be set by then."""
+    program = (
+        "import os, sys\n"
+        "from splitkit.cli.main import main\n"
+        "main(['profiles', '--json'], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(os.environ['OMP_WAIT_POLICY'], file=sys.stderr)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stderr.splitlines()[-1] == expected
+
+
 def test_what_is_there_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()

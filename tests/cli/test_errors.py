@@ -100,13 +100,38 @@ def test_bench_of_what_is_no_bundle(project: Path) -> None:
     one_line(run("bench", "empty"), 1, "empty", "manifest.json")
 
 
-def test_export_selector(project: Path) -> None:
-    assert run("export", "--split", "first:best", "-o", "out").exit_code == 2
+@pytest.mark.parametrize("selector", ["first:best", "first:\u00b2", "first:\u0663", "first:-1", "first:"])
+def test_export_selector(project: Path, selector: str) -> None:
+    one_line(run("export", "--split", selector, "-o", "out"), 2, f"{selector!r}: RUN or RUN:INDEX is expected")
+
+
+def test_export_before_a_search_names_it(project: Path) -> None:
     one_line(run("export", "--split", "first:0", "-o", "out"), 2, "pareto.json", "splitkit search")
 
 
 def test_unknown_profile(project: Path) -> None:
     one_line(run("profiles", "show", "nothing"), 2, "nothing")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("init", "--space-template", "file/x.toml"),
+        ("keys", "file/x"),
+        ("train", "--space", "file/x.toml"),
+        ("bench", "--target", "sensor", "--budget", "1s"),
+    ],
+)
+def test_why_a_file_cannot_be_used_is_said_once_and_without_its_number(
+    project: Path, arguments: tuple[str, ...]
+) -> None:
+    (project / "file").touch()
+    (project / "runs").touch()
+    result = run(*arguments)
+    assert result.exit_code in (1, 2), result.output
+    (line,) = result.stderr.strip().splitlines()
+    assert "Errno" not in line
+    assert sum(line.lower().count(why) for why in ("not a directory", "file exists")) == 1, line
 
 
 def test_verbose_shows_the_traceback(project: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,36 @@ def test_truncated_file_is_named(tmp_path: Path, keep: float) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.onnx: cannot be read"):
         load_model(tmp_path / "absent.onnx")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "location",
+    ["../secret.bin", "ABSOLUTE", "link.bin", "folder/secret.bin", "pipe.bin", "/dev/zero", "nowhere.bin", ".", ""],
+)
+def test_weights_of_a_model_lie_beside_it_or_it_is_refused(tmp_path: Path, location: str) -> None:
+    content = np.arange(1, 5, dtype=np.float32)
+    directory, secret = tmp_path / "model", tmp_path / "secret.bin"
+    directory.mkdir()
+    for file in (secret, directory / "weights.bin"):
+        file.write_bytes(content.tobytes())
+    (directory / "link.bin").symlink_to(secret)
+    (directory / "folder").symlink_to(tmp_path)
+    os.mkfifo(directory / "pipe.bin")
+
+    def load(at: str) -> onnx.ModelProto:
+        weights = TensorProto(name="w", dims=[4], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+        weights.external_data.add(key="location", value=at)
+        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y")]
+        graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        (directory / "model.onnx").write_bytes(model.SerializeToString())
+        return load_model(directory / "model.onnx")
+
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(load("weights.bin").graph.initializer[0]), content)
+    with pytest.raises(ModelError, match=r"model\.onnx: ") as error:
+        load(str(secret) if location == "ABSOLUTE" else location)
+    assert "\n" not in str(error.value)
 
 
 def test_halves_of_a_model_with_dynamic_shapes_are_valid() -> None:

@@ -1,14 +1,21 @@
 """A table that cannot be used now is not called anything else than that."""
 
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import splitkit.latency.store
+from splitkit.cli.main import main
 from splitkit.errors import ConfigError, StorageError
 from splitkit.latency.store import LutStore
+from tests.report.runs import finished
+
+Fault = Callable[[Path], AbstractContextManager[None]]
 
 
 def write(path: Path, limit: str = "foreign_keys = ON") -> None:
@@ -57,5 +64,55 @@ def test_a_damaged_one_is_said_to_be_that(tmp_path: Path) -> None:
         read(path)
 
 
-def test_the_same_fault_has_the_same_exit_code_everywhere() -> None:
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a run `made` that was searched, and a run `trained` that was not."""
+    directory = tmp_path_factory.mktemp("project") / "p"
+    project, _ = finished(directory, feedback_rounds=0)
+    text = f'run = "{project.run}"\nspace = "{project.space}"\nsystem = "{project.system}"\n[train]\nbatch = 4\n'
+    (directory / "splitkit.toml").write_text(text)
+    config = str(directory / "splitkit.toml")
+    result = CliRunner().invoke(main, ["train", "--config", config, "--run", "trained", "--steps", "1"])
+    assert result.exit_code == 0, result.output
+    return directory
+
+
+@contextmanager
+def locked(table: Path) -> Iterator[None]:
+    LutStore(table).close()
+    with closing(sqlite3.connect(table, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def damaged(table: Path) -> Iterator[None]:
+    table.write_bytes(b"no table, but long enough to be taken for one" * 100)
+    yield
+
+
+@contextmanager
+def a_folder(table: Path) -> Iterator[None]:
+    table.unlink(missing_ok=True)
+    table.mkdir()
+    yield
+
+
+@pytest.mark.parametrize(("fault", "code"), [(locked, 1), (a_folder, 1), (damaged, 2)])
+def test_the_same_fault_has_the_same_exit_code_in_every_command(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, code: int
+) -> None:
     assert (StorageError.exit_code, ConfigError.exit_code) == (1, 2)
+    shutil.copytree(searched, tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    monkeypatch.setattr(splitkit.latency.store, "BUSY_TIMEOUT_S", 0.05)
+    commands = {"runs/lut.db": [("bench", "--target", "sensor", "--budget", "1s"), ("search", "--run", "trained")]}
+    commands["runs/made/search-lut.db"] = [("report", "made")] if fault is not locked else []  # it reads a copy
+    for table, each in commands.items():
+        for file in Path(table).parent.glob(f"{Path(table).name}-*"):
+            file.unlink()
+        with fault(Path(table)):
+            for command in each:
+                result = CliRunner().invoke(main, list(command))
+                assert (command, result.exit_code) == (command, code), result.output
+                assert Path(table).name in result.stderr.strip().splitlines()[-1]

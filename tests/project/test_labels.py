@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from splitkit.cli.main import main
+from splitkit.project import load_project
+from splitkit.project.steps import load_data
 from splitkit.training import load_supernet
 from tests.report.runs import SPACE
 
@@ -180,6 +183,31 @@ def test_a_mistake_in_a_switch_is_named(project: Path, line: str, said: str) -> 
     result = typed("train", "--run", "s")
     assert result.exit_code in (1, 2)
     assert said in result.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(("line", "mirrored"), [("", False), ("mirror = false\n", False), ("mirror = true\n", True)])
+def test_training_pictures_are_mirrored_where_the_project_says_so_and_nowhere_else(
+    project: Path, line: str, mirrored: bool
+) -> None:
+    file = project / "splitkit.toml"
+    switches = f'source = "pictures"\n{line}shift = 0'
+    file.write_text(file.read_text().replace('source = "pictures"', switches))
+    settings = load_project()
+    data = load_data(settings, settings.load_space())
+    images = torch.arange(32, dtype=torch.uint8).expand(64, 1, 1, 32, 32).contiguous()
+    changed = data.augmentation(images, torch.Generator().manual_seed(0))
+    turned = (changed == images.flip(-1)).flatten(1).all(1)
+    assert (turned | (changed == images).flatten(1).all(1)).all()
+    assert turned.any() == mirrored
+
+
+def test_search_and_report_warn_of_a_slice_too_small_to_rank(project: Path) -> None:
+    searched = typed("search", "--replay")
+    assert searched.exit_code == 0, searched.output
+    assert "mind: the search slice has 3 images" in searched.stderr
+    assert typed("report", "r").exit_code == 0
+    page = (project / "runs/r/report/report.html").read_text(encoding="utf-8")
+    assert "Mind: the search slice has 3 images" in page
 
 
 def test_digits_have_a_variation_of_their_own(project: Path) -> None:

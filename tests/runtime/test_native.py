@@ -1,6 +1,7 @@
 """The C++ runner built for this machine: the peer of the Python programs, and what plays a system where it can."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -191,3 +192,32 @@ def test_a_changed_half_is_not_run(tmp_path: Path) -> None:
     weights.write_bytes(bytes(weights.stat().st_size))
     with pytest.raises(BundleError, match=r"weights\.bin"):
         measure_bundle(Bundle(copy, bundle.manifest), FRAMES)
+
+
+def records_refused(records: Path) -> str:
+    """The line that an aggregator ends with at once, before it has looked at anything else."""
+    command = [native_runner(), "aggregator", "--manifest", "none", "--records", records]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_records_of_the_native_aggregator_replace_records_and_nothing_else(tmp_path: Path) -> None:
+    precious, link = tmp_path / "thesis.tex", tmp_path / "link.json"
+    precious.write_text("years of work")
+    link.symlink_to(precious)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (precious, link, tmp_path / "pipe", tmp_path):
+        assert f"{path}: exists, and splitkit did not write it" in records_refused(path)
+    assert precious.read_text() == "years of work"
+    bundle = exported(2, "uint8", 1, "tvm")
+    for content in ("", '[{"frame": 0}]', '[\n{"frame": 0}\n]\n'):
+        (tmp_path / "records.json").write_text(content)
+        assert scores_of(bundle, NativePrograms(bundle, tmp_path), tmp_path).shape[0] == FRAMES
+
+
+def test_the_native_aggregator_finds_a_missing_directory_before_the_run(tmp_path: Path) -> None:
+    for folder in (tmp_path / "none", tmp_path / "file"):
+        (tmp_path / "file").touch()
+        assert f"{folder}/: there is no such directory" in records_refused(folder / "records.json")

@@ -1,5 +1,8 @@
 // The aggregator: calls for frames one at a time, receives every view, finishes the network.
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -75,6 +78,28 @@ void print_list(std::FILE* to, const char* name, const std::vector<std::uint64_t
     std::fprintf(to, "], ");
 }
 
+// Whether a file begins as records do, those of the Python program too; an empty one has nothing to lose.
+bool begins_like_records(const std::string& path) {
+    std::string head(16, ' ');
+    std::FILE* file = std::fopen(path.c_str(), "r");
+    if (!file) return false;
+    head.resize(std::fread(&head[0], 1, head.size(), file));
+    std::fclose(file);
+    head.erase(std::remove(head.begin(), head.end(), '\n'), head.end());
+    return head.empty() || head.compare(0, 11, "[{\"frame\": ") == 0;
+}
+
+// Found out before the run, not when its records are to be written: no such directory, or another file is there.
+void check_records(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    struct stat found;
+    if (stat(folder.c_str(), &found) != 0 || !S_ISDIR(found.st_mode))
+        throw UsageError{"--records: " + folder + ": there is no such directory"};
+    if (lstat(path.c_str(), &found) == 0 && !(S_ISREG(found.st_mode) && begins_like_records(path)))
+        throw UsageError{path + ": exists, and splitkit did not write it (nothing was touched: choose another name)"};
+}
+
 void write_records(const std::string& path, const std::vector<Record>& records) {
     std::FILE* file = std::fopen(path.c_str(), "w");
     if (!file) throw Error(path + ": cannot be written: " + std::strerror(errno));
@@ -90,7 +115,8 @@ void write_records(const std::string& path, const std::vector<Record>& records) 
         std::fputs("]}", file);
     }
     std::fputs("\n]\n", file);
-    if (std::fclose(file) != 0) throw Error(path + ": cannot be written: " + std::strerror(errno));
+    const bool failed = std::ferror(file) != 0;  // on a full disk the last piece may fit, and others not
+    if (std::fclose(file) != 0 || failed) throw Error(path + ": cannot be written: " + std::strerror(errno));
 }
 
 void print_records(const std::vector<Record>& records) {
@@ -121,6 +147,7 @@ void aggregator_program(int argc, char** argv) {
     const long frames = arguments.integer("--frames", 16, 1, 1000000000);
     const double timeout_s = static_cast<double>(arguments.integer("--timeout", 30, 1, 86400));
     const std::string path = arguments.text("--records", "");
+    if (!path.empty()) check_records(path);
     const Manifest manifest = read_manifest(arguments.text("--manifest"));
     take_processors(arguments);
     TensorType arriving = manifest.link;  // of all views, one after the other
