@@ -38,7 +38,7 @@ def test_threads_that_wait_leave_their_core_to_others_unless_told_otherwise(give
     program = (
         "import os, sys\n"
         "from splitkit.cli.main import main\n"
-        "main(['profiles', '--json'], standalone_mode=False)\n"
+        "main(['profiles', 'list', '--json'], standalone_mode=False)\n"
         "assert 'torch' not in sys.modules\n"
         "print(os.environ['OMP_WAIT_POLICY'], file=sys.stderr)\n"
     )

