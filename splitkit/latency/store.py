@@ -102,17 +102,20 @@ class LutStore:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything written inside is kept, or nothing. Nested use joins the outer transaction."""
-        if self._db.in_transaction:
+        if self._in_transaction():
             yield
             return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            if self._db.in_transaction:  # a full disk has ended it already
+            if self._in_transaction():  # a full disk has ended it already
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def _in_transaction(self) -> bool:
+        return self._db.in_transaction
 
     def condition(self, conditions: Conditions) -> int:
         """The row number of `conditions`, added if new."""
