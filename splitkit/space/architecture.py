@@ -12,7 +12,8 @@ from splitkit.space.genes import at_a_splitting_module, gene, genes_of, over_a_l
 class PhaseChoice:
     """The choices of one phase: `before` blocks at the incoming resolution, a strided block, `after` blocks.
 
-    `expand` is the ratio of a block's inner channels to its input channels; `kernel` the depthwise window.
+    `expand` is the ratio of a block's inner channels to its input channels, `kernel` its window, `block` its kind:
+    `inverted` (depthwise) or `fused` (dense).
     """
 
     width: int = field(metadata=gene("widths"))
@@ -20,6 +21,7 @@ class PhaseChoice:
     after: int = field(metadata=gene("after"))
     kernel: int = field(metadata=gene("kernels"))
     expand: int = field(metadata=gene("expands"))
+    block: str = field(default="inverted", metadata=gene("blocks"))
 
     @property
     def depth(self) -> int:
@@ -108,7 +110,7 @@ class Architecture:
             raise ConfigError(f"not an architecture: {error}") from error
 
     def __str__(self) -> str:
-        phases = " ".join(f"{p.width}x{p.before}+1+{p.after}k{p.kernel}e{p.expand}" for p in self.phases)
+        phases = " ".join(f"{p.width}x{p.before}+1+{p.after}k{p.kernel}e{p.expand}{'f' * (p.block == 'fused')}" for p in self.phases)
         link = f" /{1 / self.reduce_ratio:g} {self.link_dtype}" if self.has_splitting_module else ""
         return f"r{self.resolution} s{self.stem_width} {phases} cut {self.split}/{self.units}{link}"
 

@@ -112,7 +112,7 @@ def stem_unit(space: SearchSpace, batch: int, resolution: int, width: int) -> St
 def block_unit(phase: PhaseSpace, choice: PhaseChoice, batch: int, channels: int, size: int, stride: int) -> Block:
     """A block of a phase with these choices, for an input of `channels` x `size` x `size`."""
     return Block(
-        batch, channels, choice.width, size, choice.expand, choice.kernel, stride,
+        batch, channels, choice.width, size, choice.block, choice.expand, choice.kernel, stride,
         phase.squeeze_excite, phase.activation,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from splitkit.space.genes import Gene, genes_of, phase_gene
 LinkDtype = Literal["float32", "float16", "uint8"]
 Placement = Literal["aggregator", "split", "sensor"]
 ActivationName = Literal["relu", "relu6", "hard_swish", "swish"]
+BlockKind = Literal["inverted", "fused"]
 
 
 def _odd(kernel: int) -> int:
@@ -73,12 +74,15 @@ class PhaseSpace(_Model):
     after: tuple[Count, ...] = Field(default=(0,), min_length=1)
     kernels: tuple[Kernel, ...] = Field(default=(3,), min_length=1)
     expands: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field(default=(4,), min_length=1)
+    blocks: tuple[BlockKind, ...] = Field(default=("inverted",), min_length=1)
     stride: Annotated[int, Field(ge=1, le=3)] = 2
     squeeze_excite: bool = False
     activation: ActivationName = "hard_swish"
 
     @model_validator(mode="after")
-    def _blocks_before_need_a_stride(self) -> Self:
+    def _blocks_fit(self) -> Self:
+        if len(self.blocks) > 1 and self.blocks != ("inverted", "fused"):
+            raise ValueError(f'blocks: {list(self.blocks)}, wanted is one of them or ["inverted", "fused"]')
         if self.stride == 1 and self.before != (0,):
             raise ValueError("before: with stride 1 there is nothing to stand before; leave it out or use [0]")
         return self
@@ -132,7 +136,7 @@ class SearchSpace(_Model):
         for where, section in sections:
             for field in type(section).model_fields:
                 value = getattr(section, field)
-                if isinstance(value, tuple) and field != "dtypes" and list(value) != sorted(set(value)):
+                if isinstance(value, tuple) and field not in ("dtypes", "blocks") and list(value) != sorted(set(value)):
                     raise ValueError(f"{where}.{field}: choices must be strictly increasing, got {list(value)}")
         if len(set(self.link.dtypes)) != len(self.link.dtypes):
             raise ValueError("link.dtypes: choices must be distinct")

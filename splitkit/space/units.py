@@ -95,16 +95,21 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Inverted residual (MBConv): expand 1x1, depthwise kxk, squeeze-excite, project 1x1, residual where shapes allow.
+    """One block of a phase, input (batch, in_channels, size, size), with a residual where shapes allow.
 
-    Input (batch, in_channels, size, size). With `expand` 1 the first convolution is left out (Sandler et al., CVPR
-    2018; Howard et al., ICCV 2019 for squeeze-excite between depthwise and project).
+    `inverted`: the inverted residual (MBConv): expand 1x1, depthwise kxk, squeeze-excite, project 1x1 (Sandler et al.,
+    CVPR 2018; Howard et al., ICCV 2019 for squeeze-excite between depthwise and project). With `expand` 1 the first
+    convolution is left out.
+
+    `fused`: expand and depthwise are one dense kxk convolution (Gupta & Akin, 2020; Tan & Le, ICML 2021, section 3.2):
+    more multiply-adds, at several times the rate. With `expand` 1 there is nothing to project: one kxk convolution.
     """
 
     batch: int
     in_channels: int
     out_channels: int
     size: int
+    kind: str
     expand: int
     kernel: int
     stride: int
@@ -112,8 +117,15 @@ class Block:
     activation: str
 
     @property
+    def plain(self) -> bool:
+        """Whether it is a single convolution."""
+        return self.kind == "fused" and self.expand == 1
+
+    @property
     def inner_channels(self) -> int:
-        """Channels of the depthwise convolution."""
+        """Channels ahead of the projection."""
+        if self.plain:
+            return self.out_channels
         return self.in_channels if self.expand == 1 else round_channels(self.in_channels * self.expand)
 
     @property
@@ -132,10 +144,14 @@ class Block:
     def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
         inner = self.inner_channels
-        if self.expand != 1:
-            chain.conv("expand", inner)
-            chain.activation(self.activation)
-        chain.conv("depthwise", inner, self.kernel, self.stride, groups=inner)
+        if self.kind == "fused":
+            # Each shape of block has weights of its own: what a convolution is for depends on what follows it.
+            chain.conv("dense" if self.plain else "fused", inner, self.kernel, self.stride)
+        else:
+            if self.expand != 1:
+                chain.conv("expand", inner)
+                chain.activation(self.activation)
+            chain.conv("depthwise", inner, self.kernel, self.stride, groups=inner)
         chain.activation(self.activation)
         if self.squeeze_excite:
             features = chain.at
@@ -145,7 +161,8 @@ class Block:
             chain.conv("squeeze_expand", inner)
             chain.activation("hard_sigmoid")
             chain.join("scale", "excited", features)
-        chain.conv("project", self.out_channels)
+        if not self.plain:
+            chain.conv("project" if self.kind == "inverted" else "fused_project", self.out_channels)
         if self.residual:
             chain.join("add", "sum", inputs[0])
         return chain.operators

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from splitkit.autograd import depthwise
 from splitkit.space.operators import Operator
 from splitkit.supernet.extents import LayerExtent
+from splitkit.supernet.interpret import NO_TAIL, Tail
 from splitkit.supernet.statistics import Statistics
 
 MOST_ROWS = 8192
@@ -38,16 +40,20 @@ class ElasticConv(nn.Module):
             self.gain = nn.Parameter(torch.ones(extent.outputs))
         self.transforms = nn.ParameterDict({str(k): torch.eye(k * k) for k in extent.kernels[:-1]})
 
-    def forward(self, x: Tensor, operator: Operator, statistics: Statistics) -> Tensor:
-        """(batch, in, h, w) -> (batch, out, h', w') as `operator` says."""
+    def forward(self, x: Tensor, operator: Operator, statistics: Statistics, tail: Tail = NO_TAIL) -> Tensor:
+        """(batch, in, h, w) -> (batch, out, h', w') as `operator` and `tail` say."""
         outputs = operator.output.shape[1]
         weight = self.sliced_weight(operator)
         bias = None if self.normed else self.bias[:outputs]
         if _is_small_product(x, operator):
             x = F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+        elif operator.groups > 1 and torch.is_grad_enabled():
+            x = depthwise(x, weight, operator.stride)
         else:
             x = F.conv2d(x, weight, bias, operator.stride, operator.kernel // 2, groups=operator.groups)
-        return statistics.normalise(self, x, self.gain[:outputs], self.bias[:outputs]) if self.normed else x
+        if not self.normed:
+            return tail.apply(x)
+        return statistics.normalise(self, x, self.gain[:outputs], self.bias[:outputs], tail)
 
     def sliced_weight(self, operator: Operator) -> Tensor:
         """Weights (out, in / groups, k, k) of the convolution that `operator` asks for."""

@@ -76,14 +76,21 @@ def _layers(operators: tuple[Operator, ...]) -> Iterator[tuple[str, LayerExtent]
 def _extreme_architectures(space: SearchSpace) -> Iterator[Architecture]:
     """Architectures that between them ask the most of every layer, at every split position.
 
-    Everything grows with its choices but two things: a strided block's input is the phase before when no block
-    stands ahead of it, and a feature layer may be absent.
+    Everything grows with its choices but a few things: a strided block's input is the phase before when no block
+    stands ahead of it, a feature layer may be absent, and blocks of different kinds and those that expand nothing
+    have layers of their own.
     """
-    kernels = range(max(len(phase.kernels) for phase in space.phases))
-    for kernel, before, head in product(kernels, (0, -1), (0, -1)):
+    kernels, blocks = (range(max(len(getattr(phase, n)) for phase in space.phases)) for n in ("kernels", "blocks"))
+    for kernel, block, expand, before, head in product(kernels, blocks, (0, -1), (0, -1), (0, -1)):
         widest = space.largest()
         phases = tuple(
-            replace(choice, before=phase.before[before], kernel=phase.kernels[min(kernel, len(phase.kernels) - 1)])
+            replace(
+                choice,
+                before=phase.before[before],
+                kernel=phase.kernels[min(kernel, len(phase.kernels) - 1)],
+                block=phase.blocks[min(block, len(phase.blocks) - 1)],
+                expand=phase.expands[expand],
+            )
             for choice, phase in zip(widest.phases, space.phases, strict=True)
         )
         base = replace(widest, phases=phases, head_width=space.head.widths[head])

@@ -5,14 +5,15 @@ their `Layers` and share everything else. A network has no second description in
 is what runs.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from splitkit.autograd.activation import activate
 from splitkit.space.network import PlacedUnit
 from splitkit.space.operators import NORMALISE_SCALE, NORMALISE_SHIFT, Operator
 
@@ -20,8 +21,8 @@ from splitkit.space.operators import NORMALISE_SCALE, NORMALISE_SHIFT, Operator
 class Layers(Protocol):
     """The operators of one unit that need weights, constants or straight-through gradients."""
 
-    def conv(self, name: str, operator: Operator, x: Tensor) -> Tensor:
-        """Convolution with its batch norm or bias: (batch, in, h, w) -> (batch, out, h', w')."""
+    def conv(self, name: str, operator: Operator, x: Tensor, tail: "Tail") -> Tensor:
+        """Convolution with its batch norm or bias, then `tail`: (batch, in, h, w) -> (batch, out, h', w')."""
         ...
 
     def linear(self, name: str, operator: Operator, x: Tensor) -> Tensor:
@@ -41,6 +42,25 @@ class Layers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What follows a convolution's batch norm, to be done with it in one go: an activation, then a sum.
+
+    `activation` is empty for none, `residual` (batch, out, h', w') is None for none.
+    """
+
+    activation: str = ""
+    residual: Tensor | None = None
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Both, one by one."""
+        x = activate(self.activation, x)
+        return x if self.residual is None else self.residual + x
+
+
+NO_TAIL = Tail()
+
+
 @lru_cache(maxsize=16_384)
 def operators_of(placed: PlacedUnit) -> tuple[Operator, ...]:
     """Operators of a unit taken alone. Cached: training asks for the same few units again and again."""
@@ -52,20 +72,52 @@ def layer_name(operator: Operator) -> str:
     return operator.output.name.rpartition(".")[2]
 
 
-def run(operators: Sequence[Operator], x: Tensor, layers: Layers) -> Tensor:
+def run(operators: tuple[Operator, ...], x: Tensor, layers: Layers) -> Tensor:
     """Run a unit. Batches are free: only channels, windows, strides and views are read off the operators."""
     values = {operators[0].inputs[0].name: x}
+    result = operators[-1].output.name
+    for step in _steps(operators):
+        inputs = [values[tensor.name] for tensor in step.operator.inputs]
+        if step.operator.kind == "conv":
+            tail = Tail(step.activation, values[step.residual] if step.residual else None)
+            values[step.output] = layers.conv(layer_name(step.operator), step.operator, inputs[0], tail)
+        else:
+            values[step.output] = _apply(step.operator, inputs, layers)
+    return values[result]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An operator; of a convolution also the activation and the tensor added behind it (empty for none)."""
+
+    operator: Operator
+    output: str
+    activation: str = ""
+    residual: str = ""
+
+
+@lru_cache(maxsize=16_384)
+def _steps(operators: tuple[Operator, ...]) -> tuple[_Step, ...]:
+    """The operators in order, what only a convolution's result goes through joined to it."""
+    uses = Counter(tensor.name for operator in operators for tensor in operator.inputs)
+    steps: list[_Step] = []
     for operator in operators:
-        inputs = [values[tensor.name] for tensor in operator.inputs]
-        values[operator.output.name] = _apply(operator, inputs, layers)
-    return values[operators[-1].output.name]
+        last, source = (steps[-1] if steps else None), operator.inputs[-1].name
+        follows = last is not None and last.operator.kind == "conv" and last.output == source and uses[source] == 1
+        if last is None or not follows or last.residual:
+            steps.append(_Step(operator, operator.output.name))
+        elif operator.kind == "activation" and not last.activation:
+            steps[-1] = replace(last, output=operator.output.name, activation=operator.activation)
+        elif operator.kind == "add":
+            steps[-1] = replace(last, output=operator.output.name, residual=operator.inputs[0].name)
+        else:
+            steps.append(_Step(operator, operator.output.name))
+    return tuple(steps)
 
 
 def _apply(operator: Operator, inputs: list[Tensor], layers: Layers) -> Tensor:
     x = inputs[0]
     match operator.kind:
-        case "conv":
-            return layers.conv(layer_name(operator), operator, x)
         case "linear":
             return layers.linear(layer_name(operator), operator, x)
         case "activation":
@@ -92,20 +144,5 @@ def _apply(operator: Operator, inputs: list[Tensor], layers: Layers) -> Tensor:
             return x.reshape(-1, operator.output.shape[1], x.shape[2], x.shape[3])
         case "mean_views":
             return x.reshape(-1, operator.inputs[0].shape[0], x.shape[1]).mean(1)
-
-
-def activate(function: str, x: Tensor) -> Tensor:
-    """The activation functions that operators name."""
-    match function:
-        case "relu":
-            return F.relu(x)
-        case "relu6":
-            return F.relu6(x)
-        case "hard_swish":
-            return F.hardswish(x)
-        case "hard_sigmoid":
-            return F.hardsigmoid(x)
-        case "swish":
-            return x * torch.sigmoid(x)
-        case _:
-            raise ValueError(f"unknown activation {function!r}")
+        case "conv":
+            raise AssertionError("run with its tail")

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from splitkit.autograd import normalise
+from splitkit.supernet.interpret import Tail
 from splitkit.supernet.link import Quantisation
 
 EPSILON = 1e-5
@@ -19,8 +21,8 @@ EPSILON = 1e-5
 class Statistics(Protocol):
     """A source of batch-norm statistics and of the link's range."""
 
-    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-        """Batch norm of `x` (batch, c, h, w) with `gain` and `shift` (c,)."""
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor, tail: Tail) -> Tensor:
+        """Batch norm of `x` (batch, c, h, w), a fresh result, with `gain` and `shift` (c,), then `tail`."""
         ...
 
     def quantisation(self, x: Tensor) -> Quantisation:
@@ -31,8 +33,8 @@ class Statistics(Protocol):
 class BatchStatistics:
     """Mean, variance and range of the batch at hand."""
 
-    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-        return F.batch_norm(x, None, None, gain, shift, training=True, eps=EPSILON)
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor, tail: Tail) -> Tensor:
+        return normalise(x, gain, shift, tail.activation, tail.residual, EPSILON)
 
     def quantisation(self, x: Tensor) -> Quantisation:
         low, high = x.detach().aminmax()
@@ -46,11 +48,11 @@ class Recorder:
         self._moments: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
         self._ranges: list[tuple[Tensor, Tensor]] = []
 
-    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor, tail: Tail) -> Tensor:
         mean, variance = torch.zeros_like(gain), torch.zeros_like(gain)
         self._moments.setdefault(layer, []).append((mean, variance))
         # Momentum 1 makes batch_norm leave this batch's own moments behind.
-        return F.batch_norm(x, mean, variance, gain, shift, training=True, momentum=1.0, eps=EPSILON)
+        return tail.apply(F.batch_norm(x, mean, variance, gain, shift, training=True, momentum=1.0, eps=EPSILON))
 
     def quantisation(self, x: Tensor) -> Quantisation:
         low, high = x.detach().aminmax()
@@ -80,9 +82,9 @@ class Calibration:
         self.moments = moments
         self.link = link
 
-    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    def normalise(self, layer: nn.Module, x: Tensor, gain: Tensor, shift: Tensor, tail: Tail) -> Tensor:
         mean, variance = self.moments[layer]
-        return F.batch_norm(x, mean, variance, gain, shift, training=False, eps=EPSILON)
+        return tail.apply(F.batch_norm(x, mean, variance, gain, shift, training=False, eps=EPSILON))
 
     def quantisation(self, x: Tensor) -> Quantisation:
         if self.link is None:

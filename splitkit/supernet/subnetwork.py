@@ -9,12 +9,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from splitkit.autograd import depthwise, normalise
 from splitkit.errors import CheckpointError, ConfigError
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import PlacedUnit, describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
-from splitkit.supernet.interpret import layer_name, operators_of, run
+from splitkit.supernet.interpret import Tail, layer_name, operators_of, run
 from splitkit.supernet.link import LEVELS, Quantisation, fake_float16, straight_through_codes
 from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.storage import fill, header_of, read_checkpoint, tensors_of, write_checkpoint
@@ -63,9 +64,17 @@ class PlainUnit(nn.Module):
         """Run the unit; any batch."""
         return run(self.operators, x, self)
 
-    def conv(self, name: str, operator: Operator, x: Tensor) -> Tensor:
-        x = self.convs[name](x)
-        return self.norms[name](x) if name in self.norms else x
+    def conv(self, name: str, operator: Operator, x: Tensor, tail: Tail) -> Tensor:
+        conv, training = self.convs[name], self.training and torch.is_grad_enabled()
+        assert isinstance(conv, nn.Conv2d)
+        x = depthwise(x, conv.weight, operator.stride) if training and operator.groups > 1 else conv(x)
+        if name not in self.norms:
+            return tail.apply(x)
+        norm = self.norms[name]
+        assert isinstance(norm, nn.BatchNorm2d)
+        if training:
+            return normalise(x, norm.weight, norm.bias, tail.activation, tail.residual, norm.eps)
+        return tail.apply(norm(x))
 
     def linear(self, name: str, operator: Operator, x: Tensor) -> Tensor:
         return self.linears[name](x)  # type: ignore[no-any-return]

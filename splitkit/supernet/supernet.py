@@ -13,7 +13,7 @@ from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.elastic import ElasticConv, ElasticLinear
 from splitkit.supernet.extents import UnitExtents, unit_extents
 from splitkit.supernet.initialise import initialise_convolution, initialise_linear, initialise_splitting_pair
-from splitkit.supernet.interpret import operators_of, run
+from splitkit.supernet.interpret import Tail, operators_of, run
 from splitkit.supernet.link import fake_float16, fake_uint8
 from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.statistics import BatchStatistics, Calibration, Recorder, Statistics
@@ -59,8 +59,8 @@ class _ElasticLayers:
         self.unit = unit
         self.statistics = statistics
 
-    def conv(self, name: str, operator: Operator, x: Tensor) -> Tensor:
-        return self.unit.conv(name)(x, operator, self.statistics)  # type: ignore[no-any-return]
+    def conv(self, name: str, operator: Operator, x: Tensor, tail: Tail) -> Tensor:
+        return self.unit.conv(name)(x, operator, self.statistics, tail)  # type: ignore[no-any-return]
 
     def linear(self, name: str, operator: Operator, x: Tensor) -> Tensor:
         return self.unit.linear(name)(x, operator)  # type: ignore[no-any-return]
