@@ -7,9 +7,9 @@ Random sub-networks of a space take one training step each (forward, backward, o
 * a supernet of stateful layers as public ones are built (`stateful_supernet.py`).
 
 All three and a float32 product of 1,024 x 1,024 matrices take turns, so that all see the same machine.
-`share_of_gemm` is multiply-adds per second of the supernet's steps over those of the product; a step is counted as three
-times the forward pass. `over_plain` and `over_stateful` are ratios of time. Sub-networks are all on the sensor: without a
-splitting module, which the stateful supernet does not have.
+`share_of_gemm` is multiply-adds per second of the supernet's steps over those of the product; a step is counted as
+three times the forward pass. `over_plain` and `over_stateful` are ratios of time. Sub-networks are all on the sensor:
+without a splitting module, which the stateful supernet does not have.
 
     python benchmarks/train_step.py [--json] [--spaces cifar mobile] [--subnetworks 12] [--size 192]
 """
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from stateful_supernet import StatefulSupernet
 from torch import Tensor, nn
 
 from report import emit
@@ -32,7 +33,6 @@ from splitkit.supernet.interpret import Tail
 from splitkit.supernet.subnetwork import PlainUnit
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.optimise import apply_gradients, make_optimiser
-from stateful_supernet import StatefulSupernet
 
 GEMM = 1024
 

@@ -8,11 +8,14 @@ gradient of the output, spread by the stride, under the window turned by half a 
 
 from typing import Any
 
-import tvm
 from tvm.script import tirx as T
 
 from splitkit.autograd.native import LANES
 
+ALL: Any = T.Ramp(0, 1, LANES)
+"""Every channel of a block."""
+
+ZERO: Any = T.Broadcast(T.float32(0), LANES)
 
 TILE = 4
 """Neighbouring outputs that share a window's weights in registers."""
@@ -41,37 +44,34 @@ def window_kernel(kernel: int, stride: int, spread: int) -> Any:
             for b in range(blocks):
                 for h in range(height):
                     for w in range(width):
-                        plane[kernel // 2 + h * spread, kernel // 2 + w * spread, T.Ramp(0, 1, LANES)] = x[
-                            image, h, w, b, T.Ramp(0, 1, LANES)
-                        ]
+                        plane[kernel // 2 + h * spread, kernel // 2 + w * spread, ALL] = x[image, h, w, b, ALL]
                 for h in range(tall):
                     for tile in range(wide // TILE):
                         for t in T.unroll(TILE):
-                            sums[t, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+                            sums[t, ALL] = ZERO
                         for i in T.unroll(kernel):
                             for j in T.unroll(kernel):
                                 for t in T.unroll(TILE):
-                                    sums[t, T.Ramp(0, 1, LANES)] = (
-                                        sums[t, T.Ramp(0, 1, LANES)]
+                                    sums[t, ALL] = (
+                                        sums[t, ALL]
                                         + plane[
                                             h * stride + i,
                                             tile * (TILE * stride) + t * stride + j,
-                                            T.Ramp(0, 1, LANES),
+                                            ALL,
                                         ]
-                                        * weight[i, j, b, T.Ramp(0, 1, LANES)]
+                                        * weight[i, j, b, ALL]
                                     )
                         for t in T.unroll(TILE):
-                            y[image, h, tile * TILE + t, b, T.Ramp(0, 1, LANES)] = sums[t, T.Ramp(0, 1, LANES)]
+                            y[image, h, tile * TILE + t, b, ALL] = sums[t, ALL]
                     for left in range(wide % TILE):
-                        sums[0, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+                        sums[0, ALL] = ZERO
                         for i in T.unroll(kernel):
                             for j in T.unroll(kernel):
-                                sums[0, T.Ramp(0, 1, LANES)] = (
-                                    sums[0, T.Ramp(0, 1, LANES)]
-                                    + plane[h * stride + i, (wide - 1 - left) * stride + j, T.Ramp(0, 1, LANES)]
-                                    * weight[i, j, b, T.Ramp(0, 1, LANES)]
+                                sums[0, ALL] = (
+                                    sums[0, ALL]
+                                    + plane[h * stride + i, (wide - 1 - left) * stride + j, ALL] * weight[i, j, b, ALL]
                                 )
-                        y[image, h, wide - 1 - left, b, T.Ramp(0, 1, LANES)] = sums[0, T.Ramp(0, 1, LANES)]
+                        y[image, h, wide - 1 - left, b, ALL] = sums[0, ALL]
 
     return window
 
@@ -96,28 +96,23 @@ def weight_gradient_kernel(kernel: int, stride: int) -> Any:
         for i in range(kernel):
             for j in range(kernel):
                 for b in range(blocks):
-                    slopes[i, j, b, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+                    slopes[i, j, b, ALL] = ZERO
         for image in range(images):
             for b in range(blocks):
                 for h in range(height):
                     for w in range(width):
-                        plane[kernel // 2 + h, kernel // 2 + w, T.Ramp(0, 1, LANES)] = x[
-                            image, h, w, b, T.Ramp(0, 1, LANES)
-                        ]
+                        plane[kernel // 2 + h, kernel // 2 + w, ALL] = x[image, h, w, b, ALL]
                 for i in range(kernel):
                     for j in T.unroll(kernel):
-                        sums[j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+                        sums[j, ALL] = ZERO
                     for h in range(tall):
                         for w in range(wide):
                             for j in T.unroll(kernel):
-                                sums[j, T.Ramp(0, 1, LANES)] = (
-                                    sums[j, T.Ramp(0, 1, LANES)]
-                                    + plane[h * stride + i, w * stride + j, T.Ramp(0, 1, LANES)]
-                                    * gradient[image, h, w, b, T.Ramp(0, 1, LANES)]
+                                sums[j, ALL] = (
+                                    sums[j, ALL]
+                                    + plane[h * stride + i, w * stride + j, ALL] * gradient[image, h, w, b, ALL]
                                 )
                     for j in T.unroll(kernel):
-                        slopes[i, j, b, T.Ramp(0, 1, LANES)] = (
-                            slopes[i, j, b, T.Ramp(0, 1, LANES)] + sums[j, T.Ramp(0, 1, LANES)]
-                        )
+                        slopes[i, j, b, ALL] = slopes[i, j, b, ALL] + sums[j, ALL]
 
     return weigh

@@ -1,7 +1,7 @@
 """TensorIR compiled for the processor at hand, and the views of torch tensors that such kernels take."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -48,7 +48,7 @@ def compiled(make: Callable[..., Any], *arguments: Any) -> Callable[..., None]:
         return _compiled(make, arguments)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(make: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., None]:
     import tvm
 

@@ -10,11 +10,14 @@ Tensors are rows of pixels, (pixels, blocks, LANES): channels last, in blocks of
 
 from typing import Any
 
-import tvm
 from tvm.script import tirx as T
 
 from splitkit.autograd.native import LANES
 
+ALL: Any = T.Ramp(0, 1, LANES)
+"""Every channel of a block."""
+
+ZERO: Any = T.Broadcast(T.float32(0), LANES)
 
 CHUNK = 256
 """Rows whose sums are added up before they are added to the totals, for the sake of their last digits."""
@@ -58,8 +61,6 @@ def _slope(activation: str, z: Any, gradient: Any) -> Any:
             return gradient
 
 
-
-
 def forward_kernel(activation: str, residual: bool) -> Any:
     """`forward(x, gain, shift, eps, other, y, saved)`.
 
@@ -87,32 +88,30 @@ def forward_kernel(activation: str, residual: bool) -> Any:
         saved = T.match_buffer(saved_handle, (4, blocks, LANES), "float32", align=4)
         sums = T.alloc_buffer((4, blocks, LANES), "float32")
         for j in range(blocks):
-            sums[2, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
-            sums[3, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+            sums[2, j, ALL] = ZERO
+            sums[3, j, ALL] = ZERO
         for chunk in range((rows + CHUNK - 1) // CHUNK):
             for j in range(blocks):
-                sums[0, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
-                sums[1, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+                sums[0, j, ALL] = ZERO
+                sums[1, j, ALL] = ZERO
             held = T.min(T.int64(CHUNK), rows - chunk * CHUNK)
             for four in range(held // 4):
                 for j in range(blocks):
-                    first = x[0, j, T.Ramp(0, 1, LANES)]
-                    a = x[chunk * CHUNK + four * 4, j, T.Ramp(0, 1, LANES)] - first
-                    b = x[chunk * CHUNK + four * 4 + 1, j, T.Ramp(0, 1, LANES)] - first
-                    c = x[chunk * CHUNK + four * 4 + 2, j, T.Ramp(0, 1, LANES)] - first
-                    d = x[chunk * CHUNK + four * 4 + 3, j, T.Ramp(0, 1, LANES)] - first
-                    sums[0, j, T.Ramp(0, 1, LANES)] = sums[0, j, T.Ramp(0, 1, LANES)] + ((a + b) + (c + d))
-                    sums[1, j, T.Ramp(0, 1, LANES)] = sums[1, j, T.Ramp(0, 1, LANES)] + (
-                        (a * a + b * b) + (c * c + d * d)
-                    )
+                    first = x[0, j, ALL]
+                    a = x[chunk * CHUNK + four * 4, j, ALL] - first
+                    b = x[chunk * CHUNK + four * 4 + 1, j, ALL] - first
+                    c = x[chunk * CHUNK + four * 4 + 2, j, ALL] - first
+                    d = x[chunk * CHUNK + four * 4 + 3, j, ALL] - first
+                    sums[0, j, ALL] = sums[0, j, ALL] + ((a + b) + (c + d))
+                    sums[1, j, ALL] = sums[1, j, ALL] + ((a * a + b * b) + (c * c + d * d))
             for left in range(held % 4):
                 for j in range(blocks):
-                    a = x[chunk * CHUNK + held - 1 - left, j, T.Ramp(0, 1, LANES)] - x[0, j, T.Ramp(0, 1, LANES)]
-                    sums[0, j, T.Ramp(0, 1, LANES)] = sums[0, j, T.Ramp(0, 1, LANES)] + a
-                    sums[1, j, T.Ramp(0, 1, LANES)] = sums[1, j, T.Ramp(0, 1, LANES)] + a * a
+                    a = x[chunk * CHUNK + held - 1 - left, j, ALL] - x[0, j, ALL]
+                    sums[0, j, ALL] = sums[0, j, ALL] + a
+                    sums[1, j, ALL] = sums[1, j, ALL] + a * a
             for j in range(blocks):
-                sums[2, j, T.Ramp(0, 1, LANES)] = sums[2, j, T.Ramp(0, 1, LANES)] + sums[0, j, T.Ramp(0, 1, LANES)]
-                sums[3, j, T.Ramp(0, 1, LANES)] = sums[3, j, T.Ramp(0, 1, LANES)] + sums[1, j, T.Ramp(0, 1, LANES)]
+                sums[2, j, ALL] = sums[2, j, ALL] + sums[0, j, ALL]
+                sums[3, j, ALL] = sums[3, j, ALL] + sums[1, j, ALL]
         for j in range(blocks):
             for lane in range(LANES):
                 away = sums[2, j, lane] / T.Cast("float32", rows)
@@ -123,14 +122,11 @@ def forward_kernel(activation: str, residual: bool) -> Any:
                 saved[OFFSET, j, lane] = shift[j, lane] - saved[MEAN, j, lane] * saved[SCALE, j, lane]
         for row in range(rows):
             for j in range(blocks):
-                z = (
-                    x[row, j, T.Ramp(0, 1, LANES)] * saved[SCALE, j, T.Ramp(0, 1, LANES)]
-                    + saved[OFFSET, j, T.Ramp(0, 1, LANES)]
-                )
+                z = x[row, j, ALL] * saved[SCALE, j, ALL] + saved[OFFSET, j, ALL]
                 if residual:
-                    y[row, j, T.Ramp(0, 1, LANES)] = _value(activation, z) + other[row, j, T.Ramp(0, 1, LANES)]
+                    y[row, j, ALL] = _value(activation, z) + other[row, j, ALL]
                 else:
-                    y[row, j, T.Ramp(0, 1, LANES)] = _value(activation, z)
+                    y[row, j, ALL] = _value(activation, z)
 
     return forward
 
@@ -152,38 +148,34 @@ def backward_kernel(activation: str) -> Any:
         slopes = T.match_buffer(slopes_handle, (2, blocks, LANES), "float32", align=4)
         sums = T.alloc_buffer((2, blocks, LANES), "float32")
         for j in range(blocks):
-            slopes[0, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
-            slopes[1, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+            slopes[0, j, ALL] = ZERO
+            slopes[1, j, ALL] = ZERO
         for chunk in range((rows + CHUNK - 1) // CHUNK):
             for j in range(blocks):
-                sums[0, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
-                sums[1, j, T.Ramp(0, 1, LANES)] = T.Broadcast(T.float32(0), LANES)
+                sums[0, j, ALL] = ZERO
+                sums[1, j, ALL] = ZERO
             held = T.min(T.int64(CHUNK), rows - chunk * CHUNK)
             for two in range(held // 2):
                 for j in range(blocks):
-                    scale = saved[SCALE, j, T.Ramp(0, 1, LANES)]
-                    offset = saved[OFFSET, j, T.Ramp(0, 1, LANES)]
-                    mean = saved[MEAN, j, T.Ramp(0, 1, LANES)]
-                    xa = x[chunk * CHUNK + two * 2, j, T.Ramp(0, 1, LANES)]
-                    xb = x[chunk * CHUNK + two * 2 + 1, j, T.Ramp(0, 1, LANES)]
-                    a = _slope(activation, xa * scale + offset, g[chunk * CHUNK + two * 2, j, T.Ramp(0, 1, LANES)])
-                    b = _slope(activation, xb * scale + offset, g[chunk * CHUNK + two * 2 + 1, j, T.Ramp(0, 1, LANES)])
-                    sums[0, j, T.Ramp(0, 1, LANES)] = sums[0, j, T.Ramp(0, 1, LANES)] + (
-                        a * (xa - mean) + b * (xb - mean)
-                    )
-                    sums[1, j, T.Ramp(0, 1, LANES)] = sums[1, j, T.Ramp(0, 1, LANES)] + (a + b)
-            for left in range(held % 2):
+                    scale = saved[SCALE, j, ALL]
+                    offset = saved[OFFSET, j, ALL]
+                    mean = saved[MEAN, j, ALL]
+                    xa = x[chunk * CHUNK + two * 2, j, ALL]
+                    xb = x[chunk * CHUNK + two * 2 + 1, j, ALL]
+                    a = _slope(activation, xa * scale + offset, g[chunk * CHUNK + two * 2, j, ALL])
+                    b = _slope(activation, xb * scale + offset, g[chunk * CHUNK + two * 2 + 1, j, ALL])
+                    sums[0, j, ALL] = sums[0, j, ALL] + (a * (xa - mean) + b * (xb - mean))
+                    sums[1, j, ALL] = sums[1, j, ALL] + (a + b)
+            for _left in range(held % 2):
                 for j in range(blocks):
-                    xa = x[chunk * CHUNK + held - 1, j, T.Ramp(0, 1, LANES)]
-                    z = xa * saved[SCALE, j, T.Ramp(0, 1, LANES)] + saved[OFFSET, j, T.Ramp(0, 1, LANES)]
-                    a = _slope(activation, z, g[chunk * CHUNK + held - 1, j, T.Ramp(0, 1, LANES)])
-                    sums[0, j, T.Ramp(0, 1, LANES)] = sums[0, j, T.Ramp(0, 1, LANES)] + a * (
-                        xa - saved[MEAN, j, T.Ramp(0, 1, LANES)]
-                    )
-                    sums[1, j, T.Ramp(0, 1, LANES)] = sums[1, j, T.Ramp(0, 1, LANES)] + a
+                    xa = x[chunk * CHUNK + held - 1, j, ALL]
+                    z = xa * saved[SCALE, j, ALL] + saved[OFFSET, j, ALL]
+                    a = _slope(activation, z, g[chunk * CHUNK + held - 1, j, ALL])
+                    sums[0, j, ALL] = sums[0, j, ALL] + a * (xa - saved[MEAN, j, ALL])
+                    sums[1, j, ALL] = sums[1, j, ALL] + a
             for j in range(blocks):
-                slopes[0, j, T.Ramp(0, 1, LANES)] = slopes[0, j, T.Ramp(0, 1, LANES)] + sums[0, j, T.Ramp(0, 1, LANES)]
-                slopes[1, j, T.Ramp(0, 1, LANES)] = slopes[1, j, T.Ramp(0, 1, LANES)] + sums[1, j, T.Ramp(0, 1, LANES)]
+                slopes[0, j, ALL] = slopes[0, j, ALL] + sums[0, j, ALL]
+                slopes[1, j, ALL] = slopes[1, j, ALL] + sums[1, j, ALL]
         for j in range(blocks):
             for lane in range(LANES):
                 inverse = saved[INVERSE, j, lane]
@@ -193,14 +185,9 @@ def backward_kernel(activation: str) -> Any:
                 slopes[0, j, lane] = slopes[0, j, lane] * inverse
         for row in range(rows):
             for j in range(blocks):
-                scale = saved[SCALE, j, T.Ramp(0, 1, LANES)]
-                xa = x[row, j, T.Ramp(0, 1, LANES)]
-                a = _slope(
-                    activation, xa * scale + saved[OFFSET, j, T.Ramp(0, 1, LANES)], g[row, j, T.Ramp(0, 1, LANES)]
-                )
-                x[row, j, T.Ramp(0, 1, LANES)] = scale * a + (
-                    (xa - saved[MEAN, j, T.Ramp(0, 1, LANES)]) * sums[0, j, T.Ramp(0, 1, LANES)]
-                    + sums[1, j, T.Ramp(0, 1, LANES)]
-                )
+                scale = saved[SCALE, j, ALL]
+                xa = x[row, j, ALL]
+                a = _slope(activation, xa * scale + saved[OFFSET, j, ALL], g[row, j, ALL])
+                x[row, j, ALL] = scale * a + ((xa - saved[MEAN, j, ALL]) * sums[0, j, ALL] + sums[1, j, ALL])
 
     return backward

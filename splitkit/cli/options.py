@@ -11,17 +11,15 @@ from splitkit.sides import SIDES, Side
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600}
-
 
 def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """A duration such as 90s, 20m or 2h."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not match:
-        raise click.BadParameter(f"{text!r}: a number with s, m or h is expected, such as 20m")
-    return float(match[1]) * UNITS_S[match[2]]
+    from splitkit.project.duration import seconds_of
+
+    try:
+        return None if text is None else seconds_of(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 CONFIG = click.option(

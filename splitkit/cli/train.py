@@ -6,13 +6,17 @@ import click
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import JSON, project_options
+from splitkit.cli.options import JSON, project_options, seconds
 
 
 @click.command("train")
 @project_options
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps; the space's own schedule by default.")
+@click.option(
+    "--budget", callback=seconds, metavar="TIME",
+    help="Train for 20m, 2h, ...: as many steps as this machine takes in that time.",
+)  # fmt: skip
 @click.option("--device", help="auto, cpu, cuda, ...")
 @JSON
 def command(
@@ -24,6 +28,7 @@ def command(
     seed: int | None,
     resume: bool,
     steps: int | None,
+    budget: float | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -31,20 +36,26 @@ def command(
 
     \b
     Example:  splitkit train
-              splitkit train --space cifar --data ~/cifar10 --resume
+              splitkit train --space cifar --data ~/cifar10 --budget 2h
+              splitkit train --resume
     """
     from splitkit.project import Run, load_project
     from splitkit.project.steps import begun_classes, load_data, train_step
     from splitkit.training import progress_bar
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
-    overrides = {name: value for name, value in (("steps", steps), ("device", device)) if value is not None}
+    if steps is not None and budget is not None:
+        raise click.UsageError("--steps and --budget both say how long; give one of them")
+    given = {"steps": steps, "budget": budget, "device": device}
+    if steps or budget:  # what the file says of the length gives way
+        project = project.model_copy(update={"train": project.train.model_copy(update={"steps": None, "budget": None})})
+    overrides = {name: value for name, value in given.items() if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
     trained_on = begun_classes(project) if resume else None
     dataset = load_data(project, project.load_space(), stderr.print, trained_on)
     stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
     with progress_bar("training", stderr) as report:
-        train_step(project, dataset, resume=resume, report=report)
+        train_step(project, dataset, resume=resume, report=report, say=stderr.print)
     checkpoint = Run.of(project).supernet
     stderr.print(f"wrote {checkpoint}", markup=False)
     if as_json:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
+from splitkit.project.duration import Duration
 from splitkit.project.run import RUN_NAME, Run
 from splitkit.reading import read_toml
 from splitkit.search.config import Constraints, SearchConfig
@@ -57,18 +58,33 @@ class DataSection(_Section):
 
 
 class TrainSection(_Section):
-    """Overrides of the space's own training schedule; what is left out follows it."""
+    """Overrides of the space's own training schedule; what is left out follows it.
+
+    Attributes:
+        budget: how long training may take, "2h": the number of steps is chosen from this machine's speed, `steps` not
+            being given.
+        fine_tune_budget: the same of fine-tuning, for each network.
+    """
 
     steps: Positive | None = None
+    budget: Duration | None = None
     batch: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
     random_subnetworks: Count | None = None
     fine_tune_steps: Count | None = None
+    fine_tune_budget: Duration | None = None
     device: str = "auto"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        for steps, budget in (("steps", "budget"), ("fine_tune_steps", "fine_tune_budget")):
+            if getattr(self, steps) is not None and getattr(self, budget) is not None:
+                raise ValueError(f"{budget}: {steps} says how long already; leave one of them out")
+        return self
 
     def overrides(self) -> dict[str, Any]:
         """The fields of the schedule that are given."""
-        return self.model_dump(exclude_none=True, exclude={"device", "fine_tune_steps"})
+        return self.model_dump(exclude_none=True, include={"steps", "batch", "learning_rate", "random_subnetworks"})
 
 
 class SearchSection(_Section):

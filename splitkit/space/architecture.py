@@ -110,7 +110,10 @@ class Architecture:
             raise ConfigError(f"not an architecture: {error}") from error
 
     def __str__(self) -> str:
-        phases = " ".join(f"{p.width}x{p.before}+1+{p.after}k{p.kernel}e{p.expand}{'f' * (p.block == 'fused')}" for p in self.phases)
+        kinds = {"inverted": "", "fused": "f"}
+        phases = " ".join(
+            f"{p.width}x{p.before}+1+{p.after}k{p.kernel}e{p.expand}{kinds[p.block]}" for p in self.phases
+        )
         link = f" /{1 / self.reduce_ratio:g} {self.link_dtype}" if self.has_splitting_module else ""
         return f"r{self.resolution} s{self.stem_width} {phases} cut {self.split}/{self.units}{link}"
 

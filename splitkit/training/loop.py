@@ -1,32 +1,19 @@
 """Training a supernet: sandwich rule and in-place distillation, resumable at any step."""
 
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from splitkit.data import Dataset
-from splitkit.space.architecture import Architecture
-from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
 from splitkit.training.checkpoint import restore_supernet, save_supernet
 from splitkit.training.config import TrainConfig
 from splitkit.training.interrupt import deferred_interrupt
-from splitkit.training.optimise import (
-    Batches,
-    apply_gradients,
-    diverged,
-    first_not_finite,
-    make_optimiser,
-    pick_device,
-)
-from splitkit.training.progress import Reporter, StepReport
-from splitkit.training.sandwich import Sandwich, SandwichSampler
-from splitkit.training.workers import Task, Workers, side_by_side
+from splitkit.training.optimise import diverged, first_not_finite, pick_device
+from splitkit.training.progress import Reporter
+from splitkit.training.step import Steps
 
 
 def train(
@@ -64,36 +51,26 @@ def train(
         CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
         TrainingError: it diverged. `checkpoint` holds what it held before, which is sound.
     """
-    target = pick_device(device)
-    supernet = Supernet(space, config.seed).to(target)
-    optimiser = make_optimiser(supernet, config)
+    supernet = Supernet(space, config.seed).to(pick_device(device))
+    steps = Steps(supernet, data, config)
     start, threads = 0, torch.get_num_threads()
     if resume and checkpoint.exists():
-        header = restore_supernet(checkpoint, supernet, optimiser, config, data.classes)
+        header = restore_supernet(checkpoint, supernet, steps.optimiser, config, data.classes)
         start, threads = header.step, header.threads
         if start == config.steps:
             return supernet
-    # Between sandwiches every sub-network has images of its own: as much work, and the weights see more of them.
-    shares = config.random_subnetworks if config.sandwich_every > 1 else 1
-    batches = Batches(data.train, data.augmentation, config.seed, shares * config.batch)
-    sandwiches = SandwichSampler(space, config.random_subnetworks, config.seed, config.sandwich_every)
 
-    def keep(steps: int) -> None:
+    def keep(step: int) -> None:
         if (name := first_not_finite(supernet)) is not None:
-            raise diverged(steps - 1, config, f"{name} is not finite")
-        save_supernet(checkpoint, supernet, optimiser, config, data.classes, steps, threads)
+            raise diverged(step - 1, config, f"{name} is not finite")
+        save_supernet(checkpoint, supernet, steps.optimiser, config, data.classes, step, threads)
 
     saved_at = time.monotonic()
-    most = config.random_subnetworks if target.type == "cpu" else 1
-    with deferred_interrupt() as interruption, side_by_side(supernet, threads, most) as workers:
+    with deferred_interrupt() as interruption, steps.workers(threads) as workers:
         for step in range(start, config.steps):
-            sandwich = sandwiches.draw(step)
-            wanted = slice(None if sandwich.teacher is None else config.batch)
-            images, labels = (tensor[wanted].to(target) for tensor in batches[step])
-            loss, accuracy = backward(workers, sandwich, images, labels, config.label_smoothing)
-            apply_gradients(supernet, optimiser, step, config)
+            state = steps.take(step, workers)
             if report:
-                report(StepReport(step + 1, config.steps, loss, accuracy))
+                report(state)
             if interruption.asked or time.monotonic() - saved_at > config.checkpoint_every_s:
                 keep(step + 1)
                 saved_at = time.monotonic()
@@ -101,51 +78,3 @@ def train(
                 raise KeyboardInterrupt
     keep(config.steps)
     return supernet
-
-
-UNIT_COST = 4e6
-"""What running a unit costs whatever its size, in multiply-accumulates of a training step."""
-
-
-def backward(
-    workers: Workers, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
-) -> tuple[float, float]:
-    """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one.
-
-    With a teacher all see the whole batch, else each sees a share of its own.
-    """
-    count = len(sandwich.students)
-    if sandwich.teacher is not None:
-        scores = workers.supernet(images, sandwich.teacher)
-        shares, smoothing = [(images, scores.detach().softmax(1), labels)] * count, 0.0
-    else:
-        # Fewer than two images would leave a batch norm nothing to average.
-        parts = count if len(labels) >= 2 * count else 1
-        shares = list(zip(*(tensor.tensor_split(parts) for tensor in (images, labels, labels)), strict=True))
-        shares, smoothing = shares * (count // parts), label_smoothing
-
-    def teach(supernet: Supernet) -> tuple[float, float]:
-        loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
-
-    def learn(student: Architecture, share: tuple[Tensor, ...], supernet: Supernet) -> tuple[float, float]:
-        seen, answers, right = share
-        own_scores = supernet(seen, student)
-        loss = F.cross_entropy(own_scores, answers, label_smoothing=smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach()), float((own_scores.argmax(1) == right).float().mean())
-
-    pairs = list(zip(sandwich.students, shares, strict=True))
-    tasks: list[Task[tuple[float, float]]] = [partial(learn, student, share) for student, share in pairs]
-    costs = [_cost(workers.supernet.space, student, len(share[0])) for student, share in pairs]
-    if sandwich.teacher is None:
-        return workers.run(tasks, costs)[0]
-    ahead = 2 / 3 * _cost(workers.supernet.space, sandwich.teacher, len(images))
-    return workers.run([teach, *tasks], [ahead, *costs], own=0)[0]
-
-
-def _cost(space: SearchSpace, architecture: Architecture, images: int) -> float:
-    network = describe(space, architecture)
-    macs = network.macs("sensor") + network.macs("aggregator")
-    return images * macs + UNIT_COST * (len(network.sensor) + len(network.aggregator))

@@ -39,18 +39,22 @@ class Workers:
         self._pool = pool
         self._supernets = [supernet, *(_twin(supernet) for _ in range(count - 1))]
 
-    def run(self, tasks: Sequence[Task[Result]], costs: Sequence[float], own: int | None = None) -> list[Result]:
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._supernets)
+
+    def run(self, tasks: Sequence[Task[Result]], costs: Sequence[float]) -> list[Result]:
         """Run all tasks and leave the sum of their gradients in the supernet; what they return, in order.
 
         Args:
             tasks: in any order; those that cost most are given out first.
             costs: of each, in any unit.
-            own: a task that must be run with the supernet itself, not with a twin.
         """
         shares: list[list[int]] = [[] for _ in self._supernets]
         load = [0.0] * len(shares)
-        for number in sorted(range(len(tasks)), key=lambda n: (n != own, -costs[n], n)):
-            least = load.index(min(load))  # the first of them all, the supernet itself, for `own`
+        for number in sorted(range(len(tasks)), key=lambda n: (-costs[n], n)):
+            least = load.index(min(load))
             shares[least].append(number)
             load[least] += costs[number]
         found: dict[int, Result] = {}

@@ -25,7 +25,7 @@ def with_a_sensor(views: int, placement: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DampedChoice(PhaseChoice):
-    damping: int = field(metadata=gene("dampings"))
+    damping: int = field(default=1, metadata=gene("dampings"))
 
 
 @dataclass(frozen=True, slots=True)

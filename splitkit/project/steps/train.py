@@ -10,30 +10,46 @@ from splitkit.project.steps.data import Say, load_data, silent
 if TYPE_CHECKING:
     from splitkit.data import Dataset
     from splitkit.supernet import Supernet
-    from splitkit.training import TrainedSupernet
+    from splitkit.training import TrainConfig, TrainedSupernet
     from splitkit.training.progress import Reporter
 
 
 def train_step(
-    project: Project, data: "Dataset", *, resume: bool = False, report: "Reporter | None" = None
+    project: Project,
+    data: "Dataset",
+    *,
+    resume: bool = False,
+    report: "Reporter | None" = None,
+    say: Say = silent,
 ) -> "Supernet":
-    """Train the supernet into the run's checkpoint.
+    """Train the supernet into the run's checkpoint; with `train.budget`, for that time (see `fit_training`).
 
     Raises:
         ConfigError: there is a checkpoint already and `resume` is false.
         CheckpointError: the checkpoint to resume is unreadable or of another space or schedule.
     """
-    from splitkit.training import default_train_config, train
+    from splitkit.training import default_train_config, load_supernet, train
+    from splitkit.training.budget import fit_training
 
     run, space = Run.of(project), project.load_space()
     project.load_system()  # a mistake in it is better found now than after training
     if run.supernet.exists() and not resume:
         raise ConfigError(f"{run.supernet} exists", "add --resume to go on from it, or choose another --run")
     config = default_train_config(space).model_copy(update=project.train.overrides() | {"seed": project.seed})
+    if project.train.budget is not None:
+        if run.supernet.exists():  # resumed: its length was chosen when it began
+            config = config.model_copy(update=_length(load_supernet(run.supernet, space).config))
+        else:
+            config = fit_training(project.train.budget, space, data, config, project.train.device)
+            say(f"{config.steps} steps in {project.train.budget / 60:.3g} min, at the speed of now")
     run.directory.mkdir(parents=True, exist_ok=True)
     return train(
         space, data, config, run.supernet, resume=resume, device=project.train.device, report=report
     )  # fmt: skip
+
+
+def _length(config: "TrainConfig") -> dict[str, int]:
+    return {"steps": config.steps, "warmup_steps": config.warmup_steps}
 
 
 def open_run(project: Project, say: Say = silent) -> "tuple[Supernet, Dataset]":

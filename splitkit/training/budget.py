@@ -1,0 +1,62 @@
+"""How many steps fit into a given time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from splitkit.data import Dataset
+from splitkit.space.search_space import SearchSpace
+from splitkit.supernet import Supernet
+from splitkit.training.config import OptimiserConfig, TrainConfig
+from splitkit.training.optimise import pick_device
+from splitkit.training.step import Steps
+
+Config = TypeVar("Config", bound=OptimiserConfig)
+
+SHARE, LONGEST_S = 0.03, 60.0
+"""Of a budget, the part that is spent on finding out how long a step takes, and the most seconds of it."""
+
+WARMUP_SHARE = 0.05
+"""Of a schedule made to measure, the steps over which the learning rate rises."""
+
+
+def steps_within(budget_s: float, take: Callable[[int], object], least: int = 3) -> int:
+    """How many steps of training there is time for.
+
+    Args:
+        budget_s: seconds for everything, measuring included.
+        take: takes step number n of a trial run.
+        least: steps after which the mix of cheap and dear ones is fair; one more runs ahead of them, to warm up.
+
+    Returns:
+        At least 1.
+    """
+    begun = time.monotonic()
+    take(0)  # compiles kernels
+    warm, taken = time.monotonic(), 0
+    while taken < least or time.monotonic() - begun < min(SHARE * budget_s, LONGEST_S):
+        taken += 1
+        take(taken)
+    each_s = (time.monotonic() - warm) / taken
+    return max(1, int((budget_s - (time.monotonic() - begun)) / each_s))
+
+
+def of_steps(config: Config, steps: int) -> Config:
+    """The same schedule, stretched or shrunk to so many steps."""
+    return config.model_copy(update={"steps": steps, "warmup_steps": round(WARMUP_SHARE * steps)})
+
+
+def fit_training(
+    budget_s: float, space: SearchSpace, data: Dataset, config: TrainConfig, device: str = "auto"
+) -> TrainConfig:
+    """The schedule with as many steps as there is time for, found by taking some with a supernet that is thrown away.
+
+    Steps take as long as they do now: a machine that becomes busy overruns the budget.
+    """
+    trial = Supernet(space, config.seed).to(pick_device(device))
+    steps = Steps(trial, data, of_steps(config, 10**6))
+    with steps.workers(torch.get_num_threads()) as workers:
+        count = steps_within(budget_s, lambda n: steps.take(n, workers), 2 * config.sandwich_every)
+    return of_steps(config, count)
