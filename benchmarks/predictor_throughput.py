@@ -86,10 +86,10 @@ class PlainTable:
                 rest = (phase.expands[index[4]], phase.kernels[index[3]])
                 se, activation = phase.squeeze_excite, phase.activation
                 strided[index] = self._macs(
-                    Block(1, before[index[1]], width, size, *rest, phase.stride, se, activation)
+                    Block(1, before[index[1]], width, size, "inverted", *rest, phase.stride, se, activation)
                 )
                 inner = -(-size // phase.stride)
-                plain[index] = self._macs(Block(1, width, width, inner, *rest, 1, se, activation))
+                plain[index] = self._macs(Block(1, width, width, inner, "inverted", *rest, 1, se, activation))
             self.tables.append((strided, plain))
             sizes = [-(-size // phase.stride) for size in sizes]
             before = phase.widths

@@ -49,7 +49,7 @@ def test_the_cut_moves_work_but_never_changes_the_backbone(member: tuple[SearchS
 
 
 def test_block_with_residual_keeps_shape_and_counts_macs() -> None:
-    block = Block(1, 24, 24, 10, 4, 5, 1, squeeze_excite=True, activation="swish")
+    block = Block(1, 24, 24, 10, "inverted", 4, 5, 1, squeeze_excite=True, activation="swish")
     operators = block.operators(block.input_tensors(), "b")
     assert operators[-1].kind == "add"
     assert operators[-1].output.shape == (1, 24, 10, 10)

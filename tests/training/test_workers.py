@@ -36,7 +36,7 @@ def gradients(threads: int, slow: int | None = None) -> dict[str, torch.Tensor]:
 
     tasks: list[Task[int]] = [partial(learn, at, SPACE.canonical(SPACE.largest(at))) for at in range(4)]
     with side_by_side(supernet, threads, most=4) as workers:
-        assert workers.run(tasks, [1.0, 5.0, 2.0, 2.0], own=2) == [0, 1, 2, 3]
+        assert workers.run(tasks, [1.0, 5.0, 2.0, 2.0]) == [0, 1, 2, 3]
     return {name: p.grad for name, p in supernet.named_parameters() if p.grad is not None}
 
 
