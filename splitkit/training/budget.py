@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TypeVar
 
 import torch
 
-from splitkit.data import Dataset
+from splitkit.data import Augmentation, Dataset, SampleSource
 from splitkit.space.search_space import SearchSpace
-from splitkit.supernet import Supernet
-from splitkit.training.config import OptimiserConfig, TrainConfig
+from splitkit.supernet import SubNetwork, Supernet
+from splitkit.training.config import FineTuneConfig, OptimiserConfig, TrainConfig
+from splitkit.training.finetune import FineTuning, Teacher
 from splitkit.training.optimise import pick_device
 from splitkit.training.step import Steps
 
@@ -60,3 +62,16 @@ def fit_training(
     with steps.workers(torch.get_num_threads()) as workers:
         count = steps_within(budget_s, lambda n: steps.take(n, workers), 2 * config.sandwich_every)
     return of_steps(config, count)
+
+
+def fit_fine_tuning(
+    budget_s: float,
+    network: SubNetwork,
+    samples: SampleSource,
+    augmentation: Augmentation,
+    config: FineTuneConfig,
+    teacher: Teacher | None = None,
+) -> FineTuneConfig:
+    """The same of a sub-network's own training; `network` is left as it is."""
+    trial = FineTuning(deepcopy(network), samples, augmentation, of_steps(config, 10**6), teacher)
+    return of_steps(config, steps_within(budget_s, lambda n: trial.advance(1, recalibrated=False)))

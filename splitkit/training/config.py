@@ -39,6 +39,16 @@ class TrainConfig(OptimiserConfig):
     checkpoint_every_s: Rate = 60.0
 
 
+class FineTuneConfig(OptimiserConfig):
+    """The training of one sub-network's own weights.
+
+    Attributes:
+        distillation: share of the loss that is the cross entropy against a teacher's answers, where there is one.
+    """
+
+    distillation: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
 SMALL_MACS, MEDIUM_MACS = 20e6, 300e6
 """Multiply-accumulates of the largest network up to which a space counts as small (`tiny`), medium (`cifar`)."""
 
@@ -76,15 +86,15 @@ def largest_macs(space: SearchSpace) -> int:
     return network.macs("sensor")
 
 
-def default_fine_tune_config(space: SearchSpace) -> OptimiserConfig:
+def default_fine_tune_config(space: SearchSpace) -> FineTuneConfig:
     """A short second training of one extracted sub-network, starting from its shared weights."""
     macs = largest_macs(space)
     if macs <= SMALL_MACS:
-        return OptimiserConfig(
+        return FineTuneConfig(
             steps=400, batch=64, learning_rate=4e-3, weight_decay=0.05, warmup_steps=20, label_smoothing=0.1
         )
     if macs <= MEDIUM_MACS:
-        return OptimiserConfig(
+        return FineTuneConfig(
             steps=2_000, batch=64, learning_rate=2e-3, weight_decay=0.05, warmup_steps=100, label_smoothing=0.1
         )
-    return OptimiserConfig(steps=20_000, batch=64, learning_rate=5e-4, weight_decay=0.05, warmup_steps=500)
+    return FineTuneConfig(steps=20_000, batch=64, learning_rate=5e-4, weight_decay=0.05, warmup_steps=500)

@@ -1,6 +1,7 @@
 """A second, short training of one extracted sub-network."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +9,12 @@ from torch import Tensor, nn
 
 from splitkit.data import Augmentation, SampleSource, batches_of
 from splitkit.space.network import describe
-from splitkit.supernet import SubNetwork, evaluation_batch
-from splitkit.training.config import OptimiserConfig
+from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
+from splitkit.training.config import FineTuneConfig
 from splitkit.training.optimise import Batches, apply_gradients, diverged, first_not_finite, make_optimiser
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.threads import threads_for, torch_threads
+from splitkit.training.workers import parts_of, side_by_side
 
 RECALIBRATION_IMAGES = 50_000
 """Batch norms settle long before."""
@@ -37,7 +39,7 @@ class FineTuning:
         subnetwork: SubNetwork,
         samples: SampleSource,
         augmentation: Augmentation,
-        config: OptimiserConfig,
+        config: FineTuneConfig,
         teacher: Teacher | None = None,
     ) -> None:
         """Arguments and errors as of `fine_tune`."""
@@ -47,15 +49,15 @@ class FineTuning:
         self.config = config
         self.step = 0
         self._samples = samples
-        self._teacher = teacher
+        self._teacher = teacher if config.distillation else None
         self._batches = Batches(samples, augmentation, config.seed, config.batch)
         self._optimiser = make_optimiser(subnetwork, config)
 
-    def advance(self, steps: int, report: Reporter | None = None) -> None:
+    def advance(self, steps: int, report: Reporter | None = None, *, recalibrated: bool = True) -> None:
         """Train `steps` more steps of the schedule, or as many as it has left.
 
-        Batch norms are recalibrated at the end on the images as they are, since those that are deployed are not
-        augmented; that changes nothing about the steps to come.
+        Batch norms are then recalibrated on the images as they are, since those that are deployed are not augmented;
+        that changes nothing about the steps to come.
 
         Raises:
             TrainingError: it diverged.
@@ -65,37 +67,61 @@ class FineTuning:
             return
         self.subnetwork.train()
         network = describe(self.subnetwork.space, self.subnetwork.architecture)
-        macs = network.macs("sensor") + network.macs("aggregator")
-        with torch_threads(threads_for(self.config.batch * macs)):
-            self._train(end, report)
-            recalibrate(self.subnetwork, self._samples)
+        threads = threads_for(self.config.batch * (network.macs("sensor") + network.macs("aggregator")))
+        with torch_threads(threads):
+            self._train(end, threads, report)
+            if recalibrated:
+                recalibrate(self.subnetwork, self._samples)
         if (name := first_not_finite(self.subnetwork)) is not None:
             raise diverged(end - 1, self.config, f"{name} is not finite")
         self.subnetwork.eval()
 
-    def _train(self, end: int, report: Reporter | None) -> None:
+    def _train(self, end: int, threads: int, report: Reporter | None) -> None:
         device = next(self.subnetwork.parameters()).device
-        for step in range(self.step, end):
-            images, labels = (tensor.to(device) for tensor in self._batches[step])
-            scores = self.subnetwork(images)
-            loss = F.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
-            if self._teacher is not None:
-                with torch.no_grad():
-                    answers = self._teacher(images).softmax(1)
-                loss = 0.5 * loss + 0.5 * F.cross_entropy(scores, answers)
-            loss.backward()  # type: ignore[no-untyped-call]
-            apply_gradients(self.subnetwork, self._optimiser, step, self.config)
-            self.step = step + 1
-            if report:
-                accuracy = float((scores.argmax(1) == labels).float().mean())
-                report(StepReport(self.step, self.config.steps, float(loss.detach()), accuracy))
+        parts = parts_of(self.config.batch, threads) if device.type == "cpu" else 1
+        with side_by_side(self.subnetwork, threads, parts) as workers:
+            for step in range(self.step, end):
+                images, labels = (tensor.to(device) for tensor in self._batches[step])
+                shares = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))
+                weights = [len(share[1]) / len(labels) for share in shares]
+                tasks = [partial(self._learn, *pair) for pair in zip(shares, weights, strict=True)]
+                found = workers.run(tasks, weights)
+                apply_gradients(self.subnetwork, self._optimiser, step, self.config)
+                self.step = step + 1
+                if report:
+                    loss, accuracy = (sum(w * f[i] for w, f in zip(weights, found, strict=True)) for i in (0, 1))
+                    report(StepReport(self.step, self.config.steps, loss, accuracy))
+
+    def _learn(self, share: tuple[Tensor, Tensor], weight: float, subnetwork: SubNetwork) -> tuple[float, float]:
+        images, labels = share
+        scores = subnetwork(images)
+        loss = F.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
+        if self._teacher is not None:
+            with torch.no_grad():
+                answers = self._teacher(images).softmax(1)
+            loss = torch.lerp(loss, F.cross_entropy(scores, answers), self.config.distillation)
+        (loss * weight).backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
+
+
+def largest_network(supernet: Supernet, calibration: Tensor) -> Teacher:
+    """The largest network of a supernet, all on the aggregator where there is such a thing, as a teacher.
+
+    Args:
+        calibration: uint8 training images (n, views, channels, size, size) for its statistics.
+    """
+    largest = supernet.space.largest(0 if "aggregator" in supernet.space.placements else supernet.space.max_units)
+    if largest.placement not in supernet.space.placements:
+        largest = supernet.space.largest(1)
+    found = calibrate(supernet, largest, calibration)
+    return lambda images: supernet(images, largest, found)  # type: ignore[no-any-return]
 
 
 def fine_tune(
     subnetwork: SubNetwork,
     samples: SampleSource,
     augmentation: Augmentation,
-    config: OptimiserConfig,
+    config: FineTuneConfig,
     *,
     teacher: Teacher | None = None,
     report: Reporter | None = None,
@@ -107,7 +133,8 @@ def fine_tune(
         samples: training images and labels, on any device.
         augmentation: how the images are varied.
         config: schedule and seed.
-        teacher: if given, half the loss is the cross entropy against its answers (Hinton et al., 2015).
+        teacher: if given, `config.distillation` of the loss is the cross entropy against its answers (Hinton et al.,
+            2015).
         report: told of every step.
 
     Returns:

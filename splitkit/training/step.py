@@ -16,13 +16,10 @@ from splitkit.training.config import TrainConfig
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.progress import StepReport
 from splitkit.training.sandwich import Sandwich, SandwichSampler
-from splitkit.training.workers import Workers, side_by_side
+from splitkit.training.workers import Workers, parts_of, side_by_side
 
 UNIT_COST = 4e6
 """What running a unit costs whatever its size, in multiply-accumulates of a training step."""
-
-LEAST_PART = 32
-"""Fewest images of a part of a batch: batch norms average over it."""
 
 
 class Steps:
@@ -45,12 +42,12 @@ class Steps:
             supernet.space, config.random_subnetworks, config.seed, config.sandwich_every
         )
 
-    def workers(self, threads: int) -> AbstractContextManager[Workers]:
+    def workers(self, threads: int) -> AbstractContextManager[Workers[Supernet]]:
         """As many as there is work for, of so many threads."""
         most = max(self.config.random_subnetworks, parts_of(self.config.batch, threads))
         return side_by_side(self.supernet, threads, most if self._device.type == "cpu" else 1)
 
-    def take(self, step: int, workers: Workers) -> StepReport:
+    def take(self, step: int, workers: Workers[Supernet]) -> StepReport:
         """Take a step, counted from 0.
 
         Raises:
@@ -64,13 +61,8 @@ class Steps:
         return StepReport(step + 1, self.config.steps, loss, accuracy)
 
 
-def parts_of(batch: int, workers: int) -> int:
-    """Parts that a batch is cut into for so many workers."""
-    return max(1, min(workers, batch // LEAST_PART))
-
-
 def backward(
-    workers: Workers, sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
+    workers: Workers[Supernet], sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> tuple[float, float]:
     """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one.
 
@@ -93,7 +85,7 @@ def backward(
     parts = count if len(labels) >= 2 * count else 1
     shares = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True)) * (count // parts)
     pairs = list(zip(sandwich.students, shares, strict=True))
-    costs = [_cost(workers.supernet.space, student, len(share[1])) for student, share in pairs]
+    costs = [_cost(workers.model.space, student, len(share[1])) for student, share in pairs]
     return workers.run([partial(_learn, student, share, label_smoothing) for student, share in pairs], costs)[0]
 
 

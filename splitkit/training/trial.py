@@ -8,7 +8,7 @@ from splitkit.data import Dataset
 from splitkit.scores import ImageScores
 from splitkit.space.architecture import Architecture
 from splitkit.supernet import SubNetwork, Supernet, extract
-from splitkit.training.config import OptimiserConfig
+from splitkit.training.config import FineTuneConfig
 from splitkit.training.evaluation import score_subnetwork
 from splitkit.training.finetune import fine_tune
 from splitkit.training.parallel import Check, in_parallel
@@ -23,7 +23,7 @@ class FineTuner:
         config: optimiser and schedule; its steps are replaced by those asked for.
     """
 
-    def __init__(self, supernet: Supernet, data: Dataset, calibration: Tensor, config: OptimiserConfig) -> None:
+    def __init__(self, supernet: Supernet, data: Dataset, calibration: Tensor, config: FineTuneConfig) -> None:
         self.supernet = supernet
         self.data = data
         self.calibration = calibration.to(next(supernet.parameters()).device)

@@ -1,4 +1,4 @@
-"""The sub-networks of one step, trained side by side.
+"""The work of one training step, done side by side.
 
 Sharing every convolution among threads has them wait for each other thousands of times a second; where something else
 runs, each wait may last as long as the system lets the other run. A sub-network a thread needs one wait a step, and
@@ -9,49 +9,57 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from splitkit.supernet import Supernet
+from torch import nn
+
 from splitkit.training.threads import torch_threads
 
+Model = TypeVar("Model", bound=nn.Module)
 Result = TypeVar("Result")
-Task = Callable[[Supernet], Result]
-"""Adds its gradients to those of the supernet it is given."""
+
+LEAST_PART = 32
+"""Fewest images of a part of a batch: batch norms average over it."""
+
+
+def parts_of(batch: int, workers: int) -> int:
+    """Parts that a batch is cut into for so many workers."""
+    return max(1, min(workers, batch // LEAST_PART))
 
 
 @contextmanager
-def side_by_side(supernet: Supernet, threads: int, most: int) -> Iterator["Workers"]:
+def side_by_side(model: Model, threads: int, most: int) -> Iterator["Workers[Model]"]:
     """At most `most` workers that share `threads` threads evenly, torch's own among them."""
     count = max(1, min(threads, most))
     with torch_threads(max(1, threads // count)), ThreadPoolExecutor(count) as pool:
-        yield Workers(supernet, count, pool)
+        yield Workers(model, count, pool)
 
 
-class Workers:
-    """Threads with twins of one supernet: the same weights in memory, gradients of their own.
+class Workers(Generic[Model]):
+    """Threads with twins of one model: the same weights in memory, gradients of their own.
 
     Who does what and the order in which gradients are added depend on the tasks and the number of workers alone, never
     on who is done first, so that training stays bit-exact.
     """
 
-    def __init__(self, supernet: Supernet, count: int, pool: ThreadPoolExecutor) -> None:
-        self.supernet = supernet
+    def __init__(self, model: Model, count: int, pool: ThreadPoolExecutor) -> None:
+        self.model = model
         self._pool = pool
-        self._supernets = [supernet, *(_twin(supernet) for _ in range(count - 1))]
+        self._models = [model, *(_twin(model) for _ in range(count - 1))]
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return len(self._supernets)
+        return len(self._models)
 
-    def run(self, tasks: Sequence[Task[Result]], costs: Sequence[float]) -> list[Result]:
-        """Run all tasks and leave the sum of their gradients in the supernet; what they return, in order.
+    def run(self, tasks: Sequence[Callable[[Model], Result]], costs: Sequence[float]) -> list[Result]:
+        """Run all tasks and leave the sum of their gradients in the model; what they return, in order.
 
         Args:
-            tasks: in any order; those that cost most are given out first.
+            tasks: each adds its gradients to those of the model it is given; those that cost most are given out first.
             costs: of each, in any unit.
         """
-        shares: list[list[int]] = [[] for _ in self._supernets]
+        shares: list[list[int]] = [[] for _ in self._models]
         load = [0.0] * len(shares)
         for number in sorted(range(len(tasks)), key=lambda n: (-costs[n], n)):
             least = load.index(min(load))
@@ -59,27 +67,27 @@ class Workers:
             load[least] += costs[number]
         found: dict[int, Result] = {}
 
-        def work(supernet: Supernet, share: list[int]) -> None:
+        def work(model: Model, share: list[int]) -> None:
             for number in share:
-                found[number] = tasks[number](supernet)
+                found[number] = tasks[number](model)
 
-        pending = [self._pool.submit(work, *pair) for pair in zip(self._supernets[1:], shares[1:], strict=True)]
-        work(self.supernet, shares[0])
+        pending = [self._pool.submit(work, *pair) for pair in zip(self._models[1:], shares[1:], strict=True)]
+        work(self.model, shares[0])
         for done in pending:
             done.result()
-        for twin in self._supernets[1:]:
-            _add_gradients(self.supernet, twin)
+        for twin in self._models[1:]:
+            _add_gradients(self.model, twin)
         return [found[number] for number in range(len(tasks))]
 
 
-def _twin(supernet: Supernet) -> Supernet:
-    twin = deepcopy(supernet)
-    for own, shared in zip(twin.parameters(), supernet.parameters(), strict=True):
+def _twin(model: Model) -> Model:
+    twin = deepcopy(model)
+    for own, shared in zip(twin.parameters(), model.parameters(), strict=True):
         own.data = shared.data
     return twin
 
 
-def _add_gradients(total: Supernet, twin: Supernet) -> None:
+def _add_gradients(total: nn.Module, twin: nn.Module) -> None:
     for parameter, other in zip(total.parameters(), twin.parameters(), strict=True):
         if parameter.grad is None:
             parameter.grad = other.grad

@@ -16,8 +16,8 @@ from splitkit.space import SearchSpace, load_space
 from splitkit.space.search_space import PhaseSpace
 from splitkit.supernet import Supernet, extract
 from splitkit.training import (
+    FineTuneConfig,
     FineTuning,
-    OptimiserConfig,
     StepReport,
     SupernetEvaluator,
     TrainConfig,
@@ -189,7 +189,7 @@ def test_fine_tuning_helps_and_leaves_the_link_alone(trained: tuple[Supernet, li
     before, link = score_subnetwork(subnetwork, data.search).score, subnetwork.quantisation
     assert link is not None
     scale = link.scale.clone()
-    schedule = OptimiserConfig(steps=150, batch=32, learning_rate=5e-3)
+    schedule = FineTuneConfig(steps=150, batch=32, learning_rate=5e-3)
     teacher = supernet.space.largest(0)
     tuned = fine_tune(
         subnetwork, data.train, data.augmentation, schedule, teacher=lambda images: supernet(images, teacher)
@@ -204,7 +204,7 @@ def test_fine_tuning_helps_and_leaves_the_link_alone(trained: tuple[Supernet, li
 
 
 def test_fine_tuning_in_parts_equals_fine_tuning_in_one_go(space: SearchSpace, data: Dataset) -> None:
-    schedule = OptimiserConfig(steps=9, batch=16, learning_rate=5e-3)
+    schedule = FineTuneConfig(steps=9, batch=16, learning_rate=5e-3)
     calibration = calibration_images(data.train)
     whole, parts = (extract(Supernet(space), space.largest(2), calibration) for _ in range(2))
     fine_tune(whole, data.train, data.augmentation, schedule)
@@ -297,7 +297,7 @@ def test_finalists_fine_tuned_step_by_step_or_at_once_are_the_same(
 ) -> None:
     supernet, _ = trained
     architecture = supernet.space.canonical(replace(supernet.space.smallest(2), link_dtype="uint8"))
-    config = OptimiserConfig(steps=9, batch=16, learning_rate=5e-3)
+    config = FineTuneConfig(steps=9, batch=16, learning_rate=5e-3)
     stepwise, at_once = (FineTuner(supernet, data, calibration_images(data.train), config) for _ in range(2))
     [first] = stepwise.tune([architecture], (5,))
     [second] = stepwise.tune([architecture], (5, 10))

@@ -11,7 +11,7 @@ from splitkit.data import Dataset, load_dataset
 from splitkit.space import Architecture
 from splitkit.supernet import Supernet
 from splitkit.training import TrainConfig, load_supernet, train
-from splitkit.training.workers import Task, side_by_side
+from splitkit.training.workers import side_by_side
 from tests.reliability.checkpoints import small_space
 
 SPACE = small_space()
@@ -34,7 +34,7 @@ def gradients(threads: int, slow: int | None = None) -> dict[str, torch.Tensor]:
         net(images, architecture).square().sum().backward()  # type: ignore[no-untyped-call]
         return number
 
-    tasks: list[Task[int]] = [partial(learn, at, SPACE.canonical(SPACE.largest(at))) for at in range(4)]
+    tasks = [partial(learn, at, SPACE.canonical(SPACE.largest(at))) for at in range(4)]
     with side_by_side(supernet, threads, most=4) as workers:
         assert workers.run(tasks, [1.0, 5.0, 2.0, 2.0]) == [0, 1, 2, 3]
     return {name: p.grad for name, p in supernet.named_parameters() if p.grad is not None}
