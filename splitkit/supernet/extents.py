@@ -54,10 +54,16 @@ def unit_extents(space: SearchSpace) -> dict[Side, dict[str, UnitExtents]]:
         network = describe(space, architecture)
         for side in SIDES:
             for key, placed in weights_of(getattr(network, side)):
-                unit = extents[side].setdefault(key, {})
-                for name, extent in _layers(operators_of(placed)):
-                    unit[name] = unit[name].covering(extent) if name in unit else extent
+                extents[side][key] = covering(extents[side].get(key, {}), dict(_layers(operators_of(placed))))
     return extents
+
+
+def covering(first: UnitExtents, second: UnitExtents) -> UnitExtents:
+    """The layers of both, each large enough for either."""
+    joined = dict(first)
+    for name, extent in second.items():
+        joined[name] = joined[name].covering(extent) if name in joined else extent
+    return joined
 
 
 def _layers(operators: tuple[Operator, ...]) -> Iterator[tuple[str, LayerExtent]]:

@@ -13,7 +13,7 @@ from splitkit.scratch import replacing
 from splitkit.space.explain import explain
 from splitkit.supernet.archive import ArchiveError, screen
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Header = TypeVar("Header", bound=BaseModel)
 

@@ -1,6 +1,7 @@
 """The supernet: two chains of elastic units with separate weights, stitched wherever an architecture is cut."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from splitkit.space.network import PlacedUnit, describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet.elastic import ElasticConv, ElasticLinear
-from splitkit.supernet.extents import UnitExtents, unit_extents
+from splitkit.supernet.extents import UnitExtents, covering, unit_extents
 from splitkit.supernet.initialise import initialise_convolution, initialise_linear, initialise_splitting_pair
 from splitkit.supernet.interpret import Tail, operators_of, run
 from splitkit.supernet.link import fake_float16, fake_uint8
@@ -78,9 +79,9 @@ class _ElasticLayers:
 class ElasticSide(nn.Module):
     """The elastic units of one side: a full chain, and its half of the splitting module at every position."""
 
-    def __init__(self, units: dict[str, UnitExtents]) -> None:
+    def __init__(self, units: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.units = nn.ModuleDict({key: ElasticUnit(extents) for key, extents in units.items()})
+        self.units = nn.ModuleDict(dict(units))
 
     def forward(self, x: Tensor, chain: Iterable[PlacedUnit], statistics: Statistics) -> Tensor:
         """Run the units of `chain` in order."""
@@ -95,21 +96,31 @@ class ElasticSide(nn.Module):
         return unit
 
 
-class Supernet(nn.Module):
-    """Every sub-network of a space, sharing weights: one network per side.
+Sides = Literal["shared", "separate"]
 
-    The sensor's network holds the whole chain (all-on-sensor needs it) and every `reduce`; the aggregator's holds a
-    whole chain of its own, every `fuse`, and the `reduce` of multi-view all-on-aggregator systems. A sub-network cut
-    after k units takes k units of the first and the rest of the second, so that each network learns what is asked of
-    its side.
+
+class Supernet(nn.Module):
+    """Every sub-network of a space, sharing weights.
+
+    Each side holds a whole chain of units and its half of the splitting module at every position; a sub-network cut
+    after k units takes k units of the sensor's and the rest of the aggregator's. With `sides` `shared` both are the
+    same chain, and only the splitting modules are a side's own: all that is trained is trained for either. With
+    `separate` they are two supernets, stitched (Dong et al., CVPR 2022), each of which learns what is asked of its
+    side, from the half of the steps that come to it.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, sides: Sides = "shared") -> None:
         super().__init__()
         self.space = space
         extents = unit_extents(space)
-        self.sensor = ElasticSide(extents["sensor"])
-        self.aggregator = ElasticSide(extents["aggregator"])
+        ours, theirs = extents["sensor"], extents["aggregator"]
+        chain = {key for key in ours.keys() & theirs.keys() if not key.endswith("_reduce")} if sides == "shared" else ()
+        for key in chain:
+            ours[key] = covering(ours[key], theirs[key])
+        self.sensor = ElasticSide({key: ElasticUnit(unit) for key, unit in ours.items()})
+        self.aggregator = ElasticSide(
+            {key: self.sensor.unit(key) if key in chain else ElasticUnit(unit) for key, unit in theirs.items()}
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._initialise(extents)

@@ -57,7 +57,7 @@ def fit_training(
 
     Steps take as long as they do now: a machine that becomes busy overruns the budget.
     """
-    trial = Supernet(space, config.seed).to(pick_device(device))
+    trial = Supernet(space, config.seed, config.sides).to(pick_device(device))
     steps = Steps(trial, data, of_steps(config, 10**6))
     with steps.workers(torch.get_num_threads()) as workers:
         count = steps_within(budget_s, lambda n: steps.take(n, workers), 2 * config.sandwich_every)

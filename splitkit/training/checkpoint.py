@@ -104,7 +104,7 @@ def load_supernet(checkpoint: Path, space: SearchSpace | None = None, device: st
             or a field in it does not fit, which is named.
     """
     body, header = _checked(checkpoint, space)
-    supernet = Supernet(header.space)
+    supernet = Supernet(header.space, sides=header.config.sides)
     fill(supernet.state_dict(), body["weights"])
     return TrainedSupernet(supernet.to(pick_device(device)), header.config, header.step, header.classes)
 
@@ -142,7 +142,7 @@ def _checked(path: Path, space: SearchSpace | None) -> tuple[dict[str, Any], Hea
     if isinstance(weights, dict) and len(weights) < header.space.max_units:
         raise CheckpointError(f"{path}: weights: {len(weights)} tensors are too few for the space {header.space.name}")
     with torch.device("meta"):  # shapes alone: the space in a damaged file may be larger than memory
-        outline = Supernet(header.space)
+        outline = Supernet(header.space, sides=header.config.sides)
     tensors_of(path, "weights", weights, outline.state_dict())
     _check_optimiser(path, body.get("optimiser"), dict(outline.named_parameters()), header)
     return body, header

@@ -32,10 +32,14 @@ class TrainConfig(OptimiserConfig):
 
     Where the largest network takes part, the others learn from its answers, else from the labels. In large spaces it
     should always take part; in small ones its time is better spent on more steps.
+
+    Attributes:
+        sides: whether sensor and aggregator share their chain's weights; see `Supernet`.
     """
 
     random_subnetworks: Annotated[int, Field(ge=1, le=16)] = 2
     sandwich_every: Positive = 1
+    sides: Literal["shared", "separate"] = "shared"
     checkpoint_every_s: Rate = 60.0
 
 

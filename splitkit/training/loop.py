@@ -51,7 +51,7 @@ def train(
         CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
         TrainingError: it diverged. `checkpoint` holds what it held before, which is sound.
     """
-    supernet = Supernet(space, config.seed).to(pick_device(device))
+    supernet = Supernet(space, config.seed, config.sides).to(pick_device(device))
     steps = Steps(supernet, data, config)
     start, threads = 0, torch.get_num_threads()
     if resume and checkpoint.exists():

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from splitkit.sides import SIDES
 from splitkit.space import Sampler, SearchSpace, describe, load_space
 from splitkit.space.operators import Operator
 from splitkit.space.tensor import TensorSpec
@@ -76,16 +78,30 @@ def test_a_small_1x1_convolution_has_the_gradients_of_a_convolution() -> None:
     assert torch.autograd.gradcheck(lambda x: layer(x, operator, BatchStatistics()), (x,))
 
 
-def test_sides_share_no_weights() -> None:
-    supernet = Supernet(TINY)
+def test_separate_sides_share_no_weights() -> None:
+    supernet = Supernet(TINY, sides="separate")
     sensor = {p.data_ptr() for p in supernet.sensor.parameters()}
     aggregator = {p.data_ptr() for p in supernet.aggregator.parameters()}
     assert sensor
     assert not sensor & aggregator
 
 
+@pytest.mark.parametrize("space", [TINY, two_views(TINY)], ids=["one view", "two views"])
+def test_shared_sides_have_one_chain_and_splitting_modules_of_their_own(space: SearchSpace) -> None:
+    supernet = Supernet(space, sides="shared")
+    units = {side: dict(supernet.side(side).units.named_children()) for side in SIDES}
+    both = units["sensor"].keys() & units["aggregator"].keys()
+    chain = {key for key in both if not key.endswith("_reduce")}
+    assert chain == {key for key, _ in weights_of(describe(space, space.largest(0)).aggregator)} - {
+        key for key in units["aggregator"] if key.endswith(("_reduce", "_fuse"))
+    }
+    assert all(units["sensor"][key] is units["aggregator"][key] for key in chain)
+    assert not any(units["sensor"][key] is units["aggregator"][key] for key in both - chain)
+    assert any(key.endswith("_fuse") for key in units["aggregator"].keys() - both)
+
+
 def test_a_cut_uses_weights_of_the_sensor_ahead_and_of_the_aggregator_behind() -> None:
-    supernet = Supernet(TINY)
+    supernet = Supernet(TINY, sides="separate")
     architecture = TINY.largest(4)
     supernet(random_images(TINY, 8), architecture).square().sum().backward()
     network = describe(TINY, architecture)
