@@ -236,7 +236,7 @@ def test_training_that_diverges_says_where_and_keeps_the_last_good_checkpoint(
 def test_diverged_weights_are_not_saved_on_an_interrupt(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="diverged at step 1 of 6"):
         train(
-            space, data, DIVERGES.model_copy(update={"learning_rate": 3e38, "clip_norm": 1e30}),
+            space, data, DIVERGES.model_copy(update={"learning_rate": 3e38, "weight_decay": 100.0, "clip_norm": 1e30}),
             tmp_path / "a.pt", device="cpu", report=StopAfter(1),
         )  # fmt: skip
     assert not list(tmp_path.iterdir())
@@ -244,8 +244,10 @@ def test_diverged_weights_are_not_saved_on_an_interrupt(space: SearchSpace, data
 
 def test_fine_tuning_that_diverges_says_where(space: SearchSpace, data: Dataset) -> None:
     network = extract(Supernet(space), space.largest(2), calibration_images(data.train))
+    config = FineTuneConfig(steps=6, batch=16, learning_rate=1, optimiser="sgd")
+    config = config.model_copy(update={"learning_rate": DIVERGES.learning_rate})
     with pytest.raises(TrainingError, match=r"diverged at step \d of 6"):
-        fine_tune(network, data.train, data.augmentation, DIVERGES)
+        fine_tune(network, data.train, data.augmentation, config)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
