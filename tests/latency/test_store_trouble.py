@@ -13,7 +13,10 @@ import splitkit.latency.store
 from splitkit.cli.main import main
 from splitkit.errors import ConfigError, StorageError
 from splitkit.latency.store import LutStore
+from splitkit.project.config import load_project
+from splitkit.project.steps import search_step
 from tests.report.runs import finished
+from tests.search.hardware import FormulaEvaluator
 
 Fault = Callable[[Path], AbstractContextManager[None]]
 
@@ -75,6 +78,42 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = CliRunner().invoke(main, ["train", "--config", config, "--run", "trained", "--steps", "1"])
     assert result.exit_code == 0, result.output
     return directory
+
+
+def torn(table: Path) -> None:
+    """A table that opens and fails once it is read."""
+    content = bytearray(table.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    table.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["no table", "torn"])
+def test_a_report_names_the_runs_own_table_and_says_what_mends_it(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    shutil.copytree(searched, tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    table = Path("runs/made/search-lut.db")
+    for file in table.parent.glob(f"{table.name}-*"):
+        file.unlink()
+    table.write_bytes(b"no table, but long enough to be taken for one" * 100) if how == "no table" else torn(table)
+    result = CliRunner().invoke(main, ["report", "made"])
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"splitkit: {table}: not a lookup table, or damaged")
+    assert line.endswith("(run `splitkit search` again)")
+    project = load_project(Path("splitkit.toml"))
+    search_step(project, FormulaEvaluator(project.load_space()))
+    assert CliRunner().invoke(main, ["report", "made"]).exit_code == 0
+
+
+def test_a_copy_that_cannot_be_written_is_not_called_damage_of_the_table(tmp_path: Path) -> None:
+    with LutStore(tmp_path / "lut.db") as store:
+        with pytest.raises(StorageError, match=r"none/copy\.db: unable to open it"):
+            store.backup(tmp_path / "none" / "copy.db")
+        (tmp_path / "copy.db").write_bytes(b"an older copy, damaged" * 300)
+        store.backup(tmp_path / "copy.db")
+    LutStore(tmp_path / "copy.db").close()
 
 
 @contextmanager
