@@ -47,7 +47,7 @@ class Axis:
             values = locator.tick_values(self.low, self.high)
         else:
             values = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        return [value for value in values.tolist() if self.holds(value)]
+        return [float(value) for value in values if self.holds(value)]
 
 
 def duration(us: float) -> str:

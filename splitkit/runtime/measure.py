@@ -111,7 +111,7 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     images, reference = bundle.sample()
     expected = reference[[r["frame"] % len(images) for r in records]].reshape(len(records), -1).astype(np.float64)
     scores = np.array([r["scores"] for r in records], dtype=np.float64)  # null, what was not finite, becomes NaN
-    broken = [r["frame"] for r, found in zip(records, np.isfinite(scores).all(axis=1), strict=True) if not found]
+    broken = [r["frame"] for r, found in zip(records, scores, strict=True) if not np.isfinite(found).all()]
     if broken:
         raise VerificationError(f"frame {broken[0]}: the scores are not finite", "export the bundle again")
     sensor_us, aggregator_us = (computed - start) / 1e3, (result - received) / 1e3
