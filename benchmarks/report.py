@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from splitkit.reading import jsonable
+
 SCHEMA_VERSION = 1
 
 
@@ -48,7 +50,7 @@ def emit(
             "figures": dict(figures),
             "rows": [dict(row) for row in rows],
         }
-        json.dump(body, sys.stdout, indent=1)
+        json.dump(jsonable(body), sys.stdout, indent=1, allow_nan=False)
         print()
         return
     console = Console()

@@ -29,7 +29,8 @@ _HOME = {
     "splitkit.graphs.cut": ("cut",),
     "splitkit.latency": ("GraphPredictor", "SystemPredictor"),
     "splitkit.search": ("Constraints", "SearchConfig", "SearchResult", "search"),
-    "splitkit.bundle": ("Bundle", "load_bundle"),
+    "splitkit.bundle": ("Bundle", "Partitioned", "load_bundle"),
+    "splitkit.bundle.partition": ("export_partition",),
     "splitkit.project": ("Project", "load_project"),
 }
 _RENAMED = {
@@ -49,6 +50,7 @@ __all__ = [
     "GraphPredictor",
     "LatencyTable",
     "OnnxGraph",
+    "Partitioned",
     "Project",
     "Sampler",
     "SearchConfig",
@@ -65,6 +67,7 @@ __all__ = [
     "default_train_config",
     "describe",
     "export",
+    "export_partition",
     "extract",
     "fine_tune",
     "load_bundle",
@@ -80,8 +83,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from splitkit.bench.networks import build_from_space as build_table
-    from splitkit.bundle import Bundle, load_bundle
+    from splitkit.bundle import Bundle, Partitioned, load_bundle
     from splitkit.bundle.export import export_bundle as export
+    from splitkit.bundle.partition import export_partition
     from splitkit.data import Dataset, load_dataset
     from splitkit.graphs.cut import cut
     from splitkit.graphs.graph import OnnxGraph

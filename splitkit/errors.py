@@ -4,6 +4,10 @@ Every message is one line that names the file and the field and says what would 
 prints it without a traceback and exits with `exit_code`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 def reason(error: Exception) -> str:
     """Why something could not be read or written, in one line, without the number and the path that Python repeats."""
@@ -12,6 +16,19 @@ def reason(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return "not UTF-8 text"
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def named_as(original: Path, copy: Path, hint: str | None = None) -> Iterator[None]:
+    """Mistakes found in a copy are told of the user's own file; `hint`, if given, takes the place of theirs."""
+    try:
+        yield
+    except SplitkitError as error:
+        told = str(error.args[0])
+        if str(copy) in told:
+            error.args = (told.replace(str(copy), str(original)),)
+            error.hint = hint or error.hint
+        raise
 
 
 class SplitkitError(Exception):

@@ -152,6 +152,8 @@ def _flush(path: Path) -> None:
 
 
 def write_json(path: Path, body: Any) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file, whole or not at all; numbers that are not finite are null."""
+    from splitkit.reading import jsonable  # with pydantic, which `splitkit --help` does without
+
     with replacing(path) as partial:
-        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(jsonable(body), indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -10,7 +10,8 @@ from hypothesis import settings
 from splitkit.devices.toolchain import install_line, trouble
 
 QUIET = (
-    "bench/", "cli/test_runtime.py", "compiler/test_kernels.py", "devices/linux_cross/test_interoperation.py",
+    "bench/", "cli/test_demo.py", "cli/test_runtime.py", "compiler/test_kernels.py",
+    "devices/linux_cross/test_interoperation.py",
     "devices/test_host.py", "devices/test_rpc.py", "devices/test_timing.py", "exporters/test_third_party.py",
     "exporters/tvm/test_counter.py", "project/test_loop.py", "runtime/", "search/test_with_tables.py",
     "test_processes.py", "tuning/",
@@ -29,11 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(QUIET):
             item.add_marker("quiet")
-
-
-# How long an example takes says nothing here: machines are shared, and first calls import.
-settings.register_profile("splitkit", deadline=None)
-settings.load_profile("splitkit")
 
 
 @pytest.fixture

@@ -34,10 +34,44 @@ def test_a_network_that_guesses_has_the_likelihood_of_guessing() -> None:
     assert guess.score.log_likelihood == pytest.approx(np.log(0.25))
 
 
-def test_nothing_wrong_is_no_trouble() -> None:
-    sure = ImageScores.of(100.0 * np.eye(3), np.arange(3))
-    assert sure.score.accuracy == 1.0
-    assert -1e-6 < sure.score.log_likelihood <= 0.0
+@pytest.mark.parametrize("images", [3, 60, 287])
+@pytest.mark.parametrize("boldness", [1e-3, 1.0, 1e4])
+def test_nothing_wrong_is_as_likely_as_one_error_more_allows(images: int, boldness: float) -> None:
+    sure = ImageScores.of(boldness * np.eye(3)[np.arange(images) % 3], np.arange(images) % 3).score
+    assert sure.accuracy == 1.0
+    assert sure.log_likelihood == pytest.approx(np.log(images / (images + 1)), rel=1e-3)
+
+
+def with_margins(margins: np.ndarray) -> ImageScores:
+    return ImageScores.of(np.stack([margins, np.zeros(len(margins))], axis=1), np.zeros(len(margins), dtype=np.int64))
+
+
+def test_networks_with_nothing_wrong_are_told_apart_by_how_near_they_are_to_an_error() -> None:
+    found = [with_margins(np.array([*[5.0] * 99, least])).score for least in (5.0, 2.0, 1.0, 0.1)]
+    assert [score.accuracy for score in found] == [1.0] * 4
+    assert sorted(found, key=lambda score: -score.log_likelihood) == found
+    assert len({round(score.log_likelihood, 4) for score in found}) == 4
+
+
+def test_the_first_error_costs_no_more_than_its_margin() -> None:
+    """An image that is barely right and one that is barely wrong are almost the same, and so are their networks."""
+    right, wrong = (with_margins(np.array([*[5.0] * 99, m])).score for m in (0.01, -0.01))
+    assert (right.accuracy, wrong.accuracy) == (1.0, 0.99)
+    assert 0.0 < right.log_likelihood - wrong.log_likelihood < 1e-3
+
+
+def test_one_error_more_hardly_changes_what_networks_with_errors_score() -> None:
+    def likeliest(scores: np.ndarray) -> float:
+        """Without it: the best mean log probability that any temperature gives, by trying many."""
+        bold = np.exp(np.linspace(-3.0, 3.0, 2001))[:, None, None] * scores
+        right = np.take_along_axis(bold, LABELS[None, :, None], axis=2)[..., 0]
+        return float((right - np.log(np.exp(bold).sum(axis=2))).mean(axis=1).max())
+
+    for noise in (0.6, 0.8, 1.0, 1.5):
+        scores = noise * RNG.normal(size=(200, 10)) + 2.0 * np.eye(10)[LABELS]
+        found = ImageScores.of(scores, LABELS).score
+        assert found.accuracy < 1.0
+        assert -1e-4 <= likeliest(scores) - found.log_likelihood < 2e-3
 
 
 def test_scores_survive_their_json_form() -> None:

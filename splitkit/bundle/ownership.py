@@ -20,8 +20,12 @@ def require_own_bundle(directory: Path) -> None:
     `splitkit export` left it, of this version or an older one.
 
     Raises:
-        BundleError: something else is there; the message names it.
+        BundleError: something else is there; the message names it. Or its name is not UTF-8, as compilers want paths.
     """
+    try:
+        os.fsencode(directory).decode()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{str(directory)!r}: is not UTF-8, which compilers need", "choose another name") from error
     if not os.path.lexists(directory):
         return
     if directory.is_symlink() or not directory.is_dir():

@@ -40,6 +40,10 @@ def export_partition(
     """Cut a model at `origin.cut`, compile both halves for the system's devices, prove them against the model, write.
 
     A cut at the model's input leaves all to the aggregator, one at its output all to the sensor.
+    `examples/partition.py` shows it from end to end; in short:
+
+        origin = sk.Partitioned.of("theirs.onnx", "feature")
+        bundle = sk.export_partition(onnx.load("theirs.onnx"), origin, sk.load_system("demo"), images, "bundle")
 
     Args:
         model: one input and one output, with static shapes that begin with 1, the input uint8, float16 or float32, the

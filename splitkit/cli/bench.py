@@ -144,6 +144,7 @@ def _tune(project: "Project", target: "Side", budget_s: float) -> None:
 
 def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", verify_key: Path | None, as_json: bool) -> None:
     from splitkit.bundle import load_bundle
+    from splitkit.errors import named_as
     from splitkit.labels import shown_name
     from splitkit.report.tables import stage_table
     from splitkit.runtime.measure import measure_bundle
@@ -156,7 +157,7 @@ def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", verify_k
             bundle = recompile(bundle, runtimes, Path(scratch) / "bundle")
             if verify_key is not None:
                 stderr.print("the signature was right; what runs is a copy, compiled here and not signed")
-        with stderr.status(f"running {frames} frames"):
+        with stderr.status(f"running {frames} frames"), named_as(path, bundle.path):
             measured = measure_bundle(bundle, frames)
     if as_json:
         print_json({"schema_version": 1, "bundle": bundle.id, **measured.to_json()})

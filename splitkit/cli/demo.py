@@ -13,7 +13,7 @@ from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.bench.progress import BuildProgress
-    from splitkit.project.demo import Reporters
+    from splitkit.project.demo import Demo, Reporters
     from splitkit.search import FinalsProgress
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.training import StepReport
@@ -37,13 +37,19 @@ def command(system: str, seed: int, run: str, as_json: bool) -> None:
     """
     from splitkit.project.config import Project, SearchSection
     from splitkit.project.demo import run_demo
-    from splitkit.report.tables import demo_table
 
     budget = SearchSection(population=32, generations=8)
     project = Project(run=run, seed=seed, space="tiny", system=system, search=budget, root=Path())
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
     with Bars(*columns, console=stderr) as bar:
         demo = run_demo(project, _Bars(bar).reporters())
+    show(demo, run, as_json)
+
+
+def show(demo: "Demo", run: str, as_json: bool = False) -> None:
+    """Print what a demo found; the last line says which system wins, and why."""
+    from splitkit.report.tables import demo_table
+
     summary = demo.to_json()
     if as_json:
         print_json(summary)

@@ -68,14 +68,6 @@ class SideMeasurement:
         """What a device timed whose times are microseconds, and how it labels them."""
         return cls(timed.total, timed.variance, timed.kernels, timed.kernel_times, timed.kernel_variances, label)
 
-    @classmethod
-    def from_json(cls, body: dict[str, Any]) -> Self:
-        """Inverse of `dataclasses.asdict`."""
-        return cls(
-            body["graph_us"], body["graph_variance_us2"], tuple(Kernel(**kernel) for kernel in body["kernels"]),
-            tuple(body["kernel_us"]), tuple(body["kernel_variance_us2"]), body["label"],
-        )  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -122,12 +114,8 @@ class Measurement:
             ConfigError: a field is missing or not of its type.
         """
         try:
-            sides = [SideMeasurement.from_json(body[s]) if body[s] else None for s in ("sensor", "aggregator")]
-            architecture = Architecture.from_json(body["architecture"])
-            link_us, payload = float(body["link_us"]), int(body["payload_bytes"])
-            found = cls(architecture, sides[0], sides[1], link_us, payload, float(body.get("runtime_us", 0.0)))
-            return typed(cls, asdict(found))
-        except (KeyError, TypeError, ValueError) as error:
+            return typed(cls, body)
+        except ValueError as error:
             raise ConfigError(f"not a measurement: {error}", "measure again") from error
 
 

@@ -11,11 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.compiler.kernel import Kernel
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Kernel as Covariance
 
 FloatArray = NDArray[np.float64]
 
@@ -80,7 +85,7 @@ class KernelRegression:
 
 @dataclass(frozen=True)
 class _Features:
-    """Which features a family has, and how they are standardised."""
+    """Which features a family has, and how they are standardised. The first column is 1, for the trend."""
 
     names: tuple[str, ...]
     centre: FloatArray
@@ -89,59 +94,46 @@ class _Features:
 
     def __call__(self, kernels: Sequence[Kernel]) -> FloatArray:
         raw = _matrix(kernels, self.names, self.detailed)
-        return (raw - self.centre) / self.scale
+        return np.hstack([np.ones((len(raw), 1)), (raw - self.centre) / self.scale])
 
 
 @dataclass(frozen=True)
 class _Process:
-    """One fitted Gaussian process."""
+    """One fitted Gaussian process of log times about their mean."""
 
     features: _Features
-    rows: FloatArray
-    length: float
     offset: float
-    weights: FloatArray
-    inverse: FloatArray
-    noise: float
+    fitted: "GaussianProcessRegressor"
 
     def predict(self, kernels: Sequence[Kernel]) -> tuple[FloatArray, FloatArray]:
-        x = self.features(kernels)
-        cross = _covariance(x, self.rows, self.length)
-        own = SMOOTH_SCALE**2 + TREND_SCALE**2 * (1 + (x**2).sum(axis=1)) / (1 + x.shape[1])
-        variance = own - np.einsum("ij,jk,ik->i", cross, self.inverse, cross) + self.noise**2
-        return self.offset + cross @ self.weights, np.sqrt(np.maximum(variance, 1e-8))
+        mean, deviation = self.fitted.predict(self.features(kernels), return_std=True)
+        return self.offset + mean, np.sqrt(deviation**2 + self.fitted.alpha)
 
 
 def _fit(kernels: Sequence[Kernel], log_times: FloatArray, rng: np.random.Generator, *, detailed: bool) -> _Process:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
     if len(kernels) > MOST_ROWS:
         keep = rng.choice(len(kernels), MOST_ROWS, replace=False)
         kernels, log_times = [kernels[i] for i in keep], log_times[keep]
     features = _features(kernels, detailed)
     x, offset = features(kernels), float(log_times.mean())
-    target = log_times - offset
-    best: tuple[float, _Process] | None = None
-    for length in LENGTH_SCALES:
-        covariance = _covariance(x, x, length)
-        for noise in NOISE_LOG:
-            factor = np.linalg.cholesky(covariance + noise**2 * np.eye(len(x)))
-            half = np.linalg.solve(factor, target)
-            likelihood = -0.5 * half @ half - np.log(np.diag(factor)).sum()
-            if best is None or likelihood > best[0]:
-                inverse = np.linalg.inv(factor)
-                inverse = inverse.T @ inverse
-                process = _Process(features, x, length, offset, inverse @ target, inverse, noise)
-                best = (float(likelihood), process)
-    assert best is not None
-    return best[1]
+    candidates = (
+        GaussianProcessRegressor(_covariance(x.shape[1], length), alpha=noise**2, optimizer=None).fit(
+            x, log_times - offset
+        )
+        for length in LENGTH_SCALES
+        for noise in NOISE_LOG
+    )
+    return _Process(features, offset, max(candidates, key=lambda fitted: fitted.log_marginal_likelihood_value_))
 
 
-def _covariance(a: FloatArray, b: FloatArray, length: float) -> FloatArray:
-    """Linear trend plus squared exponential, shape (len(a), len(b)). Distances are per feature."""
-    products = a @ b.T
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * products
-    features = max(a.shape[1], 1)
-    smooth = SMOOTH_SCALE**2 * np.exp(-0.5 * np.maximum(squares, 0) / (length**2 * features))
-    return np.asarray(smooth + TREND_SCALE**2 * (1 + products) / (1 + a.shape[1]))
+def _covariance(columns: int, length: float) -> "Covariance":
+    """Linear trend plus squared exponential, of rows whose first column is 1. Distances are per feature."""
+    from sklearn.gaussian_process.kernels import RBF, DotProduct
+
+    trend = TREND_SCALE**2 / columns * DotProduct(0.0, sigma_0_bounds="fixed")
+    return trend + SMOOTH_SCALE**2 * RBF(length * np.sqrt(max(columns - 1, 1)))
 
 
 def _features(kernels: Sequence[Kernel], detailed: bool) -> _Features:

@@ -57,7 +57,7 @@ class LutStore:
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be opened: {reason(error)}") from error
         except sqlite3.DatabaseError as error:
-            raise self._failure(error) from error
+            raise _failure(self.path, error) from error
 
     def _create(self) -> None:
         with self.transaction():
@@ -89,15 +89,7 @@ class LutStore:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.close()
         if isinstance(error, sqlite3.DatabaseError):
-            raise self._failure(error) from error
-
-    def _failure(self, error: sqlite3.DatabaseError) -> SplitkitError:
-        """What SQLite refused, in words that say what would help."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of the same apart
-        if code in _UNAVAILABLE:
-            why, hint = _UNAVAILABLE[code]
-            return StorageError(f"{self.path}: {why}", hint)
-        return ConfigError(f"{self.path}: not a lookup table, or damaged: {error}", "move it away and measure again")
+            raise _failure(self.path, error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -269,9 +261,18 @@ class LutStore:
         return conditions, [HopTime(*row) for row in rows]
 
     def backup(self, path: Path | str) -> None:
-        """Copy the whole table to a new file, consistent even while another process writes."""
-        with closing(sqlite3.connect(path)) as copy:
-            self._db.backup(copy)
+        """Copy the whole table to a new file, consistent even while another process writes; what was there goes.
+
+        Raises:
+            StorageError: there is no room for it, or it cannot be there.
+        """
+        for end in ("", "-wal", "-shm"):
+            Path(f"{path}{end}").unlink(missing_ok=True)
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._db.backup(copy)
+        except sqlite3.DatabaseError as error:
+            raise _failure(Path(path), error) from error
 
     def _select(
         self, query: str, values: tuple[object, ...], column: str, keys: Iterable[str] | None
@@ -285,6 +286,15 @@ class LutStore:
             some = wanted[i : i + VARIABLES_PER_QUERY]
             marks = ", ".join("?" * len(some))
             yield from self._db.execute(f"{query} AND {column} IN ({marks})", (*values, *some))
+
+
+def _failure(path: Path, error: sqlite3.DatabaseError) -> SplitkitError:
+    """What SQLite refused, in words that say what would help."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of the same apart
+    if code in _UNAVAILABLE:
+        why, hint = _UNAVAILABLE[code]
+        return StorageError(f"{path}: {why}", hint)
+    return ConfigError(f"{path}: not a lookup table, or damaged: {error}", "move it away and measure again")
 
 
 def _merged(a: KernelTime, b: KernelTime) -> KernelTime:

@@ -27,7 +27,7 @@ from splitkit.project.steps import (
     train_step,
     trained_evaluator,
 )
-from splitkit.report.verdict import Verdict, on_test_images, verdict_of
+from splitkit.report.verdict import Measured, Verdict, on_test_images, verdict_of
 from splitkit.runtime.measure import SystemMeasurement, measure_bundle
 from splitkit.scores import ImageScores, Interval, paired_difference
 from splitkit.scratch import write_json
@@ -95,7 +95,7 @@ class Demo:
     @property
     def verdict(self) -> Verdict:
         """Which system wins."""
-        measured = {placement: d.measured.medians()["total_us"] for placement, d in self.systems.items()}
+        measured = {placement: Measured.of(d.measured.total_us) for placement, d in self.systems.items()}
         found, against = verdict_of(self.result, measured), self._against
         return found if against is None else on_test_images(found, self._difference(against), against)
 

@@ -1,11 +1,13 @@
 """`splitkit report` as a step: read what a run left behind, draw it."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from splitkit.bundle.ownership import require_own_file
-from splitkit.errors import ConfigError, StorageError, reason
+from splitkit.errors import ConfigError, StorageError, named_as, reason
 from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
@@ -44,21 +46,8 @@ def read_run(project: Project) -> Content:
     check_search(project, result, ("space",))
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
     corrections = _corrections(run.corrections) if result.feedback else Corrections()
-    with TemporaryDirectory(prefix="splitkit-report-") as scratch:
-        store = _copy(run.snapshot, Path(scratch)) if run.snapshot.exists() else None
-        try:
-            return gather(
-                project.run,
-                result,
-                space,
-                system,
-                journal,
-                store,
-                corrections,
-            )
-        finally:
-            if store:
-                store.close()
+    with _copy(run.snapshot) as store:
+        return gather(project.run, result, space, system, journal, store, corrections)
 
 
 def report_step(project: Project, directory: Path | None = None) -> tuple[Path, ...]:
@@ -102,11 +91,18 @@ def _check_names(run: Run, result: SearchResult, space: str, system: str) -> Non
             )
 
 
-def _copy(snapshot: Path, scratch: Path) -> LutStore:
-    """The table on a scratch copy: opening one writes to it, and a report changes nothing."""
-    for file in snapshot.parent.glob(snapshot.name + "*"):
-        shutil.copy(file, scratch / file.name)
-    return LutStore(scratch / snapshot.name)
+@contextmanager
+def _copy(snapshot: Path) -> Iterator[LutStore | None]:
+    """The table on a scratch copy: opening one writes to it, and a report changes nothing. None if it is gone."""
+    if not snapshot.exists():
+        yield None
+        return
+    with TemporaryDirectory(prefix="splitkit-report-") as scratch:
+        for file in snapshot.parent.glob(snapshot.name + "*"):
+            shutil.copy(file, scratch)
+        copy = Path(scratch) / snapshot.name
+        with named_as(snapshot, copy, "run `splitkit search` again"), LutStore(copy) as store:
+            yield store
 
 
 def _corrections(file: Path) -> Corrections:

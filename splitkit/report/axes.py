@@ -39,21 +39,15 @@ class Axis:
 
     def ticks(self, count: int = 6) -> list[float]:
         """About `count` round values on the axis."""
-        return self._logarithmic_ticks() if self.logarithmic else self._linear_ticks(count)
+        from matplotlib.ticker import LogLocator, MaxNLocator
 
-    def _linear_ticks(self, count: int) -> list[float]:
-        rough = (self.high - self.low) / count
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
-        first = math.ceil(self.low / step - 1e-9)
-        return [round(i * step, 12) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
-
-    def _logarithmic_ticks(self) -> list[float]:
-        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        few = math.log10(self.high / self.low) < 2.5
-        apart = math.ceil(len(decades) / MOST_DECADES)
-        values = [m * 10.0**d for d in decades[::apart] for m in ((1, 2, 5) if few else (1,))]
-        return [value for value in values if self.holds(value)]
+        if self.logarithmic:
+            few = math.log10(self.high / self.low) < 2.5
+            locator = LogLocator(subs=(1, 2, 5) if few else (1,), numticks=MOST_DECADES)
+            values = locator.tick_values(self.low, self.high)
+        else:
+            values = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        return [float(value) for value in values if self.holds(value)]
 
 
 def duration(us: float) -> str:

@@ -6,7 +6,7 @@ python -m splitkit.runtime.aggregator BUNDLE --listen 127.0.0.1:4747 --frames 10
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from splitkit.bundle import Bundle, load_bundle
 from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import LinkError
 from splitkit.labels import shown_name
+from splitkit.reading import jsonable
 from splitkit.runtime.admission import Gathering, Terms, listen
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import now_ns
@@ -42,6 +43,8 @@ LEAD_NS = 250_000
 RECORDS_BEGIN = b'[{"frame": '
 """How a file of records begins: another file of that name is not overwritten."""
 
+NO_CLASS = "no class (a score is not finite)"
+
 
 @dataclass(frozen=True)
 class FrameRecord:
@@ -51,7 +54,7 @@ class FrameRecord:
         captured_ns, sent_ns: per view, when the sensor took the image and when it began to send.
         received_ns: when the last view had arrived.
         result_ns: when the scores were there.
-        scores: one per class.
+        scores: one per class; what is not finite is null in JSON, and the frame then has no class.
     """
 
     frame: int
@@ -60,6 +63,16 @@ class FrameRecord:
     received_ns: int
     result_ns: int
     scores: tuple[float, ...]
+
+    @property
+    def label(self) -> int | None:
+        """The class with the highest score; None if a score is not finite, for then nothing was found."""
+        return int(np.argmax(self.scores)) if np.isfinite(self.scores).all() else None
+
+
+def records_json(records: Sequence[FrameRecord]) -> str:
+    """What `--records` writes."""
+    return json.dumps(jsonable([asdict(record) for record in records]), allow_nan=False)
 
 
 def run_aggregator(
@@ -179,12 +192,12 @@ def main() -> None:
         bundle, given.listen, given.frames, announce, given.timeout, credentials, insecure=given.insecure
     )
     if given.records is not None:
-        given.records.write_text(json.dumps([asdict(record) for record in records]))
+        given.records.write_text(records_json(records))
         return
     for record in records:
         total_us = (record.result_ns - min(record.captured_ns)) / 1e3
-        name = shown_name(bundle.manifest.class_name(int(np.argmax(record.scores))))
-        print(f"frame {record.frame}: class {name}, {total_us:.0f} us")
+        name = NO_CLASS if record.label is None else f"class {shown_name(bundle.manifest.class_name(record.label))}"
+        print(f"frame {record.frame}: {name}, {total_us:.0f} us")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle
 from splitkit.devices.registry import get_device
-from splitkit.errors import LinkError
+from splitkit.errors import LinkError, VerificationError
 from splitkit.processes import ending, tied
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.programs import Programs, programs_for
@@ -95,6 +95,7 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
 
     Raises:
         LinkError: a process failed or stayed silent; the message is the one it printed.
+        VerificationError: the scores of a frame are not finite.
         BundleError: the compiled halves cannot be loaded here, or several tensors cross the cut.
     """
     manifest, payload_bytes = bundle.manifest, bundle.link.payload_bytes
@@ -109,7 +110,10 @@ def measure_bundle(bundle: Bundle, frames: int = 50, timeout_s: float = 60.0) ->
     start, computed = captured.min(axis=1), sent.max(axis=1)
     images, reference = bundle.sample()
     expected = reference[[r["frame"] % len(images) for r in records]].reshape(len(records), -1).astype(np.float64)
-    scores = np.array([r["scores"] for r in records])
+    scores = np.array([r["scores"] for r in records], dtype=np.float64)  # null, what was not finite, becomes NaN
+    broken = [r["frame"] for r, found in zip(records, scores, strict=True) if not np.isfinite(found).all()]
+    if broken:
+        raise VerificationError(f"frame {broken[0]}: the scores are not finite", "export the bundle again")
     sensor_us, aggregator_us = (computed - start) / 1e3, (result - received) / 1e3
     return SystemMeasurement(
         sensor_us=sensor_us,

@@ -7,7 +7,7 @@ not having met its networks.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
 import numpy as np
@@ -47,13 +47,7 @@ def _widest(space: SearchSpace, architecture: Architecture) -> Architecture:
 
 
 def immigrants(
-    space: SearchSpace,
-    placement: Placement,
-    donors: Sequence[Candidate],
-    predictor: Predictor,
-    constraints: Constraints,
-    seen: set[bytes],
-    count: int,
+    cuts: "Cuts", placement: Placement, donors: Sequence[Candidate], seen: set[bytes], count: int
 ) -> list[Architecture]:
     """Up to `count` architectures of `placement`, made of other systems' networks and not seen before there.
 
@@ -64,70 +58,86 @@ def immigrants(
         donors: candidates of any system.
         seen: keys of the gene vectors that this system has evaluated already.
     """
-    by_width: dict[float, list[_Cut]] = defaultdict(list)
-    for cut in _fastest_cuts(space, placement, donors, predictor, constraints):
+    by_width: dict[float, list[tuple[Candidate, _Cut]]] = defaultdict(list)
+    for donor, cut in cuts.fastest(placement, donors):
         if cut.key not in seen:
-            by_width[cut.architecture.reduce_ratio].append(cut)
+            by_width[cut.architecture.reduce_ratio].append((donor, cut))
     picked = []
     for ratio in sorted(by_width, reverse=True):
-        cuts = by_width[ratio]
-        quality = np.array([donors[cut.donor].score.log_likelihood for cut in cuts])
-        total_us = np.array([cut.total_us for cut in cuts])
+        offered = by_width[ratio]
+        quality = np.array([donor.score.log_likelihood for donor, _ in offered])
+        total_us = np.array([cut.total_us for _, cut in offered])
         front = pareto_front(quality, total_us)
         chosen = front[spread(total_us[front], -(-count // len(by_width)))]
-        picked.append([cuts[i].architecture for i in chosen])
+        picked.append([offered[i][1].architecture for i in chosen])
     in_turn = [architecture for architecture in chain.from_iterable(zip_longest(*picked)) if architecture is not None]
     return in_turn[:count]
 
 
-def copies(
-    space: SearchSpace, donors: Sequence[Candidate], predictor: Predictor, constraints: Constraints
-) -> dict[Architecture, Architecture]:
+def copies(cuts: "Cuts", donors: Sequence[Candidate]) -> dict[Architecture, Architecture]:
     """Of each donor the split system that is nearest to it, by the donor: the widest link that costs at most
     `WORTH` times what the donor does, where that is cheapest; if none is so cheap, the fastest cut.
 
     A donor without a cut within the constraints is left out.
     """
-    found: dict[int, list[_Cut]] = defaultdict(list)
-    for cut in _fastest_cuts(space, "split", donors, predictor, constraints):
-        found[cut.donor].append(cut)
+    found: dict[Architecture, list[_Cut]] = defaultdict(list)
+    for donor, cut in cuts.fastest("split", donors):
+        found[donor.architecture].append(cut)
     nearest = {}
-    for i, cuts in found.items():
-        cheap = [cut for cut in cuts if cut.total_us <= WORTH * donors[i].total_us]
-        widest = max(cheap, key=lambda cut: (cut.architecture.reduce_ratio, -cut.total_us), default=cuts[0])
-        nearest[donors[i].architecture] = widest.architecture
+    for donor in donors:
+        if fastest := found[donor.architecture]:
+            cheap = [cut for cut in fastest if cut.total_us <= WORTH * donor.total_us]
+            widest = max(cheap, key=lambda cut: (cut.architecture.reduce_ratio, -cut.total_us), default=fastest[0])
+            nearest[donor.architecture] = widest.architecture
     return nearest
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """A donor's layers, cut elsewhere."""
+    """A network cut elsewhere: the key of its gene vector, and its latency."""
 
-    donor: int
     architecture: Architecture
     key: bytes
     total_us: float
 
 
-def _fastest_cuts(
-    space: SearchSpace,
-    placement: Placement,
-    donors: Sequence[Candidate],
-    predictor: Predictor,
-    constraints: Constraints,
-) -> list[_Cut]:
-    """Of each donor the fastest cut within the constraints at each width of the link, by rising latency."""
-    made = {a: i for i, donor in enumerate(donors) for a in cut_elsewhere(space, donor.architecture, placement)}
-    if not made:
-        return []
-    architectures, donor_of = list(made), list(made.values())
-    genes = Encoding(space).encode_all(architectures)
-    prediction = predictor.predict(genes)
-    allowed = np.all(constraints.violations(prediction) <= 0, axis=1)
-    total_us = np.asarray(prediction.total_us, dtype=np.float64)
-    fastest: dict[tuple[float, int], _Cut] = {}
-    for row in np.argsort(total_us, kind="stable").tolist():
-        if allowed[row]:
-            cut = _Cut(donor_of[row], architectures[row], row_key(genes[row]), float(total_us[row]))
-            fastest.setdefault((cut.architecture.reduce_ratio, cut.donor), cut)
-    return list(fastest.values())
+@dataclass(frozen=True)
+class Cuts:
+    """Networks cut elsewhere, as one predictor sees them, within the constraints.
+
+    Donors stay from generation to generation, so each is cut and predicted once.
+    """
+
+    space: SearchSpace
+    predictor: Predictor
+    constraints: Constraints
+    _known: dict[tuple[Placement, Architecture], list[_Cut]] = field(default_factory=dict)
+
+    def fastest(self, placement: Placement, donors: Sequence[Candidate]) -> list[tuple[Candidate, _Cut]]:
+        """Of each donor the fastest cut at each width of the link, by rising latency."""
+        layers = [self._layers(placement, donor.architecture) for donor in donors]
+        self._learn(placement, layers)
+        made: dict[bytes, tuple[Candidate, _Cut]] = {}
+        for donor, of in zip(donors, layers, strict=True):
+            made |= {cut.key: (donor, cut) for cut in self._known[placement, of]}
+        fastest: dict[tuple[float, Architecture], tuple[Candidate, _Cut]] = {}
+        for donor, cut in sorted(made.values(), key=lambda pair: pair[1].total_us):
+            fastest.setdefault((cut.architecture.reduce_ratio, donor.architecture), (donor, cut))
+        return list(fastest.values())
+
+    def _layers(self, placement: Placement, architecture: Architecture) -> Architecture:
+        """The same for networks whose cuts are the same: where a donor itself is cut does not matter to a split."""
+        return next(cut_elsewhere(self.space, architecture, "sensor")) if placement == "split" else architecture
+
+    def _learn(self, placement: Placement, architectures: Sequence[Architecture]) -> None:
+        new = [a for a in dict.fromkeys(architectures) if (placement, a) not in self._known]
+        made = [(donor, a) for donor in new for a in dict.fromkeys(cut_elsewhere(self.space, donor, placement))]
+        self._known.update({(placement, donor): [] for donor in new})
+        if not made:
+            return
+        genes = Encoding(self.space).encode_all([a for _, a in made])
+        prediction = self.predictor.predict(genes)
+        allowed = np.all(self.constraints.violations(prediction) <= 0, axis=1)
+        for (donor, a), row, us, fits in zip(made, genes, prediction.total_us.tolist(), allowed, strict=True):
+            if fits:
+                self._known[placement, donor].append(_Cut(a, row_key(row), us))

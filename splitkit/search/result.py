@@ -1,6 +1,5 @@
 """What a search returns, and its file `pareto.json`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from splitkit.errors import ConfigError, reason
 from splitkit.reading import parse_json, typed
-from splitkit.scratch import replacing
+from splitkit.scratch import write_json
 from splitkit.search.config import Constraints, SearchConfig
 from splitkit.search.feedback import FeedbackRound
 from splitkit.search.finals import Finalist
@@ -98,8 +97,7 @@ class SearchResult:
 def save_result(result: SearchResult, path: Path) -> None:
     """Write `pareto.json`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_json(path, result.to_json())
 
 
 def load_result(path: Path) -> SearchResult:

@@ -25,6 +25,7 @@ from splitkit.space.search_space import Placement
 
 if TYPE_CHECKING:
     from splitkit.search.evolve import Evolution
+    from splitkit.search.exchange import Cuts
 
 Candidates = dict[str, list[Candidate]]
 """Candidates by system."""
@@ -131,12 +132,13 @@ class _Search:
         """All systems evolved in step, from what earlier rounds found there; everything found so far."""
         config = self.config if round_ == 0 else self.config.refinement()
         evolutions = {placement: self._evolution(placement, predictor, config) for placement in config.systems}
+        cuts = self._cuts(predictor)
         for generation in range(1, config.generations + 1):
             for placement, evolution in evolutions.items():
                 if evolution.exhausted:
                     continue
                 count = self._most_immigrants(generation, config)
-                evolution.advance(self._immigrants(placement, predictor, evolution.run, count))
+                evolution.advance(self._immigrants(placement, cuts, evolution.run, count))
                 self.known[placement] |= {c.architecture: c.score for c in evolution.run.candidates}
                 self._report(round_, placement, generation, config.generations, evolution.run)
         for placement, evolution in evolutions.items():
@@ -170,12 +172,17 @@ class _Search:
         last = config.exchange > 0 and 1 < generation == config.generations
         return config.population if last else round(config.exchange * config.population)
 
-    def _immigrants(self, placement: Placement, predictor: Predictor, run: Run, count: int) -> list[Architecture]:
-        from splitkit.search.exchange import immigrants  # loads pymoo too
+    def _cuts(self, predictor: Predictor) -> "Cuts":
+        from splitkit.search.exchange import Cuts  # loads pymoo too
 
-        fronts = {name: _front(found) for name, found in self.judge_all(predictor).items()}
+        return Cuts(self.space, predictor, self.constraints)
+
+    def _immigrants(self, placement: Placement, cuts: "Cuts", run: Run, count: int) -> list[Architecture]:
+        from splitkit.search.exchange import immigrants
+
+        fronts = {name: _front(found) for name, found in self.judge_all(cuts.predictor).items()}
         donors = [c for name, front in fronts.items() if name != placement for c in front]
-        return immigrants(self.space, placement, donors, predictor, self.constraints, run.seen, count)
+        return immigrants(cuts, placement, donors, run.seen, count)
 
     def fronts(self, found: Candidates) -> Candidates:
         """Each system's front over everything it evaluated, without what cannot be exported."""
@@ -196,11 +203,11 @@ class _Search:
 
     def _copies(self, donors: Sequence[Candidate], predictor: Predictor) -> dict[Architecture, Candidate]:
         """Of each of these networks the nearest split system that can be exported, where there is one."""
-        from splitkit.search.exchange import copies  # loads pymoo too
+        from splitkit.search.exchange import copies
 
         if not donors or "split" not in self.config.systems:
             return {}
-        made = copies(self.space, donors, predictor, self.constraints)
+        made = copies(self._cuts(predictor), donors)
         made = {donor: copy for donor, copy in made.items() if self._refusal(copy) is None}
         scores = dict(zip(made.values(), self.score(list(made.values())), strict=True))
         judged = {c.architecture: c for c in judge(self.space, predictor, self.constraints, scores)}

@@ -1,6 +1,5 @@
 """What tuning found, kept in a JSON file: parameters of kernels by the conditions under which they are faster."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from splitkit.errors import ConfigError, reason
 from splitkit.exporters.registry import get_exporter
 from splitkit.profiles.schema import DeviceProfile, System
 from splitkit.reading import parse_json
-from splitkit.scratch import replacing
+from splitkit.scratch import write_json
 
 SCHEMA_VERSION = 1
 
@@ -84,8 +83,7 @@ def add_tuning(path: Path, rows: Iterable[TunedKernel]) -> None:
     merged = {identity(row): row for row in [*read_tuning(path), *rows]}
     body = {"schema_version": SCHEMA_VERSION, "kernels": [asdict(merged[key]) for key in sorted(merged)]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    write_json(path, body)
 
 
 def parameters_for(rows: Iterable[TunedKernel], conditions: TuningConditions) -> dict[str, Any]:

@@ -1,10 +1,7 @@
 """Bundles exported once per test run."""
 
-import atexit
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,6 +16,7 @@ from splitkit.graphs.model import load_model
 from splitkit.profiles import System, load_system
 from tests.bundle.plain_models import inputs_of
 from tests.networks import digit_images, space_of, subnetwork, with_link
+from tests.scratch import scratch_folder
 
 PREDICTED = {"total_us": 1234.0}
 
@@ -61,14 +59,6 @@ def _partitioned(content: bytes, cut: tuple[str, ...], exporter: str) -> Bundle:
     model = load_model(folder / "model.onnx")
     origin = Partitioned.of(folder / "model.onnx", *cut)
     return export_partition(model, origin, fast_system(exporter=exporter), inputs_of(model), folder / "bundle")
-
-
-@cache
-def scratch_folder() -> Path:
-    """A directory that is gone when the test run ends."""
-    folder = Path(tempfile.mkdtemp(prefix="splitkit-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def reseal(directory: Path, change: Callable[[dict[str, Any]], None] = lambda manifest: None) -> None:

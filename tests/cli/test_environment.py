@@ -86,6 +86,15 @@ def test_paths_that_are_not_utf8(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
+def test_a_bundles_place_that_compilers_cannot_take_is_found_before_anything_else(tmp_path: Path) -> None:
+    strange = os.fsdecode(b"na\xefve")
+    project, _ = finished(tmp_path / "p", feedback_rounds=0)  # never trained, which would be found next
+    done = splitkit(project.root, "export", "--split", project.run, "-o", strange, "--space", project.space)
+    assert done.returncode == 1
+    assert done.stderr == "splitkit: 'na\\udcefve': is not UTF-8, which compilers need (choose another name)\n"
+    assert not (project.root / strange).exists()
+
+
 @pytest.mark.slow
 def test_a_path_that_compilers_cannot_take_is_one_line(tmp_path: Path) -> None:
     strange = os.fsdecode(b"na\xefve")

@@ -77,6 +77,42 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def torn(table: Path) -> None:
+    """A table that opens and fails once it is read."""
+    content = bytearray(table.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    table.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["no table", "torn"])
+def test_a_report_names_the_runs_own_table_and_says_what_mends_it(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    shutil.copytree(searched, tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    table = Path("runs/made/search-lut.db")
+    for file in table.parent.glob(f"{table.name}-*"):
+        file.unlink()
+    table.write_bytes(b"no table, but long enough to be taken for one" * 100) if how == "no table" else torn(table)
+    result = CliRunner().invoke(main, ["report", "made"])
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"splitkit: {table}: not a lookup table, or damaged")
+    assert line.endswith("(run `splitkit search` again)")
+    with LutStore("runs/lut.db") as store:
+        store.backup(table)  # as a search begins
+    LutStore(table).close()
+
+
+def test_a_copy_that_cannot_be_written_is_not_called_damage_of_the_table(tmp_path: Path) -> None:
+    with LutStore(tmp_path / "lut.db") as store:
+        with pytest.raises(StorageError, match=r"none/copy\.db: unable to open it"):
+            store.backup(tmp_path / "none" / "copy.db")
+        (tmp_path / "copy.db").write_bytes(b"an older copy, damaged" * 300)
+        store.backup(tmp_path / "copy.db")
+    LutStore(tmp_path / "copy.db").close()
+
+
 @contextmanager
 def locked(table: Path) -> Iterator[None]:
     LutStore(table).close()

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from splitkit.report.doubts import doubts
 from splitkit.report.tables import demo_table
-from splitkit.report.verdict import Contender, Verdict, on_test_images, verdict, verdict_of
+from splitkit.report.verdict import Contender, Measured, Verdict, on_test_images, verdict, verdict_of
 from splitkit.scores import Interval
 from tests.report.runs import finished
 
@@ -41,12 +42,46 @@ def test_a_difference_within_the_predictions_own_error_is_a_tie() -> None:
     assert verdict({"sensor": SENSOR, "split": near}, 0.02).winner == "split"
 
 
-def test_predictions_that_measurements_contradict_decide_nothing() -> None:
-    measured = {"sensor": replace(SENSOR, measured_us=400.0), "split": replace(SPLIT, measured_us=420.0)}
-    found = verdict(measured, 0.05)
+def timed(contender: Contender, us: float, spread_us: float = 0.0) -> Contender:
+    return replace(contender, measured=Measured(us, spread_us))
+
+
+def test_systems_that_were_both_measured_are_compared_by_that_however_wrong_predictions_were() -> None:
+    split, sensor = Contender(641.0, 50.0, 10.0, 0.99), Contender(1028.0, 60.0, 0.0, 0.99)
+    predicted = verdict({"sensor": sensor, "split": split}, 0.27)
+    assert predicted.winner is None
+    assert "A tie between split (701 us) and all on sensor (1088 us)" in predicted.text
+    found = verdict({"sensor": timed(sensor, 1114.0, 20.0), "split": timed(split, 745.0, 20.0)}, 0.27)
+    assert found.winner == "split"
+    assert found.text == (
+        "Split wins: 745 us measured (701 us predicted) for one frame, against 1114 us measured (1088 us predicted) "
+        "all on sensor; than all on sensor it is predicted to take 387 us less on the sensor."
+    )
+    half = verdict({"sensor": sensor, "split": timed(split, 745.0)}, 0.27)
+    assert half.winner is None
+
+
+def test_measurements_decide_against_predictions() -> None:
+    found = verdict({"sensor": timed(SENSOR, 300.0), "split": timed(SPLIT, 420.0)}, 0.05)
+    assert found.winner == "sensor"
+    assert found.text.endswith("420 us measured (299 us predicted) split; predictions had split ahead.")
+
+
+@pytest.mark.parametrize(("us", "spread_us"), [(420.0, 0.0), (500.0, 60.0)])
+def test_measurements_that_chance_could_exchange_are_a_tie(us: float, spread_us: float) -> None:
+    found = verdict({"sensor": timed(SENSOR, 400.0), "split": timed(SPLIT, us, spread_us)}, 0.0)
     assert found.winner is None
-    assert "disagree on which is faster" in found.text
-    assert "(420 us measured)" in found.text
+    assert "and measurements of equal ones may differ by" in found.text
+    assert verdict({"sensor": timed(SENSOR, 400.0), "split": timed(SPLIT, 500.0)}, 0.9).winner == "sensor"
+
+
+def test_a_measurements_spread_is_that_of_its_frames_but_for_a_few_that_were_held_up() -> None:
+    frames = np.random.default_rng(0).normal(700.0, 30.0, 400)
+    plain, held_up = Measured.of(frames), Measured.of([*frames, *[9000.0] * 8])
+    assert plain.us == pytest.approx(700.0, abs=5.0)
+    assert plain.spread_us == pytest.approx(30.0, rel=0.15)
+    assert held_up.spread_us == pytest.approx(plain.spread_us, rel=0.1)
+    assert Measured.of([500.0] * 10).deviation_us == pytest.approx(0.02 * 500.0)
 
 
 def test_a_less_accurate_system_cannot_win() -> None:
@@ -67,12 +102,15 @@ def test_one_system_or_none_is_no_comparison() -> None:
 
 
 def test_the_error_of_a_search_is_that_of_its_last_round_of_feedback(tmp_path: Path) -> None:
-    _, result = finished(tmp_path, feedback_rounds=1)
-    assert result.feedback
+    _, measured = finished(tmp_path, feedback_rounds=1)
+    assert measured.feedback
+    points = tuple(replace(point, measured_total_us=None) for point in measured.points)
+    result = replace(measured, points=points)
     sure = replace(result, feedback=(*result.feedback[:-1], replace(result.feedback[-1], max_error=0.0)))
     unsure = replace(result, feedback=(*result.feedback[:-1], replace(result.feedback[-1], max_error=0.9)))
     assert verdict_of(sure).winner is not None
     assert verdict_of(unsure).winner is None
+    assert verdict_of(replace(unsure, points=measured.points)).winner is not None
 
 
 def test_a_slice_too_small_to_rank_is_warned_about(tmp_path: Path) -> None:

@@ -171,6 +171,20 @@ def test_the_runner_says_in_one_line_what_it_cannot_run(arguments: list[str], me
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("text", ["-1", "0", "", "1e9x", "99999999999999999999"])
+@pytest.mark.parametrize(
+    ("program", "name"), [("aggregator", "--frames"), ("aggregator", "--timeout"), ("sensor", "--timeout")]
+)
+def test_the_runner_refuses_counts_and_times_that_are_none(program: str, name: str, text: str) -> None:
+    where = ["--connect", "127.0.0.1:9"] if program == "sensor" else []
+    command = [native_runner(), program, "--manifest", "none", *where, name, text]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    (line,) = done.stderr.strip().splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line.startswith(f"error: {program}: {name}: a number from 1 to ")
+    assert line.endswith(f"is needed, not '{text}'")
+
+
 def test_no_library_is_loaded_from_outside_its_directory(tmp_path: Path) -> None:
     artifact = exported(2, "uint8", 1, "tvm").artifact("sensor")
     assert artifact is not None

@@ -9,7 +9,7 @@ import pytest
 from splitkit.scores import Score
 from splitkit.search import Constraints, SearchConfig, search
 from splitkit.search.candidate import judge
-from splitkit.search.exchange import WORTH, copies, cut_elsewhere, immigrants
+from splitkit.search.exchange import WORTH, Cuts, copies, cut_elsewhere, immigrants
 from splitkit.space import Architecture, Sampler
 from splitkit.space.search_space import Placement
 from tests.search.hardware import TINY, FormulaEvaluator, FormulaPredictor, system
@@ -49,21 +49,32 @@ def donors(*architectures: Architecture):  # type: ignore[no-untyped-def]
     return judge(TINY, FormulaPredictor(TINY, PAPER), Constraints(), scores)
 
 
+def test_a_network_is_cut_and_predicted_once_however_often_and_wherever_cut_it_is_offered() -> None:
+    predictor, whole = FormulaPredictor(TINY, PAPER), TINY.largest(TINY.max_units)
+    cuts = Cuts(TINY, predictor, Constraints())
+    first = immigrants(cuts, "split", donors(whole), set(), 5)
+    asked = predictor.calls
+    assert asked == len(set(cut_elsewhere(TINY, whole, "split")))
+    assert immigrants(cuts, "split", donors(whole), set(), 5) == first
+    assert immigrants(cuts, "split", donors(first[0], first[1]), set(), 5) == first
+    assert predictor.calls == asked
+
+
 def test_only_what_is_new_and_within_the_limits_is_offered() -> None:
     predictor, whole = FormulaPredictor(TINY, PAPER), TINY.smallest(TINY.max_units)
-    first = immigrants(TINY, "split", donors(whole), predictor, Constraints(), set(), 3)
+    first = immigrants(Cuts(TINY, predictor, Constraints()), "split", donors(whole), set(), 3)
     assert len(first) == len(set(first)) == 3
     assert {a.placement for a in first} == {"split"}
     limits = Constraints(payload_bytes=predictor.figures(first[0])["payload_bytes"] / 2)
-    for architecture in immigrants(TINY, "split", donors(whole), predictor, limits, set(), 50):
+    for architecture in immigrants(Cuts(TINY, predictor, limits), "split", donors(whole), set(), 50):
         assert predictor.figures(architecture)["payload_bytes"] <= limits.limits()["payload_bytes"]
-    assert immigrants(TINY, "split", donors(whole), predictor, Constraints(payload_bytes=1.0), set(), 5) == []
-    assert immigrants(TINY, "split", [], predictor, Constraints(), set(), 5) == []
+    assert immigrants(Cuts(TINY, predictor, Constraints(payload_bytes=1.0)), "split", donors(whole), set(), 5) == []
+    assert immigrants(Cuts(TINY, predictor, Constraints()), "split", [], set(), 5) == []
 
 
 def test_each_width_of_the_link_has_its_fastest_cut_among_those_offered() -> None:
     predictor, whole = FormulaPredictor(TINY, PAPER), TINY.largest(TINY.max_units)
-    offered = immigrants(TINY, "split", donors(whole), predictor, Constraints(), set(), 50)
+    offered = immigrants(Cuts(TINY, predictor, Constraints()), "split", donors(whole), set(), 50)
     by_ratio = {a.reduce_ratio: predictor.figures(a)["total_us"] for a in offered}
     assert set(by_ratio) == set(TINY.link.reduce_ratios)
     for architecture in cut_elsewhere(TINY, whole, "split"):
@@ -73,7 +84,7 @@ def test_each_width_of_the_link_has_its_fastest_cut_among_those_offered() -> Non
 def test_a_copy_has_the_widest_link_that_costs_about_what_its_donor_does() -> None:
     predictor, whole = FormulaPredictor(TINY, PAPER), TINY.largest(TINY.max_units)
     [donor] = donors(whole)
-    [copy] = copies(TINY, [donor], predictor, Constraints()).values()
+    [copy] = copies(Cuts(TINY, predictor, Constraints()), [donor]).values()
     cuts = {a: predictor.figures(a)["total_us"] for a in cut_elsewhere(TINY, whole, "split")}
     cheap = {a: us for a, us in cuts.items() if us <= WORTH * donor.total_us} or {min(cuts, key=cuts.__getitem__): 0.0}
     assert copy.reduce_ratio == max(a.reduce_ratio for a in cheap)
@@ -84,10 +95,10 @@ def test_where_every_cut_costs_more_the_copy_is_the_fastest() -> None:
     slow_link = system(2e10, 1e4)
     predictor, whole = FormulaPredictor(TINY, slow_link), TINY.largest(TINY.max_units)
     [donor] = judge(TINY, predictor, Constraints(), {whole: Score(0.9, -0.1)})
-    [copy] = copies(TINY, [donor], predictor, Constraints()).values()
+    [copy] = copies(Cuts(TINY, predictor, Constraints()), [donor]).values()
     cuts = [predictor.figures(a)["total_us"] for a in cut_elsewhere(TINY, whole, "split")]
     assert predictor.figures(copy)["total_us"] == min(cuts) > WORTH * donor.total_us
-    assert copies(TINY, [donor], predictor, Constraints(payload_bytes=1.0)) == {}
+    assert copies(Cuts(TINY, predictor, Constraints(payload_bytes=1.0)), [donor]) == {}
 
 
 @pytest.mark.parametrize("sensor_macs_per_s", [3e8, 3e9, 2e10])

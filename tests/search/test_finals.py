@@ -12,7 +12,7 @@ from splitkit.scores import ImageScores, Score
 from splitkit.search import Constraints, Finals, FinalsProgress, Journal, Point, SearchConfig, SearchResult, search
 from splitkit.search.candidate import judge
 from splitkit.search.choice import accurate_enough, by_preference, most_accurate, ranked
-from splitkit.search.exchange import copies
+from splitkit.search.exchange import Cuts, copies
 from splitkit.search.finals import REACH, pick_finalists
 from splitkit.space import Architecture
 from tests.search.hardware import TINY, FormulaEvaluator, FormulaPredictor, system
@@ -95,7 +95,7 @@ def test_a_split_that_is_nearly_each_of_the_others_best_networks_is_tried_in_the
     kept: set[Architecture] = set()
     for placement in ("sensor", "aggregator"):
         donors = judge(TINY, search_, Constraints(), {a: Score(0.9, -0.1) for a in front(placement)})
-        kept |= set(copies(TINY, donors, search_, Constraints()).values())
+        kept |= set(copies(Cuts(TINY, search_, Constraints()), donors).values())
     tuner = Alone()
     result = run(tuner)
     better = min(result.best["sensor"].total_us, result.best["aggregator"].total_us)

@@ -24,20 +24,24 @@ def run(config: SearchConfig = SMALL, evaluator: FormulaEvaluator | None = None,
     return search(TINY, paper, FormulaPredictor(TINY, paper), evaluator or FormulaEvaluator(TINY), config, **more)
 
 
-def test_every_system_has_its_own_front_and_none_beats_the_merged_one() -> None:
-    result = run()
+@pytest.fixture(scope="module")
+def plain() -> SearchResult:
+    """What `run()` finds, for tests that only look at it."""
+    return run()
+
+
+def test_every_system_has_its_own_front_and_none_beats_the_merged_one(plain: SearchResult) -> None:
     for placement in ("sensor", "aggregator", "split"):
-        front = result.front(placement)
+        front = plain.front(placement)
         assert front
         assert {point.placement for point in front} == {placement}
         assert all(a.total_us < b.total_us and a.accuracy < b.accuracy for a, b in pairwise(front))
-    for point in result.points:
-        assert any(m.total_us <= point.total_us and m.accuracy >= point.accuracy for m in result.merged_front)
+    for point in plain.points:
+        assert any(m.total_us <= point.total_us and m.accuracy >= point.accuracy for m in plain.merged_front)
 
 
-def test_systems_get_the_same_budget() -> None:
-    result = run()
-    spent = {name: result.evaluated[name] + result.infeasible[name] for name in result.fronts}
+def test_systems_get_the_same_budget(plain: SearchResult) -> None:
+    spent = {name: plain.evaluated[name] + plain.infeasible[name] for name in plain.fronts}
     assert set(spent.values()) == {SMALL.population * SMALL.generations}
 
 
@@ -90,9 +94,9 @@ def test_several_views_are_searched_with_late_and_early_fusion() -> None:
     assert all(0 < p.architecture.fuse < p.architecture.units for p in result.front("aggregator"))
 
 
-def test_the_same_seed_repeats_the_search_and_another_does_not() -> None:
-    assert run() == run()
-    assert run(SearchConfig(population=12, generations=5, seed=2)).points != run().points
+def test_the_same_seed_repeats_the_search_and_another_does_not(plain: SearchResult) -> None:
+    assert run() == plain
+    assert run(SearchConfig(population=12, generations=5, seed=2)).points != plain.points
 
 
 def test_limits_hold_for_every_point_and_cost_no_evaluation_beyond_them() -> None:
@@ -152,7 +156,7 @@ def test_a_killed_search_resumes_to_the_same_result_paying_only_for_the_rest(tmp
     assert len(before.asked) > 60
 
 
-def test_what_cannot_be_exported_is_replaced_by_the_next_best() -> None:
+def test_what_cannot_be_exported_is_replaced_by_the_next_best(plain: SearchResult) -> None:
     def admissible(architecture: Architecture) -> str | None:
         return "arena of 9 bytes" if architecture.resolution == 16 else None
 
@@ -161,9 +165,8 @@ def test_what_cannot_be_exported_is_replaced_by_the_next_best() -> None:
     assert set(result.rejected.values()) == {"arena of 9 bytes"}
     assert result.points
     assert all(point.architecture.resolution != 16 for point in result.points)
-    free = run()
-    assert any(point.architecture.resolution == 16 for point in free.points)
-    assert {p.architecture for p in free.points if p.architecture.resolution != 16} <= {
+    assert any(point.architecture.resolution == 16 for point in plain.points)
+    assert {p.architecture for p in plain.points if p.architecture.resolution != 16} <= {
         p.architecture for p in result.points
     }
 

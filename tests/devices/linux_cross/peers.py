@@ -12,8 +12,8 @@ from splitkit.devices.linux_cross.architecture import ARCHITECTURES, emulator_fo
 from splitkit.devices.linux_cross.build import EXECUTABLE
 from splitkit.profiles import System, load_device, load_link
 from splitkit.sides import Side
-from tests.bundle.bundles import scratch_folder
 from tests.networks import digit_images, space_of, subnetwork, with_link
+from tests.scratch import scratch_folder
 
 VIEWS = 2
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -110,8 +111,11 @@ void write_records(const std::string& path, const std::vector<Record>& records) 
         print_list(file, "sent_ns", record.sent_ns);
         std::fprintf(file, "\"received_ns\": %" PRIu64 ", \"result_ns\": %" PRIu64 ", \"scores\": [",
                      record.received_ns, record.result_ns);
-        for (std::size_t i = 0; i < record.scores.size(); ++i)
-            std::fprintf(file, "%s%.9g", i ? ", " : "", static_cast<double>(record.scores[i]));
+        for (std::size_t i = 0; i < record.scores.size(); ++i) {
+            std::fputs(i ? ", " : "", file);
+            if (std::isfinite(record.scores[i])) std::fprintf(file, "%.9g", static_cast<double>(record.scores[i]));
+            else std::fputs("null", file);  // JSON has no word for the others
+        }
         std::fputs("]}", file);
     }
     std::fputs("\n]\n", file);
@@ -121,9 +125,11 @@ void write_records(const std::string& path, const std::vector<Record>& records) 
 
 void print_records(const std::vector<Record>& records) {
     for (const Record& record : records) {
+        const bool found = std::all_of(record.scores.begin(), record.scores.end(), [](float s) { return std::isfinite(s); });
         const auto best = std::max_element(record.scores.begin(), record.scores.end()) - record.scores.begin();
+        const std::string name = found ? "class " + std::to_string(best) : "no class (a score is not finite)";
         const std::uint64_t start = *std::min_element(record.captured_ns.begin(), record.captured_ns.end());
-        std::printf("frame %" PRIu32 ": class %td, %.0f us\n", record.frame, best,
+        std::printf("frame %" PRIu32 ": %s, %.0f us\n", record.frame, name.c_str(),
                     (static_cast<double>(record.result_ns) - static_cast<double>(start)) / 1e3);
     }
 }
