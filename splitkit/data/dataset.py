@@ -1,6 +1,6 @@
 """What training, search and verification are given: captured images and labels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, Self
@@ -31,12 +31,6 @@ class SampleSource(Protocol):
         ...
 
 
-def batches_of(samples: SampleSource, size: int) -> Iterator["Samples"]:
-    """All samples in order, `size` at a time."""
-    for start in range(0, len(samples), size):
-        yield samples.take(torch.arange(start, min(start + size, len(samples))))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """Images as captured and their classes, in memory.
@@ -63,6 +57,24 @@ class Samples:
     def to(self, device: torch.device | str) -> "Samples":
         """The same samples on a device."""
         return Samples(self.images.to(device), self.labels.to(device))
+
+
+class SamplesLater(Samples):
+    """Samples whose images are read when they are first asked for: training does without the search slice's."""
+
+    __slots__ = ("_images", "_source")
+
+    def __init__(self, source: SampleSource) -> None:
+        object.__setattr__(self, "labels", source.labels)
+        object.__setattr__(self, "_source", source)
+        object.__setattr__(self, "_images", None)
+
+    @property
+    def images(self) -> Tensor:  # type: ignore[override]
+        """uint8 (n, views, channels, size, size)."""
+        if self._images is None:
+            object.__setattr__(self, "_images", self._source.take(torch.arange(len(self))).images)
+        return self._images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
