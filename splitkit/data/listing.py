@@ -152,12 +152,12 @@ class Listing:
         if old.looks is None:
             return
         known = {name: place for place, name in enumerate(old.all_names())}
-        looks = self.looked()
+        looks, folder = self.looked(), str(self.path)  # joined as texts, since there may be a million of them
         for place, name in enumerate(self.all_names()):
             before = known.get(name)
             if before is not None and old.looks.verdicts[before] != UNSEEN:
                 look = old.looks.at(before)
-                if _as_it_was(self.path / name, look):
+                if _as_it_was(f"{folder}/{name}", look):
                     looks.record(place, look)
 
 
@@ -207,9 +207,9 @@ def _links_to_file(entry: os.DirEntry[str]) -> bool:
         return False  # a link to nothing, in a circle
 
 
-def _as_it_was(file: Path, look: Look) -> bool:
+def _as_it_was(file: str | Path, look: Look) -> bool:
     try:
-        status = file.stat()
+        status = os.stat(file)
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (look.size, look.written_ns)
