@@ -45,7 +45,7 @@ class Look(NamedTuple):
     reason: str = ""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Looks:
     """What is known of a folder's files, by place.
 
@@ -86,7 +86,7 @@ class Looks:
         return Look(*numbers, peak, self.reasons.get(place, ""))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Listing:
     """One folder.
 

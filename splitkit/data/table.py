@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from splitkit.data.listing import Listing, Look
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Files(Sequence[tuple[Path, int]]):
     """Files in order, each with its label: (path, label).
 
