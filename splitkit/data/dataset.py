@@ -63,6 +63,8 @@ class SamplesLater(Samples):
     """Samples whose images are read when they are first asked for: training does without the search slice's."""
 
     __slots__ = ("_images", "_source")
+    _images: Tensor | None
+    _source: SampleSource
 
     def __init__(self, source: SampleSource) -> None:
         object.__setattr__(self, "labels", source.labels)
@@ -70,11 +72,13 @@ class SamplesLater(Samples):
         object.__setattr__(self, "_images", None)
 
     @property
-    def images(self) -> Tensor:  # type: ignore[override]
+    def images(self) -> Tensor:
         """uint8 (n, views, channels, size, size)."""
-        if self._images is None:
-            object.__setattr__(self, "_images", self._source.take(torch.arange(len(self))).images)
-        return self._images
+        images = self._images
+        if images is None:
+            images = self._source.take(torch.arange(len(self))).images
+            object.__setattr__(self, "_images", images)
+        return images
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,11 +56,11 @@ class Files(Sequence[tuple[Path, int]]):
 
     def path(self, index: int) -> Path:
         """One file."""
-        return self.listings[self.folders[index]].file(int(self.places[index]))
+        return self.listings[int(self.folders[index])].file(int(self.places[index]))
 
     def look_at(self, index: int) -> Look:
         """What is known of one file."""
-        return self.listings[self.folders[index]].looked().at(int(self.places[index]))
+        return self.listings[int(self.folders[index])].looked().at(int(self.places[index]))
 
     def part(self, indices: NDArray[np.integer]) -> "Files":
         """The files at `indices`, in their order."""
