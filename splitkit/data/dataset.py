@@ -80,6 +80,10 @@ class SamplesLater(Samples):
             object.__setattr__(self, "_images", images)
         return images
 
+    def __reduce__(self) -> tuple[type[Samples], tuple[Tensor, Tensor]]:
+        """Another process is sent the images themselves."""
+        return Samples, (self.images, self.labels)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:

@@ -86,6 +86,9 @@ def look_at_headers(files: Files, workers: int, known: Listings, say: Say) -> He
                 shares = [files.part(chosen[i : i + SHARE]) for i in range(0, len(chosen), SHARE)]
                 for share, seen in zip(shares, pool.map(_look_at, shares), strict=True):
                     keeper.record(share, seen)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         finally:
             keeper.keep()
     peaks = [look.peaks if len(look.peaks) else np.zeros(len(look.sizes)) for look in looks]

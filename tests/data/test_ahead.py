@@ -1,5 +1,6 @@
 """Batches decoded before they are asked for are those that would be decoded then."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from splitkit.data import ReadAhead, Samples, batches_of, folder
-from splitkit.data.dataset import Joined
+from splitkit.data.dataset import Joined, SamplesLater
 from splitkit.data.files import FileSamples
 from splitkit.errors import DataError
 from splitkit.space.search_space import InputSpace
@@ -78,6 +79,13 @@ def test_all_batches_of_files_and_of_memory_are_the_same(samples: FileSamples) -
         found = list(batches_of(source, 7))
         assert [len(part) for part in found] == [7, 7, 7, 7, 7, 5]
         assert torch.equal(torch.cat([part.images for part in found]), kept.images)
+
+
+def test_samples_in_files_and_those_read_later_can_be_sent_to_another_process(samples: FileSamples) -> None:
+    later = SamplesLater(samples.part(torch.arange(3)))
+    for source in (samples, later):
+        sent = pickle.loads(pickle.dumps(source))
+        assert same(sent.take(torch.arange(3)), source.take(torch.arange(3)))
 
 
 def test_the_search_slice_is_decoded_when_it_is_asked_for(samples: FileSamples) -> None:
