@@ -180,10 +180,10 @@ def carve_search_slice(labels: Tensor, fraction: float, seed: int, most: int | N
     if most is not None:
         fraction = min(fraction, most / len(found))
     searched: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
-    for label in np.unique(found):
-        members = np.flatnonzero(found == label)
+    order = np.argsort(found, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(found[order])) + 1):
         if len(members) < 2:
-            raise DataError(f"class {label} has one training image; two are needed to train and to search")
+            raise DataError(f"class {found[members[0]]} has one training image; two are needed to train and to search")
         count = max(1, round(fraction * len(members)))
         searched.append(rng.permutation(members)[:count])
     chosen = np.zeros(len(found), dtype=bool)
