@@ -11,7 +11,7 @@ Memory is the peak resident set as the system counted it; what it was before the
 loaded, is beside it. Pictures are decoded in batches of 64 drawn at random, by one thread and by one per core, while
 nothing else is done.
 
-    python benchmarks/large_tree.py [--json] [--entries 1300000] [--pictures 300] [--folder DIR]
+    python benchmarks/large_tree.py [--json] [--entries 1300000] [--pictures 300] [--tree DIR]
 """
 
 import argparse
@@ -20,6 +20,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -110,16 +112,28 @@ def ask(script: str, *arguments: object) -> dict[str, float]:
     return found
 
 
-def run(entries: int, pictures: int, batches: int, where: Path | None) -> tuple[dict[str, float], list[dict[str, Any]]]:
+@contextmanager
+def tree_in(kept: Path | None, entries: int, pictures: int) -> Iterator[tuple[Path, float]]:
+    """A folder with the tree and the files it is made of, and how long that took; removed afterwards, unless `kept`."""
+    start = time.monotonic()
+    with TemporaryDirectory(prefix="splitkit-tree-") if kept is None else nullcontext(kept) as name:
+        place = Path(name)
+        if not (place / "complete").exists():
+            place.mkdir(exist_ok=True)
+            make_tree(place / "tree", make_pictures(place / "pool", pictures), entries)
+            (place / "complete").touch()
+        yield place, time.monotonic() - start
+        status("")
+
+
+def run(entries: int, pictures: int, batches: int, kept: Path | None) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Figures, and one row per opening."""
     cores = len(os.sched_getaffinity(0))
-    with TemporaryDirectory(prefix="splitkit-tree-", dir=where) as name:
-        root, index = Path(name) / "tree", Path(name) / "pictures.db"
-        files = make_pictures(Path(name) / "pool", pictures)
+    with tree_in(kept, entries, pictures) as (place, made_s):
+        root, index = place / "tree", place / "pictures.db"
+        index.unlink(missing_ok=True)
+        files = sorted((place / "pool").iterdir())
         kib = sum(path.stat().st_size for path in files) / len(files) / 1024
-        start = time.monotonic()
-        make_tree(root, files, entries)
-        made_s = time.monotonic() - start
         rows: list[dict[str, Any]] = []
         for what, part in (
             ("first, no index", "train"),
@@ -128,7 +142,7 @@ def run(entries: int, pictures: int, batches: int, where: Path | None) -> tuple[
             ("test set, first", "test"),
         ):
             if what == "one picture added":
-                os.link(files[0], root / "train" / f"0000 {ALPHABETS[0]}" / "new one.JPEG")
+                os.link(files[0], root / "train" / f"0000 {ALPHABETS[0]}" / f"new {time.time_ns()}.JPEG")
             status(f"opening: {what}")
             found = ask(OPEN, root, index, part)
             rows.append({"opened": what, "files": int(found["files"]), "seconds": found["seconds"]})
@@ -137,7 +151,6 @@ def run(entries: int, pictures: int, batches: int, where: Path | None) -> tuple[
         one, all_cores = (ask(DECODE, root, index, workers, batches) for workers in (1, cores))
         index_mib = index.stat().st_size / 2**20
         status("removing the tree")
-    status("")
     by_name = {row["opened"]: row for row in rows}
     figures = {
         "entries": float(entries),
@@ -168,10 +181,10 @@ def main() -> None:
     )
     parser.add_argument("--batches", type=int, default=20, help="of 64 pictures that are decoded")
     parser.add_argument(
-        "--folder", type=Path, help="on a local disk; the system's folder for temporary files by default"
+        "--tree", type=Path, help="a new folder for the tree, which stays, or one that an earlier run left"
     )
     arguments = parser.parse_args()
-    figures, rows = run(arguments.entries, arguments.pictures, arguments.batches, arguments.folder)
+    figures, rows = run(arguments.entries, arguments.pictures, arguments.batches, arguments.tree)
     emit("large_tree", figures, rows, as_json=arguments.json)
 
 
