@@ -184,6 +184,8 @@ def main() -> None:
         "--tree", type=Path, help="a new folder for the tree, which stays, or one that an earlier run left"
     )
     arguments = parser.parse_args()
+    if arguments.entries < 10_000:
+        parser.error("--entries: 10000 at least: a smaller set is kept in memory and has no index")
     figures, rows = run(arguments.entries, arguments.pictures, arguments.batches, arguments.tree)
     emit("large_tree", figures, rows, as_json=arguments.json)
 
