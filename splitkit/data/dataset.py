@@ -1,6 +1,6 @@
 """What training, search and verification are given: captured images and labels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, Self
@@ -31,12 +31,6 @@ class SampleSource(Protocol):
         ...
 
 
-def batches_of(samples: SampleSource, size: int) -> Iterator["Samples"]:
-    """All samples in order, `size` at a time."""
-    for start in range(0, len(samples), size):
-        yield samples.take(torch.arange(start, min(start + size, len(samples))))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """Images as captured and their classes, in memory.
@@ -63,6 +57,32 @@ class Samples:
     def to(self, device: torch.device | str) -> "Samples":
         """The same samples on a device."""
         return Samples(self.images.to(device), self.labels.to(device))
+
+
+class SamplesLater(Samples):
+    """Samples whose images are read when they are first asked for: training does without the search slice's."""
+
+    __slots__ = ("_images", "_source")
+    _images: Tensor | None
+    _source: SampleSource
+
+    def __init__(self, source: SampleSource) -> None:
+        object.__setattr__(self, "labels", source.labels)
+        object.__setattr__(self, "_source", source)
+        object.__setattr__(self, "_images", None)
+
+    @property
+    def images(self) -> Tensor:
+        """uint8 (n, views, channels, size, size)."""
+        images = self._images
+        if images is None:
+            images = self._source.take(torch.arange(len(self))).images
+            object.__setattr__(self, "_images", images)
+        return images
+
+    def __reduce__(self) -> tuple[type[Samples], tuple[Tensor, Tensor]]:
+        """Another process is sent the images themselves."""
+        return Samples, (self.images, self.labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,10 +180,10 @@ def carve_search_slice(labels: Tensor, fraction: float, seed: int, most: int | N
     if most is not None:
         fraction = min(fraction, most / len(found))
     searched: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
-    for label in np.unique(found):
-        members = np.flatnonzero(found == label)
+    order = np.argsort(found, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(found[order])) + 1):
         if len(members) < 2:
-            raise DataError(f"class {label} has one training image; two are needed to train and to search")
+            raise DataError(f"class {found[members[0]]} has one training image; two are needed to train and to search")
         count = max(1, round(fraction * len(members)))
         searched.append(rng.permutation(members)[:count])
     chosen = np.zeros(len(found), dtype=bool)

@@ -13,6 +13,7 @@ to 255.
 """
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from splitkit.errors import DataError
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # or what it says of damaged files lands on the screen
+
+_thread = threading.local()
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's modes by number of channels."""
@@ -148,12 +151,21 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableError(text.splitlines()[0]) from error
 
 
+def leave_warnings_alone() -> None:
+    """Let `bombs_are_errors` do nothing in this thread, since others run beside it."""
+    _thread.leaves_warnings_alone = True
+
+
 @contextmanager
 def bombs_are_errors() -> Iterator[None]:
     """Pillow's warnings kept from the screen, but for that of decompression bombs, which is raised.
 
-    For the main thread, around the threads that decode: filters of warnings belong to the process.
+    For the main thread, around the threads that decode: filters of warnings belong to the process. In a thread that
+    leaves them alone nothing is changed.
     """
+    if getattr(_thread, "leaves_warnings_alone", False):
+        yield
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

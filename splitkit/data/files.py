@@ -1,5 +1,6 @@
 """Samples that stay in their files: for data sets that do not fit into memory."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from splitkit.data.dataset import Samples
 from splitkit.data.decode import FullScale, UnreadableError, bombs_are_errors, decode, shown
+from splitkit.data.table import Files
 from splitkit.data.views import crop_views
 from splitkit.errors import DataError
 from splitkit.space.search_space import InputSpace
@@ -20,24 +22,29 @@ class FileSamples:
     """Image files and their classes; decoded by `workers` threads whenever they are asked for.
 
     Attributes:
+        files: which, as a compact table.
         labels: int64 (n,).
         space: what is captured of each image.
         full_scale: of greys deeper than 8 bits.
     """
 
-    paths: tuple[Path, ...]
+    files: Files
     labels: Tensor
     space: InputSpace
     workers: int
     full_scale: FullScale
 
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files' paths."""
+        return self.files.paths
+
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def part(self, indices: Tensor) -> "FileSamples":
         """The files at `indices`, int64 (m,)."""
-        paths = tuple(self.paths[i] for i in indices.tolist())
-        return replace(self, paths=paths, labels=self.labels[indices])
+        return replace(self, files=self.files.part(indices.numpy()), labels=self.labels[indices])
 
     def take(self, indices: Tensor) -> Samples:
         """The samples at `indices`, decoded.
@@ -45,7 +52,7 @@ class FileSamples:
         Raises:
             DataError: a file cannot be read.
         """
-        paths = [self.paths[i] for i in indices.tolist()]
+        paths = [self.files.path(i) for i in indices.tolist()]
         # Threads: Pillow decodes and scales outside the interpreter lock.
         with bombs_are_errors(), ThreadPoolExecutor(self.workers) as pool:
             images = list(pool.map(self._decode, paths))

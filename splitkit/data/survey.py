@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from splitkit.data.decode import UnreadableError, bombs_are_errors, kind_of, opened, shown
-from splitkit.data.layout import Files, find_layout
+from splitkit.data.layout import find_layout
+from splitkit.data.table import Files
 from splitkit.errors import DataError
 from splitkit.labels import shown_name
 
@@ -69,12 +70,14 @@ def survey(root: Path) -> Survey:
         DataError: it is laid out in no known way (as `find_layout`), or none of its pictures can be read.
     """
     layout = find_layout(root)
-    counts = np.bincount([label for _, label in layout.train], minlength=len(layout.classes)).tolist()
+    counts = np.bincount(layout.train.labels, minlength=len(layout.classes)).tolist()
     if 0 in counts:
         raise DataError(f"{shown(root)}: class {layout.classes[counts.index(0)]!a} has no training pictures")
     sides, coloured = _look(layout.train)
     if not sides:
-        raise DataError(f"{shown(root)}: none of the files looked at is a picture, {shown(layout.train[0][0])} for one")
+        raise DataError(
+            f"{shown(root)}: none of the files looked at is a picture, {shown(layout.train.path(0))} for one"
+        )
     return Survey(
         layout.classes,
         tuple(counts),
@@ -94,7 +97,7 @@ def _look(files: Files) -> tuple[list[int], bool]:
     with bombs_are_errors():
         for i in np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files))).round().astype(int).tolist():
             try:
-                with opened(files[i][0]) as image:
+                with opened(files.path(i)) as image:
                     sides.append(min(image.size))
                     coloured = coloured or _has_colours(image)
             except UnreadableError:

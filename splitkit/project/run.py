@@ -34,6 +34,13 @@ class Run:
         return self.directory / "supernet.pt"
 
     @property
+    def pictures(self) -> Path:
+        """What is known of a large data set's files: train, search and export open it with this. It outlives `forget`,
+        since it is checked against the files each time.
+        """
+        return self.directory / "pictures.db"
+
+    @property
     def pareto(self) -> Path:
         """Result of `splitkit search`."""
         return self.directory / "pareto.json"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from splitkit.project.config import Project
+from splitkit.project.run import Run
 
 if TYPE_CHECKING:
     from splitkit.data import Dataset
@@ -22,13 +23,15 @@ def load_data(
 ) -> "Dataset":
     """The project's data set; files that could not be used are named through `say`.
 
+    What is known of a large one is kept beside the run, so that only the first of its commands has to look at it.
+
     Raises:
         DataError: it is missing, malformed, has another number of classes than the space, or not the classes that a
             network was `trained_on`.
     """
     from splitkit.data import load_dataset
 
-    reading = project.data.reading()
+    reading = project.data.reading() | {"index": Run.of(project).pictures, "say": say}
     data = load_dataset(project.data_source, space, project.seed, trained_on=trained_on, **reading)
     name_left_out(data.problems, say)
     return data
