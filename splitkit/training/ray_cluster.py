@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from splitkit.errors import ClusterError, reason
 from splitkit.processes import STOP_SIGNALS, Stopped
@@ -41,14 +43,15 @@ except Exception as error:
 
 
 @contextmanager
-def ray_cluster(address: str, answer_s: float = ANSWER_S) -> Iterator[int]:
+def ray_cluster(address: str, *, workers: int | None = None, answer_s: float = ANSWER_S) -> Iterator[int]:
     """Connect this process to a Ray cluster; yields how many processors the cluster has.
 
-    For `local` one is started on the processors this process may use, without dashboard and behind a key of its own,
-    and ended with the context. One at an address is left as it was found.
+    For `local` one is started, without dashboard and behind a key of its own, and ended with the context. One at an
+    address is left as it was found.
 
     Args:
         address: `local`, `auto` (the cluster this machine belongs to), or HOST:PORT.
+        workers: of a local cluster; as many as this process has processors by default.
         answer_s: how long the cluster at an address may take to answer, in seconds.
 
     Raises:
@@ -60,7 +63,8 @@ def ray_cluster(address: str, answer_s: float = ANSWER_S) -> Iterator[int]:
         how: dict[str, Any] = {}
         if address == LOCAL:
             files = stack.enter_context(scratch_directory(SHORT, "ray"))
-            how = {"num_cpus": len(os.sched_getaffinity(0)), "num_gpus": 0, "include_dashboard": False}
+            stack.callback(_end_stragglers, files)
+            how = {"num_cpus": workers or len(os.sched_getaffinity(0)), "num_gpus": 0, "include_dashboard": False}
             how |= {"_temp_dir": str(files), "_node_ip_address": "127.0.0.1"}
         else:
             _visit(address, answer_s)
@@ -82,6 +86,16 @@ def _ray() -> Any:
     except ImportError as error:
         raise ClusterError(f"Ray cannot be used: {reason(error)}", INSTALL) from error
     return ray
+
+
+def _end_stragglers(files: Path) -> None:
+    """End what of a local cluster Ray has not: stopped while it starts, it leaves some to find out for themselves."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name().startswith(("ray", "gcs_server")) and any(
+                Path(file.path).is_relative_to(files) for file in process.open_files()
+            ):
+                process.kill()
 
 
 def _visit(address: str, answer_s: float) -> None:
