@@ -75,11 +75,9 @@ def main() -> None:
     figures = {
         "speedup_2_workers": median["one worker"] / median["two workers"],
         "over_one_process": median["two workers"] / median["one process"],
-        "load_average_1_min": os.getloadavg()[0],
+        "load_at_end": os.getloadavg()[0],
     }
-    notes = (
-        f"{given.candidates} candidates of {given.space} on {given.images} images; {given.rounds} interleaved rounds."
-    )
+    notes = f"{given.candidates} candidates of {given.space} on {given.images} images; {given.rounds} rounds."
     emit("search_cluster", figures, rows, as_json=given.json, notes=notes)
 
 
