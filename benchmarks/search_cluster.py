@@ -1,6 +1,6 @@
 """What a second worker of a Ray cluster is worth to a search: candidates per second of two over those of one.
 
-    python benchmarks/search_cluster.py [--space cifar] [--candidates 32] [--images 500] [--rounds 3] [--json]
+    python benchmarks/search_cluster.py [--space cifar] [--candidates 16] [--images 256] [--rounds 3] [--json]
 
 Scores random candidates on a local cluster of one worker, of two, and in one process with as many threads as there are
 processors, in turn; each in a process of its own, from the moment when its workers have scored some others.
@@ -31,7 +31,7 @@ from splitkit.training.evaluation import RANKING_IMAGES
 from splitkit.training.ray_cluster import ray_cluster
 from splitkit.training.ray_evaluation import RayEvaluator
 
-WARM_UP = 16
+WARM_UP = 6
 """Candidates that are scored before time is taken: workers load torch and fetch the supernet."""
 
 WAYS = {"one worker": 1, "two workers": 2, "one process": 0}
@@ -41,8 +41,8 @@ def main() -> None:
     """Measure, print a table or one JSON object."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--space", default="cifar")
-    parser.add_argument("--candidates", type=int, default=32)
-    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--candidates", type=int, default=16)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers run what is installed, however this process was started
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray advises: devices stay as they are, and no warning
 }
+
+RAYS = ("RAY_", "PYTHONBREAKPOINT")
+"""Beginnings of the names of environment variables that Ray reads and sets."""
 
 _VISIT = """\
 import logging, sys, ray
@@ -58,7 +62,7 @@ def ray_cluster(address: str, *, workers: int | None = None, answer_s: float = A
         ClusterError: Ray is not installed; the cluster does not answer, or runs another version of Ray or Python.
     """
     with ExitStack() as stack:
-        stack.enter_context(_environment(QUIET if address != LOCAL else QUIET | _key()))
+        stack.enter_context(_environment(QUIET | ({"RAY_AUTH_TOKEN": _key()} if address == LOCAL else {})))
         ray = _ray()
         how: dict[str, Any] = {}
         if address == LOCAL:
@@ -118,23 +122,22 @@ def _unreachable(address: str, said: str) -> ClusterError:
     )
 
 
-def _key() -> dict[str, str]:
-    """Whoever reaches the ports of a cluster runs code on it: let it be this process only."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+@cache
+def _key() -> str:
+    """Whoever reaches the ports of a cluster runs code on it: let it be this process only. Ray remembers the first."""
+    return secrets.token_hex(32)
 
 
 @contextmanager
 def _environment(changes: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
+    before = dict(os.environ)
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in [name for name in os.environ if name.startswith(RAYS)]:  # it sets some itself
+            os.environ.pop(name)
+        os.environ.update({name: value for name, value in before.items() if name.startswith(RAYS)})
 
 
 @contextmanager
