@@ -59,11 +59,14 @@ def ray_cluster(address: str, *, workers: int | None = None, answer_s: float = A
         answer_s: how long the cluster at an address may take to answer, in seconds.
 
     Raises:
-        ClusterError: Ray is not installed; the cluster does not answer, or runs another version of Ray or Python.
+        ClusterError: Ray is not installed; the cluster does not answer, or runs another version of Ray or Python; this
+            process is connected to one already.
     """
     with ExitStack() as stack:
         stack.enter_context(_environment(QUIET | ({"RAY_AUTH_TOKEN": _key()} if address == LOCAL else {})))
         ray = _ray()
+        if ray.is_initialized():
+            raise ClusterError("this process is connected to a Ray cluster already", "a RayEvaluator needs no other")
         how: dict[str, Any] = {}
         if address == LOCAL:
             files = stack.enter_context(scratch_directory(SHORT, "ray"))

@@ -80,6 +80,13 @@ def test_what_is_known_is_not_asked_again(cluster: int) -> None:
 
 
 @needs_ray
+def test_a_second_cluster_is_refused_and_the_first_stays(cluster: int) -> None:
+    with pytest.raises(ClusterError, match="connected to a Ray cluster already"), ray_cluster("local"):
+        pass
+    assert len(RayEvaluator(evaluator()).score([TINY.smallest(1)])) == 1
+
+
+@needs_ray
 @pytest.mark.slow
 def test_workers_killed_mid_run_change_nothing(cluster: int, tmp_path: Path) -> None:
     over, killed = threading.Event(), []
