@@ -83,6 +83,10 @@ class LinkError(SplitkitError):
     """The peer on the link is gone, or speaks of another bundle."""
 
 
+class ClusterError(SplitkitError):
+    """Other machines to compute on that cannot be reached, or that were lost."""
+
+
 class ToolchainError(SplitkitError):
     """A compiler, linker or emulator that is missing or failed."""
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 @project_options
 @click.option("--feedback-rounds", type=click.IntRange(min=0), help="Rounds of measuring what was found.")
 @click.option("--replay", is_flag=True, help="Repeat a search from its journal: nothing is scored or measured.")
+@click.option(
+    "--ray", metavar="ADDRESS|local",
+    help="Score candidates on a Ray cluster: HOST:PORT, auto, or local for one on this machine's processors.",
+)  # fmt: skip
 @JSON
 def command(
     config: Path | None,
@@ -30,22 +34,30 @@ def command(
     seed: int | None,
     feedback_rounds: int | None,
     replay: bool,
+    ray: str | None,
     as_json: bool,
 ) -> None:
     """Search architecture, split and compression together; writes runs/NAME/pareto.json.
 
     \b
     Example:  splitkit search --feedback-rounds 3
+              splitkit search --ray local
     """
+    if ray is not None and replay:
+        raise click.UsageError("--replay scores nothing: leave --ray out")
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import finalist_tuner, open_run, search_step, trained_evaluator
+    from splitkit.project.steps import evaluator_on, finalist_tuner, open_run, search_step, trained_evaluator
     from splitkit.report.doubts import doubts
     from splitkit.report.tables import front_table
     from splitkit.report.verdict import verdict_of
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     supernet, dataset = open_run(project, stderr.print)
-    with Bars(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar:
+    own = trained_evaluator(project, supernet, dataset)
+    with (
+        Bars(TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr) as bar,
+        evaluator_on(ray, own, bar.console.print) as evaluator,
+    ):
         task = bar.add_task("searching", total=None)
 
         def show(state: "SearchProgress") -> None:
@@ -60,7 +72,7 @@ def command(
 
         result = search_step(
             project,
-            trained_evaluator(project, supernet, dataset),
+            evaluator,
             tuner=finalist_tuner(project, supernet, dataset),
             feedback_rounds=feedback_rounds,
             replay=replay,

@@ -1,6 +1,7 @@
 """Searching a run, with its networks and its table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from splitkit.search.run import Progress as SearchProgress
     from splitkit.space import Architecture
     from splitkit.supernet import Supernet
+    from splitkit.training import SupernetEvaluator
 
 
 def search_step(
@@ -119,8 +121,26 @@ def _finals(
     return Finals(tuner=tuner, finalists=section.finalists, steps=steps, on_progress=on_progress)
 
 
-def trained_evaluator(project: Project, supernet: "Supernet", data: "Dataset") -> "Evaluator":
+def trained_evaluator(project: Project, supernet: "Supernet", data: "Dataset") -> "SupernetEvaluator":
     """Scores architectures with the run's supernet on the search slice of the training set."""
     from splitkit.training.evaluation import RANKING_IMAGES, SupernetEvaluator, calibration_images
 
     return SupernetEvaluator(supernet, data.search, calibration_images(data.train, RANKING_IMAGES, project.seed))
+
+
+@contextmanager
+def evaluator_on(address: str | None, evaluator: "SupernetEvaluator", say: Say = silent) -> "Iterator[Evaluator]":
+    """The same scores from the Ray cluster at `address` (`local` starts one); without an address, from this process.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, or Ray is not installed.
+    """
+    if address is None:
+        yield evaluator
+        return
+    from splitkit.training.ray_cluster import ray_cluster
+    from splitkit.training.ray_evaluation import RayEvaluator
+
+    with ray_cluster(address) as processors:
+        say(f"scoring on a Ray cluster of {processors} processors")
+        yield RayEvaluator(evaluator)
