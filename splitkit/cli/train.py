@@ -17,6 +17,14 @@ from splitkit.cli.options import JSON, project_options, seconds
     "--budget", callback=seconds, metavar="TIME",
     help="Train for 20m, 2h, ...: as many steps as this machine takes in that time.",
 )  # fmt: skip
+@click.option(
+    "--init", "source", metavar="FROM",
+    help="Begin with the weights of another run, of a checkpoint of ours, or (with --init-table) of any torch one.",
+)  # fmt: skip
+@click.option(
+    "--init-table", "table", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="TOML: which layer begins with which tensors of a plain torch checkpoint.",
+)  # fmt: skip
 @click.option("--device", help="auto, cpu, cuda, ...")
 @JSON
 def command(
@@ -29,6 +37,8 @@ def command(
     resume: bool,
     steps: int | None,
     budget: float | None,
+    source: str | None,
+    table: Path | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -38,14 +48,17 @@ def command(
     Example:  splitkit train
               splitkit train --space cifar --data ~/cifar10 --budget 2h
               splitkit train --resume
+              splitkit train --run smaller --space smaller.toml --init first
     """
     from splitkit.project import Run, load_project
-    from splitkit.project.steps import begun_classes, load_data, train_step
+    from splitkit.project.steps import Init, begun_classes, load_data, train_step
     from splitkit.training import progress_bar
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     if steps is not None and budget is not None:
         raise click.UsageError("--steps and --budget both say how long; give one of them")
+    if table is not None and source is None:
+        raise click.UsageError("--init-table needs --init, the checkpoint that it describes")
     given = {"steps": steps, "budget": budget, "device": device}
     if steps or budget:  # what the file says of the length gives way
         project = project.model_copy(update={"train": project.train.model_copy(update={"steps": None, "budget": None})})
@@ -54,8 +67,9 @@ def command(
     trained_on = begun_classes(project) if resume else None
     dataset = load_data(project, project.load_space(), stderr.print, trained_on)
     stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
+    init = None if source is None else Init(source, table)
     with progress_bar("training", stderr) as report:
-        train_step(project, dataset, resume=resume, report=report, say=stderr.print)
+        train_step(project, dataset, resume=resume, init=init, report=report, say=stderr.print)
     checkpoint = Run.of(project).supernet
     stderr.print(f"wrote {checkpoint}", markup=False)
     if as_json:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -70,8 +70,11 @@ def _shown(value: Any) -> str:
 
 def _known_fields(model: Any, location: Sequence[int | str]) -> list[str]:
     for part in location:
-        if isinstance(part, str):
+        if get_origin(model) is dict:  # the part is a key
+            model = get_args(model)[1]
+        elif isinstance(part, str):
             annotation = model.model_fields[part].annotation
             # `phases` is a tuple of tables: its fields are those of one of them.
-            model = annotation.__args__[0] if hasattr(annotation, "__args__") else annotation
+            inner = () if get_origin(annotation) is dict else get_args(annotation)
+            model = inner[0] if inner else annotation
     return list(model.model_fields)

@@ -5,6 +5,7 @@ ones; a smaller window is the centre of the larger one, passed through a small l
 not serve both sizes as it is (Cai et al., "Once-for-All", ICLR 2020, section 3.2).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -59,14 +60,8 @@ class ElasticConv(nn.Module):
         """Weights (out, in / groups, k, k) of the convolution that `operator` asks for."""
         weight = self.weight[: operator.output.shape[1]]
         if not self.extent.depthwise:
-            weight = _first_inputs(weight, operator.inputs[0].shape[1], self.extent.stacked)
-        for larger, smaller in pairwise(reversed(self.extent.kernels)):
-            if smaller < operator.kernel:
-                break
-            edge = (larger - smaller) // 2
-            centre = weight[:, :, edge : larger - edge, edge : larger - edge]
-            weight = (centre.flatten(2) @ self.transforms[str(smaller)]).view_as(centre)
-        return weight
+            weight = first_inputs(weight, operator.inputs[0].shape[1], self.extent.stacked)
+        return smaller_window(weight, operator.kernel, self.extent.kernels, self.transforms)
 
 
 class ElasticLinear(nn.Module):
@@ -87,7 +82,18 @@ class ElasticLinear(nn.Module):
         return self.weight[:outputs, :inputs], self.bias[:outputs]
 
 
-def _first_inputs(weight: Tensor, inputs: int, views: int) -> Tensor:
+def smaller_window(weight: Tensor, kernel: int, kernels: Sequence[int], transforms: nn.ParameterDict) -> Tensor:
+    """Weights (out, in, k, k) of the window `kernel` out of those of the largest of `kernels`, step by step."""
+    for larger, smaller in pairwise(reversed(kernels)):
+        if smaller < kernel:
+            break
+        edge = (larger - smaller) // 2
+        centre = weight[:, :, edge : larger - edge, edge : larger - edge]
+        weight = (centre.flatten(2) @ transforms[str(smaller)]).view_as(centre)
+    return weight
+
+
+def first_inputs(weight: Tensor, inputs: int, views: int) -> Tensor:
     """The first input channels of every view's share."""
     if views == 1:
         return weight[:, :inputs]

@@ -1,6 +1,7 @@
 """Training a supernet: sandwich rule and in-place distillation, resumable at any step."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     report: Reporter | None = None,
+    prepare: Callable[[Supernet], object] = lambda supernet: None,
 ) -> Supernet:
     """Train the supernet of a space and leave it in `checkpoint`.
 
@@ -46,6 +48,7 @@ def train(
         resume: go on from `checkpoint` if it exists.
         device: `auto`, `cpu`, `cuda`, ...
         report: told of every step.
+        prepare: given the fresh supernet, which it may fill with other weights; not called when one is resumed.
 
     Raises:
         CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
@@ -54,7 +57,9 @@ def train(
     supernet = Supernet(space, config.seed, config.sides).to(pick_device(device))
     steps = Steps(supernet, data, config)
     start, threads = 0, torch.get_num_threads()
-    if resume and checkpoint.exists():
+    if not (resume and checkpoint.exists()):
+        prepare(supernet)
+    else:
         header = restore_supernet(checkpoint, supernet, steps.optimiser, config, data.classes)
         start, threads = header.step, header.threads
         if start == config.steps:

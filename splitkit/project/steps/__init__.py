@@ -6,9 +6,10 @@ from splitkit.project.steps.data import Say, load_data, name_left_out, silent
 from splitkit.project.steps.export import export_step, pick_point
 from splitkit.project.steps.fine_tune import finalist_tuner, finish_networks
 from splitkit.project.steps.search import evaluator_on, search_step, trained_evaluator
-from splitkit.project.steps.train import begun_classes, load_trained, open_run, train_step
+from splitkit.project.steps.train import Init, begun_classes, load_trained, open_run, train_step
 
 __all__ = [
+    "Init",
     "Say",
     "begun_classes",
     "bench_step",

@@ -1,5 +1,8 @@
 """Training the supernets into the run, and finding them there."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitkit.errors import ConfigError
@@ -14,11 +17,25 @@ if TYPE_CHECKING:
     from splitkit.training.progress import Reporter
 
 
+@dataclass(frozen=True)
+class Init:
+    """Where training begins, instead of at random weights.
+
+    Attributes:
+        source: name of another run, a checkpoint of `splitkit train`, or a torch checkpoint of a single network.
+        table: for the last, what goes where; see `splitkit.supernet.foreign`.
+    """
+
+    source: str
+    table: Path | None = None
+
+
 def train_step(
     project: Project,
     data: "Dataset",
     *,
     resume: bool = False,
+    init: Init | None = None,
     report: "Reporter | None" = None,
     say: Say = silent,
 ) -> "Supernet":
@@ -26,7 +43,8 @@ def train_step(
 
     Raises:
         ConfigError: there is a checkpoint already and `resume` is false.
-        CheckpointError: the checkpoint to resume is unreadable or of another space or schedule.
+        CheckpointError: the checkpoint to resume is unreadable or of another space or schedule, or that of `init` does
+            not fit.
     """
     from splitkit.training import default_train_config, load_supernet, train
     from splitkit.training.budget import fit_training
@@ -36,6 +54,7 @@ def train_step(
     if run.supernet.exists() and not resume:
         raise ConfigError(f"{run.supernet} exists", "add --resume to go on from it, or choose another --run")
     config = default_train_config(space).model_copy(update=project.train.overrides() | {"seed": project.seed})
+    prepare = _initialiser(project, init, say) if init else lambda supernet: None
     if project.train.budget is not None:
         if run.supernet.exists():  # resumed: its length was chosen when it began
             config = config.model_copy(update=_length(load_supernet(run.supernet, space).config))
@@ -44,8 +63,39 @@ def train_step(
             say(f"{config.steps} steps in {project.train.budget / 60:.3g} min, at the speed of now")
     run.directory.mkdir(parents=True, exist_ok=True)
     return train(
-        space, data, config, run.supernet, resume=resume, device=project.train.device, report=report
+        space, data, config, run.supernet,
+        resume=resume, device=project.train.device, report=report, prepare=prepare,
     )  # fmt: skip
+
+
+def _initialiser(project: Project, init: Init, say: Say) -> "Callable[[Supernet], None]":
+    """Fills a fresh supernet; what it reads is read now."""
+    from splitkit.errors import CheckpointError
+    from splitkit.supernet.foreign import adopt, load_table, load_tensors
+    from splitkit.supernet.inherit import inherit
+    from splitkit.training import load_supernet
+
+    is_file = Path(init.source).suffix != "" or "/" in init.source
+    path = Path(init.source) if is_file else Run.of(project.model_copy(update={"run": init.source})).supernet
+    if init.table is not None:
+        table, tensors = load_table(init.table), load_tensors(path)
+
+        def fill(supernet: "Supernet") -> None:
+            say(f"{adopt(supernet, tensors, table, str(path))} layers begin with the weights of {path}")
+
+    else:
+        source = load_supernet(path).supernet
+
+        def fill(supernet: "Supernet") -> None:
+            try:
+                kept = inherit(supernet, source.to(next(supernet.parameters()).device))
+            except CheckpointError as error:
+                hint = "begin with a supernet of the same space or a larger one"
+                raise CheckpointError(f"{path}: {error}", hint) from error
+            rest = f", all but {', '.join(kept)}" if kept else ""
+            say(f"begins with the weights of {path}{rest}")
+
+    return fill
 
 
 def _length(config: "TrainConfig") -> dict[str, int]:
