@@ -39,7 +39,7 @@ class _Depthwise(torch.autograd.Function):
         return y
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         from splitkit.autograd.depthwise_kernels import weight_gradient_kernel, window_kernel
 
@@ -61,7 +61,8 @@ class _Depthwise(torch.autograd.Function):
 
 def _window(weight: Tensor) -> Tensor:
     """(c, 1, k, k) -> (k, k, c / LANES, LANES)."""
-    return weight.detach().squeeze(1).permute(1, 2, 0).contiguous().unflatten(2, (-1, LANES))
+    c, _, k, _ = weight.shape
+    return weight.detach().squeeze(1).permute(1, 2, 0).contiguous().view(k, k, c // LANES, LANES)
 
 
 def _plane(x: Tensor, kernel: int, stride: int) -> Tensor:

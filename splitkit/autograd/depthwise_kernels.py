@@ -6,6 +6,9 @@ multiply-adds in registers, for `TILE` neighbours at once. The gradient of the i
 gradient of the output, spread by the stride, under the window turned by half a turn.
 """
 
+# What TVM parses has no annotations of ours.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
+
 from typing import Any
 
 from tvm.script import tirx as T

@@ -31,7 +31,8 @@ def usable(*tensors: Tensor) -> bool:
 
 def pixels(x: Tensor) -> Tensor:
     """(n, c, h, w) in memory order, (n, h, w, c / LANES, LANES), without gradient."""
-    return x.detach().permute(0, 2, 3, 1).unflatten(3, (-1, LANES))
+    n, c, h, w = x.shape
+    return x.detach().permute(0, 2, 3, 1).view(n, h, w, c // LANES, LANES)
 
 
 def rows(x: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ between is computed again instead of being kept.
 Tensors are rows of pixels, (pixels, blocks, LANES): channels last, in blocks of `LANES`.
 """
 
+# What TVM parses has no annotations of ours.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
+
 from typing import Any
 
 from tvm.script import tirx as T

@@ -8,17 +8,10 @@ import click
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import JSON, RUNTIME, TUNE, project_options
+from splitkit.cli.options import JSON, RUNTIME, TUNE, point_of, project_options
 
 if TYPE_CHECKING:
     from splitkit.sides import Side
-
-
-def _selector(text: str) -> tuple[str, int | None]:
-    name, colon, index = text.partition(":")
-    if colon and not (index.isascii() and index.isdigit()):
-        raise click.BadParameter(f"{text!r}: RUN or RUN:INDEX is expected", param_hint="--split")
-    return name, int(index) if colon else None
 
 
 @click.command("export")
@@ -68,7 +61,7 @@ def command(
     require_own_bundle(output)  # mistakes that are better found before the network is fine-tuned
     if sign_key is not None:
         read_private_key(sign_key)
-    name, index = _selector(selector)
+    name, index = point_of(selector, "--split")
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     project = project.model_copy(update={"runtimes": runtimes})
     result = load_result(Run.of(project).pareto)

@@ -39,6 +39,14 @@ def run_name(ctx: click.Context, param: click.Parameter, name: str | None) -> st
     return name
 
 
+def point_of(text: str, option: str) -> tuple[str, int | None]:
+    """A run and the index of a point of its front: RUN or RUN:INDEX."""
+    name, colon, index = text.partition(":")
+    if colon and not (index.isascii() and index.isdigit()):
+        raise click.BadParameter(f"{text!r}: RUN or RUN:INDEX is expected", param_hint=option)
+    return name, int(index) if colon else None
+
+
 RUN = click.option("--run", callback=run_name, help="Name of the run: results go to runs/NAME/.")
 SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")
 TUNE = click.option(

@@ -1,12 +1,17 @@
 """`splitkit train`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import JSON, project_options, seconds
+from splitkit.cli.options import JSON, point_of, project_options, seconds
+
+if TYPE_CHECKING:
+    from splitkit.data import Dataset
+    from splitkit.project import Project
 
 
 @click.command("train")
@@ -25,6 +30,10 @@ from splitkit.cli.options import JSON, project_options, seconds
     "--init-table", "table", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="TOML: which layer begins with which tensors of a plain torch checkpoint.",
 )  # fmt: skip
+@click.option(
+    "--architecture", "selector", metavar="RUN[:INDEX]",
+    help="Train one network that the run's search found, by itself and from random weights, to compare with.",
+)  # fmt: skip
 @click.option("--device", help="auto, cpu, cuda, ...")
 @JSON
 def command(
@@ -39,6 +48,7 @@ def command(
     budget: float | None,
     source: str | None,
     table: Path | None,
+    selector: str | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -49,24 +59,31 @@ def command(
               splitkit train --space cifar --data ~/cifar10 --budget 2h
               splitkit train --resume
               splitkit train --run smaller --space smaller.toml --init first
+              splitkit train --architecture first:4 --budget 20m
     """
     from splitkit.project import Run, load_project
     from splitkit.project.steps import Init, begun_classes, load_data, train_step
     from splitkit.training import progress_bar
 
-    project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     if steps is not None and budget is not None:
         raise click.UsageError("--steps and --budget both say how long; give one of them")
     if table is not None and source is None:
         raise click.UsageError("--init-table needs --init, the checkpoint that it describes")
+    if selector and (resume or source):
+        raise click.UsageError("--architecture trains from random weights to the end: no --resume, no --init")
+    name, index = point_of(selector, "--architecture") if selector else (None, None)
+    project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     given = {"steps": steps, "budget": budget, "device": device}
     if steps or budget:  # what the file says of the length gives way
         project = project.model_copy(update={"train": project.train.model_copy(update={"steps": None, "budget": None})})
     overrides = {name: value for name, value in given.items() if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
-    trained_on = begun_classes(project) if resume else None
+    trained_on = begun_classes(project) if resume or selector else None
     dataset = load_data(project, project.load_space(), stderr.print, trained_on)
     stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
+    if selector:
+        _by_itself(project, index, dataset, as_json)
+        return
     init = None if source is None else Init(source, table)
     with progress_bar("training", stderr) as report:
         train_step(project, dataset, resume=resume, init=init, report=report, say=stderr.print)
@@ -75,3 +92,24 @@ def command(
     if as_json:
         print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
     say_next("bench", "--target", "sensor")
+
+
+def _by_itself(project: "Project", index: int | None, dataset: "Dataset", as_json: bool) -> None:
+    """Train one point of the run's front alone, and say what it is worth."""
+    from splitkit.project import Run
+    from splitkit.project.steps import check_search, pick_point, standalone_step
+    from splitkit.search import load_result
+    from splitkit.training.evaluation import score_subnetwork
+
+    result = load_result(Run.of(project).pareto)
+    check_search(project, result)
+    point = pick_point(result, index)
+    number = result.points.index(point)
+    with stderr.status("training") as status:
+        network = standalone_step(project, point.architecture, number, dataset, status.update)
+    score = score_subnetwork(network, dataset.test).score
+    path = Run.of(project).standalone(number)
+    stderr.print(f"point {number} by itself: {score.accuracy:.2%} of the test set are right")
+    stderr.print(f"wrote {path}", markup=False)
+    if as_json:
+        print_json({"schema_version": 1, "point": number, "test_accuracy": score.accuracy, "checkpoint": str(path)})

@@ -101,3 +101,7 @@ class Run:
     def subnetwork(self, name: str) -> Path:
         """Checkpoint of an extracted, fine-tuned network."""
         return self.directory / "networks" / f"{name}.pt"
+
+    def standalone(self, index: int) -> Path:
+        """Checkpoint of a point of the search that was trained by itself."""
+        return self.directory / "standalone" / f"{index}.pt"

@@ -9,6 +9,7 @@ table of all units it can be, numbered in mixed radix; a column holds such numbe
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,10 +145,10 @@ class UnitTable:
 
     def _choice(self, phase: PhaseSpace, own: Sequence[int]) -> PhaseChoice:
         """What the genes that shape a block say; how many blocks there are does not."""
-        values = {
-            name: self.space.phase_genes[name].of(phase)[i] for name, i in zip(self._block_genes, own, strict=True)
-        }
-        return self.space.phase_choice(**{DEPTH_GENES[0]: 0, DEPTH_GENES[1]: 0}, **values)
+        values: dict[str, Any] = dict.fromkeys(DEPTH_GENES, 0)
+        for name, i in zip(self._block_genes, own, strict=True):
+            values[name] = self.space.phase_genes[name].of(phase)[i]
+        return self.space.phase_choice(**values)
 
     def _head(self, resolution: int, source: int, width: int) -> Unit:
         size = self._size_before(len(self.space.phases), resolution)

@@ -6,6 +6,7 @@ from splitkit.project.steps.data import Say, load_data, name_left_out, silent
 from splitkit.project.steps.export import export_step, pick_point
 from splitkit.project.steps.fine_tune import finalist_tuner, finish_networks
 from splitkit.project.steps.search import evaluator_on, search_step, trained_evaluator
+from splitkit.project.steps.standalone import standalone_step
 from splitkit.project.steps.train import Init, begun_classes, load_trained, open_run, train_step
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "pick_point",
     "search_step",
     "silent",
+    "standalone_step",
     "train_step",
     "trained_evaluator",
 ]

@@ -1,0 +1,84 @@
+"""Batch norm, activation and residual in one, against torch's own operators one by one, in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from splitkit.autograd import normalise
+from splitkit.autograd.activation import activate
+from splitkit.autograd.native import usable
+
+SHAPES = [(5, 24, 7, 9), (3, 8, 1, 1), (2, 16, 3, 3), (4, 40, 33, 2), (1, 8, 1, 3)]
+"""Rows that are no multiple of anything, single pixels, more rows than a chunk."""
+
+
+def given(shape: tuple[int, ...], mean: float, seed: int = 0) -> list[Tensor]:
+    """x, gain, shift, residual and the gradient of the result."""
+    noise = torch.Generator().manual_seed(seed)
+    x, residual, gradient = (torch.randn(shape, generator=noise) for _ in range(3))
+    gain, shift = torch.rand(shape[1], generator=noise) + 0.5, torch.randn(shape[1], generator=noise)
+    tensors = [2 * x + mean, gain, shift, residual, gradient]
+    return [t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors]
+
+
+def reference(x: Tensor, gain: Tensor, shift: Tensor, activation: str, residual: Tensor | None) -> Tensor:
+    y = activate(activation, F.batch_norm(x, None, None, gain, shift, training=True, eps=1e-5))
+    return y if residual is None else y + residual
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ["", "relu", "relu6", "hard_swish"])
+@pytest.mark.parametrize("added", [False, True], ids=["alone", "with a residual"])
+def test_values_and_gradients_are_those_of_the_operators_one_by_one(
+    shape: tuple[int, ...], activation: str, added: bool
+) -> None:
+    *inputs, upstream = given(shape, mean=30.0)  # far from 0, where sums of squares lose digits
+    assert usable(inputs[0], inputs[3])
+    found: list[list[Tensor]] = []
+    for dtype, compute in ((torch.float64, reference), (torch.float32, normalise)):
+        x, gain, shift, residual = (t.to(dtype).clone().requires_grad_() for t in inputs)
+        # `x * 1` is a fresh result, as a convolution's is: its memory may be used again.
+        y = compute(x * 1, gain, shift, activation, residual if added else None)
+        y.backward(upstream.to(dtype))
+        leaves = (x, gain, shift, residual) if added else (x, gain, shift)
+        found.append([y.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)])
+    assert len(found[0]) == len(found[1]) == (5 if added else 4)
+    # float32 rounding of pixels around 30 is 2e-6, of which a normalised value sees the half.
+    for name, wanted, own in zip(("y", "x", "gain", "shift", "residual"), *found, strict=False):
+        torch.testing.assert_close(own.double(), wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()), msg=name)
+
+
+def test_a_gradient_reaches_what_was_before_the_convolution() -> None:
+    x, gain, shift, _, upstream = given((4, 16, 5, 5), mean=0.0)
+    weight = torch.randn(16, 16, 1, 1, generator=torch.Generator().manual_seed(1))
+    grads = []
+    for compute in (reference, normalise):
+        source, kernel = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        compute(F.conv2d(source, kernel), gain, shift, "hard_swish", None).backward(upstream)
+        grads.append((source.grad, kernel.grad))
+    for found, wanted in zip(grads[1], grads[0], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_backward_pass_is_refused_since_the_first_has_used_the_memory() -> None:
+    x, gain, shift, _, upstream = given((2, 8, 3, 3), mean=0.0)
+    y = normalise((x * 1).requires_grad_(), gain, shift)
+    y.backward(upstream, retain_graph=True)
+    with pytest.raises(RuntimeError, match="a second backward pass"):
+        y.backward(upstream)
+
+
+@pytest.mark.parametrize(
+    ("x", "activation"),
+    [
+        (torch.randn(2, 12, 4, 4).to(memory_format=torch.channels_last), "relu"),  # no whole block
+        (torch.randn(2, 16, 4, 4), "relu"),  # channels first
+        (torch.randn(2, 16, 4, 4).to(memory_format=torch.channels_last), "swish"),
+        (torch.randn(2, 16, 4, 4, dtype=torch.float64).to(memory_format=torch.channels_last), "relu"),
+    ],
+    ids=["channels", "layout", "activation", "dtype"],
+)
+def test_what_kernels_cannot_do_torch_does(x: Tensor, activation: str) -> None:
+    gain, shift = torch.ones(x.shape[1], dtype=x.dtype), torch.zeros(x.shape[1], dtype=x.dtype)
+    torch.testing.assert_close(normalise(x, gain, shift, activation), reference(x, gain, shift, activation, None))
