@@ -33,7 +33,7 @@ def fitted_space(preset: str, *, name: str, about: str, classes: int, channels: 
     stride = max(1, min(4, round(base.stem.stride * size / base.input.size)))
     resolutions = sorted({round(side * size / base.input.size / STEP) * STEP for side in base.input.resolutions})
     text = (resources.files("splitkit.space") / "presets" / f"{preset}.toml").read_text(encoding="utf-8")
-    text = re.sub(r"\A#.*\n", "", text)
+    text = re.sub(r"\A(#.*\n)+", "", text)
     for field, value in {
         "name": f'"{_plain(name)}"',
         "channels": channels,

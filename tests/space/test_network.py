@@ -59,11 +59,11 @@ def test_block_with_residual_keeps_shape_and_counts_macs() -> None:
 
 
 def test_strided_block_before_which_blocks_keep_the_resolution() -> None:
-    space = load_space("cifar")
+    space = load_space("tiny")
     a = space.largest(4)  # stem, one block before the stride, the strided block, one after
     sizes = [size_at(space, a, boundary) for boundary in range(1, 6)]
-    assert sizes == [32, 32, 16, 16, 16]
-    assert describe(space, a).link.shape[2:] == (16, 16)
+    assert sizes == [16, 16, 8, 8, 8]
+    assert describe(space, a).link.shape[2:] == (8, 8)
 
 
 def test_payload_follows_ratio_and_dtype() -> None:
