@@ -38,10 +38,12 @@ def command(
     Example:  splitkit train
               splitkit train --space cifar --data ~/cifar10 --budget 2h
               splitkit train --resume
+              torchrun --nproc-per-node 2 --max-restarts 3 -m splitkit train
     """
     from splitkit.project import Run, load_project
     from splitkit.project.steps import begun_classes, load_data, train_step
     from splitkit.training import progress_bar
+    from splitkit.training.ranks import joined
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     if steps is not None and budget is not None:
@@ -51,13 +53,16 @@ def command(
         project = project.model_copy(update={"train": project.train.model_copy(update={"steps": None, "budget": None})})
     overrides = {name: value for name, value in given.items() if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
-    trained_on = begun_classes(project) if resume else None
-    dataset = load_data(project, project.load_space(), stderr.print, trained_on)
-    stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
-    with progress_bar("training", stderr) as report:
-        train_step(project, dataset, resume=resume, report=report, say=stderr.print)
+    with joined(project.train.device) as ranks:
+        stderr.quiet = ranks.rank > 0
+        resume = resume or ranks.restarted
+        trained_on = begun_classes(project) if resume else None
+        dataset = load_data(project, project.load_space(), stderr.print, trained_on)
+        stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
+        with progress_bar("training", stderr) as report:
+            train_step(project, dataset, resume=resume, report=report, say=stderr.print, ranks=ranks)
     checkpoint = Run.of(project).supernet
     stderr.print(f"wrote {checkpoint}", markup=False)
-    if as_json:
+    if as_json and ranks.rank == 0:
         print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
     say_next("bench", "--target", "sensor")

@@ -12,6 +12,7 @@ from copy import deepcopy
 from typing import TypeVar
 
 from splitkit.supernet import Supernet
+from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.threads import torch_threads
 
 Result = TypeVar("Result")
@@ -20,46 +21,60 @@ Task = Callable[[Supernet], Result]
 
 
 @contextmanager
-def side_by_side(supernet: Supernet, threads: int, most: int) -> Iterator["Workers"]:
-    """At most `most` workers that share `threads` threads evenly, torch's own among them."""
+def side_by_side(supernet: Supernet, threads: int, most: int, ranks: Ranks | None = None) -> Iterator["Workers"]:
+    """At most `most` workers a rank, which share its `threads` threads evenly, torch's own among them."""
     count = max(1, min(threads, most))
     with torch_threads(max(1, threads // count)), ThreadPoolExecutor(count) as pool:
-        yield Workers(supernet, count, pool)
+        yield Workers(supernet, count, pool, ranks or Alone())
 
 
 class Workers:
     """Threads with twins of one supernet: the same weights in memory, gradients of their own.
 
-    Who does what and the order in which gradients are added depend on the tasks and the number of workers alone, never
-    on who is done first, so that training stays bit-exact.
+    Those of all ranks are numbered through: two ranks of one worker share work as one rank of two. Who does what and
+    the order in which gradients are added depend on the tasks and the number of workers alone, never on who is done
+    first, so that training stays bit-exact.
     """
 
-    def __init__(self, supernet: Supernet, count: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, supernet: Supernet, count: int, pool: ThreadPoolExecutor, ranks: Ranks) -> None:
         self.supernet = supernet
+        self._ranks = ranks
         self._pool = pool
         self._supernets = [supernet, *(_twin(supernet) for _ in range(count - 1))]
 
     @property
     def count(self) -> int:
-        """How many there are."""
-        return len(self._supernets)
+        """How many there are, those of all ranks together."""
+        return len(self._supernets) * self._ranks.size
 
-    def run(self, tasks: Sequence[Task[Result]], costs: Sequence[float]) -> list[Result]:
-        """Run all tasks and leave the sum of their gradients in the supernet; what they return, in order.
+    def assign(self, costs: Sequence[float]) -> list[list[int]]:
+        """The tasks, by number, of each worker of this rank.
 
         Args:
-            tasks: in any order; those that cost most are given out first.
-            costs: of each, in any unit.
+            costs: of each task, in any unit; those that cost most are given out first.
         """
-        shares: list[list[int]] = [[] for _ in self._supernets]
+        shares: list[list[int]] = [[] for _ in range(self.count)]
         load = [0.0] * len(shares)
-        for number in sorted(range(len(tasks)), key=lambda n: (-costs[n], n)):
+        for number in sorted(range(len(costs)), key=lambda n: (-costs[n], n)):
             least = load.index(min(load))
             shares[least].append(number)
             load[least] += costs[number]
+        here = len(self._supernets)
+        return shares[self._ranks.rank * here : (self._ranks.rank + 1) * here]
+
+    def run(self, tasks: Sequence[Task[Result]], shares: Sequence[Sequence[int]]) -> list[Result]:
+        """Run this rank's tasks and leave the sum of their gradients in its supernet.
+
+        Args:
+            tasks: those of all ranks.
+            shares: from `assign`.
+
+        Returns:
+            What this rank's tasks return, in the tasks' order.
+        """
         found: dict[int, Result] = {}
 
-        def work(supernet: Supernet, share: list[int]) -> None:
+        def work(supernet: Supernet, share: Sequence[int]) -> None:
             for number in share:
                 found[number] = tasks[number](supernet)
 
@@ -69,7 +84,7 @@ class Workers:
             done.result()
         for twin in self._supernets[1:]:
             _add_gradients(self.supernet, twin)
-        return [found[number] for number in range(len(tasks))]
+        return [found[number] for number in sorted(found)]
 
 
 def _twin(supernet: Supernet) -> Supernet:
