@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from splitkit.cli.console import print_json, stderr
+from splitkit.cli.console import only_first_speaks, print_json, stderr
 from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, project_options, seconds
 
@@ -53,16 +53,15 @@ def command(
         project = project.model_copy(update={"train": project.train.model_copy(update={"steps": None, "budget": None})})
     overrides = {name: value for name, value in given.items() if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
-    with joined(project.train.device) as ranks:
-        stderr.quiet = ranks.rank > 0
+    with joined(project.train.device) as ranks, only_first_speaks(ranks.rank):
         resume = resume or ranks.restarted
         trained_on = begun_classes(project) if resume else None
         dataset = load_data(project, project.load_space(), stderr.print, trained_on)
         stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
         with progress_bar("training", stderr) as report:
             train_step(project, dataset, resume=resume, report=report, say=stderr.print, ranks=ranks)
-    checkpoint = Run.of(project).supernet
-    stderr.print(f"wrote {checkpoint}", markup=False)
-    if as_json and ranks.rank == 0:
-        print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
-    say_next("bench", "--target", "sensor")
+        checkpoint = Run.of(project).supernet
+        stderr.print(f"wrote {checkpoint}", markup=False)
+        if as_json and ranks.rank == 0:
+            print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
+        say_next("bench", "--target", "sensor")
