@@ -43,7 +43,7 @@ def command(
     from splitkit.project import Run, load_project
     from splitkit.project.steps import begun_classes, load_data, train_step
     from splitkit.training import progress_bar
-    from splitkit.training.ranks import joined
+    from splitkit.training.joining import joined
 
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     if steps is not None and budget is not None:

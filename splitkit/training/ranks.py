@@ -5,10 +5,8 @@ that all take the same step. The engine is torch.distributed: gloo on processors
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Protocol
 
@@ -22,12 +20,9 @@ from splitkit.processes import Requests
 TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others before it gives up: they may be reading a large data set."""
 
-WANTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun tells each process, all of it or nothing."""
-
 
 class RankLostError(TrainingError):
-    """Another rank ended, or said nothing for `TIMEOUT`."""
+    """Another rank ended, did not come, or said nothing for `TIMEOUT`."""
 
 
 class Ranks(Protocol):
@@ -118,8 +113,8 @@ class Alone:
 class Group:
     """One of several ranks. What is sent has the same layout on all of them, whatever each has run."""
 
-    def __init__(self, place: "Place", device: str) -> None:
-        self.rank, self.size, self.restarted = place.rank, place.size, place.restarts > 0
+    def __init__(self, rank: int, size: int, device: str) -> None:
+        self.rank, self.size, self.restarted = rank, size, False
         self._device = device
         self._requests = Requests()
         self._asked = False
@@ -183,91 +178,28 @@ class Group:
         with self._together():
             dist.barrier()
 
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            raise RankLostError(
-                f"rank {self.rank} of {self.size}: the other ranks are gone: {reason(error)}",
-                "torchrun --max-restarts N goes on from the last checkpoint by itself",
-            ) from error
+    def most(self, number: int) -> int:
+        """The largest number that any rank says."""
+        said = torch.tensor([number], device=self._device)
+        with self._together():
+            dist.all_reduce(said, dist.ReduceOp.MAX)
+        return int(said)
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where torchrun has put this process: its rank of `size`, of those on this machine, and how often it restarted."""
-
-    rank: int = 0
-    size: int = 1
-    local: int = 0
-    restarts: int = 0
-
-    @classmethod
-    def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "Place":
-        """Read it.
-
-        Raises:
-            ConfigError: a variable is missing or out of range; it is named.
-        """
-        given = [name for name in WANTED if name in environment]
-        if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} & set(given):
-            return cls()
-        for name in WANTED:
-            if name not in environment:
-                raise ConfigError(
-                    f"environment: {given[0]} is set, {name} is not", "start ranks with torchrun, or unset all of them"
-                )
-        size = _number(environment, "WORLD_SIZE", 1, 2**16)
-        return cls(
-            _number(environment, "RANK", 0, size - 1),
-            size,
-            _number(environment, "LOCAL_RANK", 0, size - 1),
-            _number(environment, "TORCHELASTIC_RESTART_COUNT", 0, 2**31),
-        )
-
-    def device(self, wanted: str, gpus: int) -> str:
-        """Each rank has a GPU of its own, or all use processors.
-
-        Raises:
-            ConfigError: there are more ranks on this machine than GPUs, or `wanted` is one GPU for all of them.
-        """
-        if wanted == "auto":
-            wanted = "cuda" if gpus else "cpu"
-        if self.size == 1 or wanted == "cpu":
-            return wanted
-        if wanted != "cuda":
-            raise ConfigError(f"device: {wanted!r} for {self.size} ranks", 'say "cuda": each takes one, or "cpu"')
-        if self.local >= gpus:
-            raise ConfigError(
-                f"device: rank {self.rank} is number {self.local + 1} on a machine with {gpus} GPUs",
-                f"torchrun --nproc-per-node {gpus}" if gpus else 'set device to "cpu"',
-            )
-        return f"cuda:{self.local}"
+    def _together(self) -> AbstractContextManager[None]:
+        return needs_all(self.rank, self.size)
 
 
 @contextmanager
-def joined(device: str = "auto") -> Iterator[Ranks]:
-    """The ranks that torchrun started this process among; `Alone` without torchrun.
-
-    Raises:
-        ConfigError: the environment or the device does not fit.
-        RankLostError: the others did not come within `TIMEOUT`.
-    """
-    place = Place.of_environment()
-    if place.size == 1:
-        yield Alone(place.restarts > 0)
-        return
-    own = place.device(device, torch.cuda.device_count())
-    if own != "cpu":
-        torch.cuda.set_device(own)
-    group = Group(place, own)
-    with group._together():
-        dist.init_process_group("gloo" if own == "cpu" else "nccl", timeout=TIMEOUT)
+def needs_all(rank: int, size: int) -> Iterator[None]:
+    """Make a `RankLostError` of what the engine raises when another rank is missing."""
     try:
-        yield group
-    finally:
-        dist.destroy_process_group()
+        yield
+    except RuntimeError as error:
+        why = reason(error).rpartition("] ")[2].split(". ")[0]  # without the engine's files and lines
+        raise RankLostError(
+            f"rank {rank} of {size}: another rank is gone: {why}",
+            "torchrun --max-restarts N goes on from the last checkpoint by itself",
+        ) from error
 
 
 def weights_digest(model: nn.Module) -> bytes:
@@ -285,10 +217,3 @@ def _bytes(value: Tensor) -> bytes:
 
 def _digest(fact: bytes) -> int:
     return int.from_bytes(hashlib.sha256(fact).digest()[:7])
-
-
-def _number(environment: Mapping[str, str], name: str, least: int, most: int) -> int:
-    text = environment.get(name, "0")
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise ConfigError(f"environment: {name}: {text[:40]!r}, a whole number in {least}..{most} is wanted")
-    return int(text)

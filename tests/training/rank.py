@@ -16,7 +16,7 @@ import torch
 from splitkit.data import load_dataset
 from splitkit.training import StepReport, TrainConfig, train
 from splitkit.training.budget import fit_training
-from splitkit.training.ranks import joined
+from splitkit.training.joining import joined
 from tests.reliability.checkpoints import small_space
 
 SPACE = small_space()
