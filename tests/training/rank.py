@@ -42,7 +42,7 @@ def main() -> None:
             SPACE, data, CONFIG, directory / "supernet.pt",
             resume=ranks.restarted, device="cpu", report=note, ranks=ranks,
         )  # fmt: skip
-        fitted = fit_training(1.0, SPACE, data, CONFIG, "cpu", ranks).steps if kill_at is None else 0
+        fitted = fit_training(1.0, SPACE, data, CONFIG, "cpu", ranks).steps
         body = {"weights": supernet.state_dict(), "losses": [r.loss for r in reports], "fitted": fitted}
         torch.save(body, directory / f"{ranks.rank}.pt")
 

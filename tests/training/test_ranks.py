@@ -71,31 +71,27 @@ def ranks_of(directory: Path, *arguments: str) -> list[dict[str, Any]]:
     return [torch.load(directory / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-def test_two_ranks_do_what_one_process_with_two_workers_does(data: Dataset, tmp_path: Path, two_threads: None) -> None:
+@pytest.mark.parametrize(
+    "kill_at", [4, pytest.param(None, marks=pytest.mark.slow)], ids=["one of them killed", "undisturbed"]
+)
+def test_two_ranks_do_what_one_process_with_two_workers_does(
+    kill_at: int | None, data: Dataset, tmp_path: Path, two_threads: None
+) -> None:
     losses: list[float] = []
     alone = train(
         SPACE, data, CONFIG, tmp_path / "alone.pt", device="cpu", report=lambda report: losses.append(report.loss)
     )  # fmt: skip
     begun = Supernet(SPACE, CONFIG.seed).state_dict()
-    first, second = ranks_of(tmp_path)
+    first, second = ranks_of(tmp_path, *([] if kill_at is None else [str(kill_at)]))
     for name, weight in alone.state_dict().items():
         torch.testing.assert_close(first["weights"][name], weight, rtol=1e-5, atol=1e-7, msg=name)
         assert torch.equal(first["weights"][name], second["weights"][name]), name
     assert any(not torch.equal(begun[name], weight) for name, weight in alone.state_dict().items())
-    assert first["losses"] == second["losses"] == pytest.approx(losses, rel=1e-5)
+    # Restarted, they went on from where they were.
+    assert len(first["losses"]) in ([CONFIG.steps] if kill_at is None else [CONFIG.steps - 4, CONFIG.steps - 3])
+    assert first["losses"] == second["losses"] == pytest.approx(losses[-len(first["losses"]) :], rel=1e-5)
     assert first["fitted"] == second["fitted"] >= 1
     assert load_supernet(tmp_path / "supernet.pt").step == CONFIG.steps
-
-
-def test_a_killed_rank_is_restarted_and_training_ends_as_if_undisturbed(
-    data: Dataset, tmp_path: Path, two_threads: None
-) -> None:
-    alone = train(SPACE, data, CONFIG, tmp_path / "alone.pt", device="cpu").state_dict()
-    ranks = ranks_of(tmp_path, "4")
-    assert all(len(rank["losses"]) <= CONFIG.steps - 3 for rank in ranks), "it began afresh"
-    for rank in ranks:
-        for name, weight in alone.items():
-            torch.testing.assert_close(rank["weights"][name], weight, rtol=1e-5, atol=1e-7, msg=name)
 
 
 @pytest.mark.slow
