@@ -22,7 +22,6 @@ from tests.reliability.checkpoints import small_space
 SPACE = small_space()
 CONFIG = TrainConfig(
     steps=7, batch=64, learning_rate=5e-3, warmup_steps=2, random_subnetworks=3, sandwich_every=3,
-    checkpoint_every_s=1e-9,
 )  # fmt: skip
 
 

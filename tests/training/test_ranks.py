@@ -87,7 +87,7 @@ def test_two_ranks_do_what_one_process_with_two_workers_does(
         torch.testing.assert_close(first["weights"][name], weight, rtol=1e-5, atol=1e-7, msg=name)
         assert torch.equal(first["weights"][name], second["weights"][name]), name
     assert any(not torch.equal(begun[name], weight) for name, weight in alone.state_dict().items())
-    # Restarted, they went on from where they were.
+    # Restarted, they went on from where they were: rank 0 kept that when it lost the other one.
     assert len(first["losses"]) in ([CONFIG.steps] if kill_at is None else [CONFIG.steps - 4, CONFIG.steps - 3])
     assert first["losses"] == second["losses"] == pytest.approx(losses[-len(first["losses"]) :], rel=1e-5)
     assert first["fitted"] == second["fitted"] >= 1
