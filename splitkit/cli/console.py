@@ -2,10 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 
+from splitkit.processes import Stopped
 from splitkit.progress import Status
 from splitkit.reading import jsonable
 
@@ -26,6 +29,23 @@ class Stderr(Console):
 
 
 stderr = Stderr()
+
+
+@contextmanager
+def only_first_speaks(rank: int) -> Iterator[None]:
+    """Of several processes that do the same, let the first one alone say what it does and that it was stopped.
+
+    Errors are everybody's: they may be different ones.
+    """
+    before, stderr.quiet = stderr.quiet, rank > 0
+    try:
+        yield
+    except Stopped as stopped:
+        if rank > 0:
+            raise SystemExit(stopped.exit_code) from stopped
+        raise
+    finally:
+        stderr.quiet = before
 
 
 def print_json(body: Any) -> None:

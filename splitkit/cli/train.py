@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from splitkit.cli.console import print_json, stderr
+from splitkit.cli.console import only_first_speaks, print_json, stderr
 from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, point_of, project_options, seconds
 
@@ -60,10 +60,12 @@ def command(
               splitkit train --resume
               splitkit train --run smaller --space smaller.toml --init first
               splitkit train --architecture first:4 --budget 20m
+              torchrun --nproc-per-node 2 --max-restarts 3 -m splitkit train
     """
     from splitkit.project import Run, load_project
     from splitkit.project.steps import Init, begun_classes, load_data, train_step
     from splitkit.training import progress_bar
+    from splitkit.training.joining import joined
 
     if steps is not None and budget is not None:
         raise click.UsageError("--steps and --budget both say how long; give one of them")
@@ -78,20 +80,23 @@ def command(
         project = project.model_copy(update={"train": project.train.model_copy(update={"steps": None, "budget": None})})
     overrides = {name: value for name, value in given.items() if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
-    trained_on = begun_classes(project) if resume or selector else None
-    dataset = load_data(project, project.load_space(), stderr.print, trained_on)
-    stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
     if selector:
+        dataset = load_data(project, project.load_space(), stderr.print, begun_classes(project))
         _by_itself(project, index, dataset, as_json)
         return
     init = None if source is None else Init(source, table)
-    with progress_bar("training", stderr) as report:
-        train_step(project, dataset, resume=resume, init=init, report=report, say=stderr.print)
-    checkpoint = Run.of(project).supernet
-    stderr.print(f"wrote {checkpoint}", markup=False)
-    if as_json:
-        print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
-    say_next("bench", "--target", "sensor")
+    with joined(project.train.device) as ranks, only_first_speaks(ranks.rank):
+        resume = resume or ranks.restarted
+        trained_on = begun_classes(project) if resume else None
+        dataset = load_data(project, project.load_space(), stderr.print, trained_on)
+        stderr.print(dataset.description, markup=False, highlight=False, soft_wrap=True)
+        with progress_bar("training", stderr) as report:
+            train_step(project, dataset, resume=resume, init=init, report=report, say=stderr.print, ranks=ranks)
+        checkpoint = Run.of(project).supernet
+        stderr.print(f"wrote {checkpoint}", markup=False)
+        if as_json and ranks.rank == 0:
+            print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
+        say_next("bench", "--target", "sensor")
 
 
 def _by_itself(project: "Project", index: int | None, dataset: "Dataset", as_json: bool) -> None:

@@ -13,6 +13,7 @@ from splitkit.supernet import SubNetwork, Supernet
 from splitkit.training.config import FineTuneConfig, OptimiserConfig, TrainConfig
 from splitkit.training.finetune import FineTuning, Teacher
 from splitkit.training.optimise import pick_device
+from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.step import Steps
 
 Config = TypeVar("Config", bound=OptimiserConfig)
@@ -51,16 +52,36 @@ def of_steps(config: Config, steps: int) -> Config:
 
 
 def fit_training(
-    budget_s: float, space: SearchSpace, data: Dataset, config: TrainConfig, device: str = "auto"
+    budget_s: float,
+    space: SearchSpace,
+    data: Dataset,
+    config: TrainConfig,
+    device: str = "auto",
+    ranks: Ranks | None = None,
 ) -> TrainConfig:
     """The schedule with as many steps as there is time for, found by taking some with a supernet that is thrown away.
 
-    Steps take as long as they do now: a machine that becomes busy overruns the budget.
+    Steps take as long as they do now: a machine that becomes busy overruns the budget. All ranks take the trial steps;
+    the first one's clock counts.
     """
-    trial = Supernet(space, config.seed, config.sides).to(pick_device(device))
-    steps = Steps(trial, data, of_steps(config, 10**6))
-    with steps.workers(torch.get_num_threads()) as workers:
-        count = steps_within(budget_s, lambda n: steps.take(n, workers), 2 * config.sandwich_every)
+    ranks = ranks or Alone()
+    trial = Supernet(space, config.seed, config.sides).to(pick_device(ranks.device(device)))
+    steps = Steps(trial, data, of_steps(config, 10**6), ranks)
+    threads = ranks.from_first(torch.get_num_threads())
+    one_more = 0
+
+    def take(step: int) -> None:
+        ranks.from_first(one_more)
+        steps.take(step, workers)
+
+    with steps.workers(threads) as workers:
+        if ranks.rank == 0:
+            count = ranks.from_first(steps_within(budget_s, take, 2 * config.sandwich_every))
+        else:
+            step = 0
+            while (count := ranks.from_first(one_more)) == one_more:
+                steps.take(step, workers)
+                step += 1
     return of_steps(config, count)
 
 

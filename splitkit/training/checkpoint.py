@@ -32,7 +32,8 @@ class Header(BaseModel):
         config: the schedule.
         classes: names of the data set's classes, by label.
         step: steps that are behind it.
-        threads: how many threads trained it; sums of floats depend on that.
+        threads: how many threads of a rank trained it; sums of floats depend on that.
+        ranks: how many ranks did, last; likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class Header(BaseModel):
     classes: tuple[Annotated[str, Field(min_length=1)], ...]
     step: Annotated[int, Field(ge=0, strict=True)]
     threads: Annotated[int, Field(ge=1, le=4096, strict=True)]
+    ranks: Annotated[int, Field(ge=1, le=2**16, strict=True)] = 1
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
@@ -80,13 +82,16 @@ def save_supernet(
     classes: tuple[str, ...],
     step: int,
     threads: int,
+    ranks: int = 1,
 ) -> None:
     """Leave everything that training needs to go on in `path`, whole or not at all.
 
     Raises:
         CheckpointError: it cannot be written.
     """
-    header = Header(space=supernet.space, config=config, classes=classes, step=step, threads=threads)
+    header = Header(
+        space=supernet.space, config=config, classes=classes, step=step, threads=threads, ranks=ranks
+    )  # fmt: skip
     names: dict[Tensor, str] = {parameter: name for name, parameter in supernet.named_parameters()}
     state = {
         names[parameter]: {moment: kept[moment] for moment in MOMENTS[config.optimiser]}

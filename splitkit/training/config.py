@@ -71,7 +71,7 @@ def default_train_config(space: SearchSpace) -> TrainConfig:
     macs = largest_macs(space)
     if macs <= SMALL_MACS:
         return TrainConfig(
-            steps=900, batch=32, learning_rate=1e-2, weight_decay=0.02, warmup_steps=60,
+            steps=800, batch=32, learning_rate=1e-2, weight_decay=0.02, warmup_steps=60,
             random_subnetworks=4, sandwich_every=16,
         )  # fmt: skip
     if macs <= MEDIUM_MACS:

@@ -14,6 +14,7 @@ from splitkit.training.config import TrainConfig
 from splitkit.training.interrupt import deferred_interrupt
 from splitkit.training.optimise import diverged, first_not_finite, pick_device
 from splitkit.training.progress import Reporter
+from splitkit.training.ranks import Alone, RankLostError, Ranks, weights_digest
 from splitkit.training.step import Steps
 
 
@@ -26,6 +27,8 @@ def train(
     resume: bool = False,
     device: str = "auto",
     report: Reporter | None = None,
+    ranks: Ranks | None = None,
+    say: Callable[[str], None] | None = None,
     prepare: Callable[[Supernet], object] = lambda supernet: None,
 ) -> Supernet:
     """Train the supernet of a space and leave it in `checkpoint`.
@@ -48,38 +51,68 @@ def train(
         resume: go on from `checkpoint` if it exists.
         device: `auto`, `cpu`, `cuda`, ...
         report: told of every step.
+        ranks: those that train together (`joined`); by default this process does alone. Each of them is to call this;
+            two with one thread each do what one with two threads does, but for rounding. The first one writes the
+            checkpoint; if another one is lost, it keeps what was done until then.
+        say: told if the number of ranks is not that of before.
         prepare: given the fresh supernet, which it may fill with other weights; not called when one is resumed.
 
     Raises:
+        ConfigError: ranks differ in data, schedule or checkpoint, or are more than there is work for.
         CheckpointError: `checkpoint` is unreadable or damaged, or belongs to another space, configuration or data set.
-        TrainingError: it diverged. `checkpoint` holds what it held before, which is sound.
+        TrainingError: it diverged: `checkpoint` holds what it held before, which is sound. Or a rank was lost.
     """
-    supernet = Supernet(space, config.seed, config.sides).to(pick_device(device))
-    steps = Steps(supernet, data, config)
-    start, threads = 0, torch.get_num_threads()
+    ranks = ranks or Alone()
+    supernet = Supernet(space, config.seed, config.sides).to(pick_device(ranks.device(device)))
+    steps = Steps(supernet, data, config, ranks)
+    start, threads = 0, ranks.from_first(torch.get_num_threads())
     if not (resume and checkpoint.exists()):
         prepare(supernet)
     else:
         header = restore_supernet(checkpoint, supernet, steps.optimiser, config, data.classes)
-        start, threads = header.step, header.threads
-        if start == config.steps:
-            return supernet
+        start = header.step
+        if header.ranks == ranks.size:
+            threads = header.threads
+        elif say:
+            say(f"trained by {header.ranks} ranks so far, by {ranks.size} from here on: no longer the same bit for bit")
+    ranks.agree(_facts(supernet, data, config, start))
+    if start == config.steps and start:
+        return supernet
 
     def keep(step: int) -> None:
+        if ranks.rank > 0:
+            return
         if (name := first_not_finite(supernet)) is not None:
             raise diverged(step - 1, config, f"{name} is not finite")
-        save_supernet(checkpoint, supernet, steps.optimiser, config, data.classes, step, threads)
+        save_supernet(checkpoint, supernet, steps.optimiser, config, data.classes, step, threads, ranks.size)
 
     saved_at = time.monotonic()
     with deferred_interrupt() as interruption, steps.workers(threads) as workers:
+        ranks.listen(interruption)
         for step in range(start, config.steps):
-            state = steps.take(step, workers)
+            try:
+                state = steps.take(step, workers)
+            except RankLostError:
+                keep(step)
+                raise
             if report:
                 report(state)
-            if interruption.asked or time.monotonic() - saved_at > config.checkpoint_every_s:
+            if ranks.asked or time.monotonic() - saved_at > config.checkpoint_every_s:
                 keep(step + 1)
                 saved_at = time.monotonic()
-            if interruption.asked:
+            if ranks.asked:
+                ranks.wait()  # whoever ends first has torchrun end the others
                 raise KeyboardInterrupt
     keep(config.steps)
+    ranks.wait()
     return supernet
+
+
+def _facts(supernet: Supernet, data: Dataset, config: TrainConfig, step: int) -> dict[str, bytes]:
+    """What ranks must have in common."""
+    return {
+        "space": supernet.space.model_dump_json().encode(),
+        "schedule": config.model_dump_json().encode(),
+        "data": repr((data.classes, len(data.train), int(data.train.labels.sum()))).encode(),
+        "checkpoint": repr((step, weights_digest(supernet))).encode(),
+    }

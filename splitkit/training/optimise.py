@@ -81,11 +81,23 @@ class Batches:
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images uint8 (batch, views, channels, size, size) and labels int64 (batch,)."""
+        return self.take(step, torch.arange(self.batch))
+
+    def take(self, step: int, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, but only at the positions `wanted`, int64 (n,), n >= 1; the other images are not read.
+
+        Whoever wants what of a batch, each image is varied in the same way.
+        """
         epoch, within = divmod(step, len(self.samples) // self.batch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=self._generator(0, epoch))
-        samples = self.samples.take(self._order[within * self.batch : (within + 1) * self.batch])
-        return self.augmentation(samples.images, self._generator(1, step)), samples.labels
+        indices = self._order[within * self.batch : (within + 1) * self.batch]
+        samples = self.samples.take(indices[wanted])
+        images = samples.images.new_zeros((self.batch, *samples.images.shape[1:])).index_copy_(
+            0, wanted.to(samples.images.device), samples.images
+        )
+        labels = samples.labels.new_zeros(self.batch).index_copy_(0, wanted.to(samples.labels.device), samples.labels)
+        return self.augmentation(images, self._generator(1, step)), labels
 
     def _generator(self, purpose: int, number: int) -> torch.Generator:
         return torch.Generator().manual_seed((self.seed * 2 + purpose) * 2**32 + number)

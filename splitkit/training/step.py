@@ -1,13 +1,18 @@
 """One training step of a supernet: what is drawn, run and added up."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from splitkit.data import Dataset
+from splitkit.errors import ConfigError
 from splitkit.space.architecture import Architecture
 from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
@@ -15,11 +20,17 @@ from splitkit.supernet import Supernet
 from splitkit.training.config import TrainConfig
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.progress import StepReport
+from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.sandwich import Sandwich, SandwichSampler
-from splitkit.training.workers import Workers, parts_of, side_by_side
+from splitkit.training.workers import LEAST_PART, Workers, parts_of, side_by_side
 
 UNIT_COST = 4e6
 """What running a unit costs whatever its size, in multiply-accumulates of a training step."""
+
+Result = tuple[float, float]
+"""Loss and accuracy."""
+
+Task = Callable[[Supernet], Result]
 
 
 class Steps:
@@ -30,10 +41,12 @@ class Steps:
         optimiser: whose state goes with it.
     """
 
-    def __init__(self, supernet: Supernet, data: Dataset, config: TrainConfig) -> None:
+    def __init__(self, supernet: Supernet, data: Dataset, config: TrainConfig, ranks: Ranks | None = None) -> None:
+        """Raises ConfigError: there is not enough work in a step for so many ranks."""
         self.supernet = supernet
         self.config = config
         self.optimiser = make_optimiser(supernet, config)
+        self._ranks = ranks or Alone()
         self._device = next(supernet.parameters()).device
         # Between sandwiches every sub-network has images of its own: as much work, and the weights see more of them.
         shares = config.random_subnetworks if config.sandwich_every > 1 else 1
@@ -41,81 +54,105 @@ class Steps:
         self._sandwiches = SandwichSampler(
             supernet.space, config.random_subnetworks, config.seed, config.sandwich_every
         )
+        if self._ranks.size > (most := self._most(self._ranks.size)):
+            raise ConfigError(
+                f"{self._ranks.size} ranks: a step of batch = {config.batch} has work for {most}",
+                f"start fewer, or raise batch to {self._ranks.size * LEAST_PART}",
+            )
 
     def workers(self, threads: int) -> AbstractContextManager[Workers[Supernet]]:
-        """As many as there is work for, of so many threads."""
-        most = max(self.config.random_subnetworks, parts_of(self.config.batch, threads))
-        return side_by_side(self.supernet, threads, most if self._device.type == "cpu" else 1)
+        """As many as there is work for, of so many threads a rank."""
+        size = self._ranks.size
+        most = math.ceil(self._most(size * threads) / size) if self._device.type == "cpu" else 1
+        return side_by_side(self.supernet, threads, most, self._ranks)
+
+    def _most(self, workers: int) -> int:
+        """Of so many workers of all ranks, those that have something to do."""
+        between = self.config.random_subnetworks if self.config.sandwich_every > 1 else 1
+        return max(between, parts_of(self.config.batch, workers))
 
     def take(self, step: int, workers: Workers[Supernet]) -> StepReport:
         """Take a step, counted from 0.
 
         Raises:
-            TrainingError: a gradient is not finite; the weights are left as they were.
+            TrainingError: a gradient is not finite, or a rank was lost; the weights are left as they were.
         """
         sandwich = self._sandwiches.draw(step)
-        wanted = slice(None if sandwich.teacher is None else self.config.batch)
-        images, labels = (tensor[wanted].to(self._device) for tensor in self._batches[step])
-        loss, accuracy = backward(workers, sandwich, images, labels, self.config.label_smoothing)
+        images = self._batches.batch if sandwich.teacher is None else min(self._batches.batch, self.config.batch)
+        pieces = pieces_of(self.supernet.space, sandwich, images, workers.count)
+        shares = workers.assign([piece.cost for piece in pieces])
+        found = workers.run(self._tasks(step, pieces, shares), shares)
+        loss, accuracy = self._ranks.add_up(self.supernet, [sum(f[i] for f in found) for i in (0, 1)])
         apply_gradients(self.supernet, self.optimiser, step, self.config)
         return StepReport(step + 1, self.config.steps, loss, accuracy)
 
+    def _tasks(self, step: int, pieces: "Sequence[Piece]", shares: Sequence[Sequence[int]]) -> list[Task]:
+        """All pieces as tasks, with the images of those that are done here."""
+        spans = {pieces[number].span for share in shares for number in share}
+        if not spans:  # other ranks have it all
+            return []
+        wanted = torch.cat([torch.arange(*span) for span in sorted(spans)])
+        images, labels = (tensor.to(self._device) for tensor in self._batches.take(step, wanted))
+        return [partial(piece.learn, images, labels, self.config.label_smoothing) for piece in pieces]
 
-def backward(
-    workers: Workers[Supernet], sandwich: Sandwich, images: Tensor, labels: Tensor, label_smoothing: float = 0.0
-) -> tuple[float, float]:
-    """Add the gradients of one batch for all sub-networks of a sandwich; loss and accuracy of the first one.
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some images of a batch, and the sub-networks that they go through.
+
+    Attributes:
+        networks: the first learns from the labels, the others from what it says of the same images.
+        span: first image and end.
+        weight: of its losses among those of the step.
+        reported: how much its loss and accuracy count in those of the step.
+        cost: of running it, in any unit.
+    """
+
+    networks: tuple[Architecture, ...]
+    span: tuple[int, int]
+    weight: float
+    reported: float
+    cost: float
+
+    def learn(self, images: Tensor, labels: Tensor, label_smoothing: float, supernet: Supernet) -> Result:
+        """Add the gradients; loss and accuracy of the first network, as much as they count."""
+        images, labels = images[slice(*self.span)], labels[slice(*self.span)]
+        first, *others = self.networks
+        scores = supernet(images, first)
+        loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
+        (loss * self.weight).backward()  # type: ignore[no-untyped-call]
+        answers = scores.detach().softmax(1)
+        for other in others:
+            (F.cross_entropy(supernet(images, other), answers) * self.weight).backward()  # type: ignore[no-untyped-call]
+        accuracy = float((scores.argmax(1) == labels).float().mean())
+        return self.reported * float(loss.detach()), self.reported * accuracy
+
+
+def pieces_of(space: SearchSpace, sandwich: Sandwich, images: int, workers: int) -> list[Piece]:
+    """How a step's work is cut for so many workers.
 
     With a teacher the batch is cut into parts, one a worker, through which all networks go; their batch norms see a
-    part at a time. Without one, each network sees a share of its own.
+    part at a time. Without one, each network sees a share of its own, and the first one's loss is reported.
     """
     if sandwich.teacher is not None:
-        parts = parts_of(len(labels), workers.count)
-        shares = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))
-        weights = [len(share[1]) / len(labels) for share in shares]
-        tasks = [
-            partial(_teach, sandwich.teacher, sandwich.students, share, weight, label_smoothing)
-            for share, weight in zip(shares, weights, strict=True)
-        ]
-        found = workers.run(tasks, weights)
-        loss, accuracy = (sum(w * f[i] for w, f in zip(weights, found, strict=True)) for i in (0, 1))
-        return loss, accuracy
+        networks = (sandwich.teacher, *sandwich.students)
+        weights = [(span, (span[1] - span[0]) / images) for span in _spans(images, parts_of(images, workers))]
+        return [Piece(networks, span, weight, weight, weight) for span, weight in weights]
     count = len(sandwich.students)
     # Fewer than two images would leave a batch norm nothing to average.
-    parts = count if len(labels) >= 2 * count else 1
-    shares = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True)) * (count // parts)
-    pairs = list(zip(sandwich.students, shares, strict=True))
-    costs = [_cost(workers.model.space, student, len(share[1])) for student, share in pairs]
-    return workers.run([partial(_learn, student, share, label_smoothing) for student, share in pairs], costs)[0]
+    parts = count if images >= 2 * count else 1
+    pairs = zip(sandwich.students, _spans(images, parts) * (count // parts), strict=True)
+    return [
+        Piece((student,), span, 1.0, float(number == 0), _cost(space, student, span[1] - span[0]))
+        for number, (student, span) in enumerate(pairs)
+    ]
 
 
-def _teach(
-    teacher: Architecture,
-    students: Sequence[Architecture],
-    share: tuple[Tensor, Tensor],
-    weight: float,
-    label_smoothing: float,
-    supernet: Supernet,
-) -> tuple[float, float]:
-    """The teacher learns from the labels, the students from what it says of the same images."""
-    images, labels = share
-    scores = supernet(images, teacher)
-    loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
-    (loss * weight).backward()  # type: ignore[no-untyped-call]
-    answers = scores.detach().softmax(1)
-    for student in students:
-        (F.cross_entropy(supernet(images, student), answers) * weight).backward()  # type: ignore[no-untyped-call]
-    return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
-
-
-def _learn(
-    student: Architecture, share: tuple[Tensor, Tensor], label_smoothing: float, supernet: Supernet
-) -> tuple[float, float]:
-    images, labels = share
-    scores = supernet(images, student)
-    loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
+def _spans(images: int, parts: int) -> list[tuple[int, int]]:
+    """As even as can be, the longer ones first."""
+    each, longer = divmod(images, parts)
+    starts = [part * each + min(part, longer) for part in range(parts + 1)]
+    return list(pairwise(starts))
 
 
 def _cost(space: SearchSpace, architecture: Architecture, images: int) -> float:

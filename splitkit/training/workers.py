@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from torch import nn
 
+from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.threads import torch_threads
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -28,46 +29,60 @@ def parts_of(batch: int, workers: int) -> int:
 
 
 @contextmanager
-def side_by_side(model: Model, threads: int, most: int) -> Iterator["Workers[Model]"]:
-    """At most `most` workers that share `threads` threads evenly, torch's own among them."""
+def side_by_side(model: Model, threads: int, most: int, ranks: Ranks | None = None) -> Iterator["Workers[Model]"]:
+    """At most `most` workers a rank, which share its `threads` threads evenly, torch's own among them."""
     count = max(1, min(threads, most))
     with torch_threads(max(1, threads // count)), ThreadPoolExecutor(count) as pool:
-        yield Workers(model, count, pool)
+        yield Workers(model, count, pool, ranks or Alone())
 
 
 class Workers(Generic[Model]):
     """Threads with twins of one model: the same weights in memory, gradients of their own.
 
-    Who does what and the order in which gradients are added depend on the tasks and the number of workers alone, never
-    on who is done first, so that training stays bit-exact.
+    Those of all ranks are numbered through: two ranks of one worker share work as one rank of two. Who does what and
+    the order in which gradients are added depend on the tasks and the number of workers alone, never on who is done
+    first, so that training stays bit-exact.
     """
 
-    def __init__(self, model: Model, count: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, model: Model, count: int, pool: ThreadPoolExecutor, ranks: Ranks) -> None:
         self.model = model
+        self._ranks = ranks
         self._pool = pool
         self._models = [model, *(_twin(model) for _ in range(count - 1))]
 
     @property
     def count(self) -> int:
-        """How many there are."""
-        return len(self._models)
+        """How many there are, those of all ranks together."""
+        return len(self._models) * self._ranks.size
 
-    def run(self, tasks: Sequence[Callable[[Model], Result]], costs: Sequence[float]) -> list[Result]:
-        """Run all tasks and leave the sum of their gradients in the model; what they return, in order.
+    def assign(self, costs: Sequence[float]) -> list[list[int]]:
+        """The tasks, by number, of each worker of this rank.
 
         Args:
-            tasks: each adds its gradients to those of the model it is given; those that cost most are given out first.
-            costs: of each, in any unit.
+            costs: of each task, in any unit; those that cost most are given out first.
         """
-        shares: list[list[int]] = [[] for _ in self._models]
+        shares: list[list[int]] = [[] for _ in range(self.count)]
         load = [0.0] * len(shares)
-        for number in sorted(range(len(tasks)), key=lambda n: (-costs[n], n)):
+        for number in sorted(range(len(costs)), key=lambda n: (-costs[n], n)):
             least = load.index(min(load))
             shares[least].append(number)
             load[least] += costs[number]
+        here = len(self._models)
+        return shares[self._ranks.rank * here : (self._ranks.rank + 1) * here]
+
+    def run(self, tasks: Sequence[Callable[[Model], Result]], shares: Sequence[Sequence[int]]) -> list[Result]:
+        """Run this rank's tasks and leave the sum of their gradients in its model.
+
+        Args:
+            tasks: those of all ranks; each adds its gradients to those of the model it is given.
+            shares: from `assign`.
+
+        Returns:
+            What this rank's tasks return, in the tasks' order.
+        """
         found: dict[int, Result] = {}
 
-        def work(model: Model, share: list[int]) -> None:
+        def work(model: Model, share: Sequence[int]) -> None:
             for number in share:
                 found[number] = tasks[number](model)
 
@@ -77,7 +92,7 @@ class Workers(Generic[Model]):
             done.result()
         for twin in self._models[1:]:
             _add_gradients(self.model, twin)
-        return [found[number] for number in range(len(tasks))]
+        return [found[number] for number in sorted(found)]
 
 
 def _twin(model: Model) -> Model:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from splitkit.supernet import Supernet
     from splitkit.training import TrainConfig, TrainedSupernet
     from splitkit.training.progress import Reporter
+    from splitkit.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ def train_step(
     init: Init | None = None,
     report: "Reporter | None" = None,
     say: Say = silent,
+    ranks: "Ranks | None" = None,
 ) -> "Supernet":
-    """Train the supernet into the run's checkpoint; with `train.budget`, for that time (see `fit_training`).
+    """Train the supernet into the run's checkpoint; with `train.budget`, for that time (see `fit_training`);
+    alone, or with other `ranks`.
 
     Raises:
         ConfigError: there is a checkpoint already and `resume` is false.
@@ -59,12 +62,12 @@ def train_step(
         if run.supernet.exists():  # resumed: its length was chosen when it began
             config = config.model_copy(update=_length(load_supernet(run.supernet, space).config))
         else:
-            config = fit_training(project.train.budget, space, data, config, project.train.device)
+            config = fit_training(project.train.budget, space, data, config, project.train.device, ranks)
             say(f"{config.steps} steps in {project.train.budget / 60:.3g} min, at the speed of now")
     run.directory.mkdir(parents=True, exist_ok=True)
     return train(
         space, data, config, run.supernet,
-        resume=resume, device=project.train.device, report=report, prepare=prepare,
+        resume=resume, device=project.train.device, report=report, ranks=ranks, say=say, prepare=prepare,
     )  # fmt: skip
 
 
