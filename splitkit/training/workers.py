@@ -62,16 +62,14 @@ class Workers:
         here = len(self._supernets)
         return shares[self._ranks.rank * here : (self._ranks.rank + 1) * here]
 
-    def run(self, tasks: Sequence[Task[Result]], shares: Sequence[Sequence[int]]) -> list[Result]:
-        """Run this rank's tasks and leave the sum of their gradients in its supernet.
+    def run(self, tasks: Sequence[Task[Result]], costs: Sequence[float]) -> list[Result]:
+        """Run this rank's tasks and leave the sum of their gradients in the supernet; what they return, in order.
 
         Args:
-            tasks: those of all ranks.
-            shares: from `assign`.
-
-        Returns:
-            What this rank's tasks return, in the tasks' order.
+            tasks: those of all ranks, in any order; of those that `assign` gives to others nothing is used.
+            costs: of each, as for `assign`.
         """
+        shares = self.assign(costs)
         found: dict[int, Result] = {}
 
         def work(supernet: Supernet, share: Sequence[int]) -> None:
