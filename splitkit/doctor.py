@@ -75,7 +75,7 @@ def _kernel_runs() -> Check:
         "from splitkit.exporters import CompileTarget, get_exporter\n"
         "from splitkit.graphs.render import render\n"
         "from splitkit.space.units import Block\n"
-        "block = Block(1, 16, 16, 8, 2, 3, 1, False, 'relu')\n"
+        "block = Block(1, 16, 16, 8, 'inverted', 2, 3, 1, False, 'relu')\n"
         "model = render(block.operators(block.input_tensors(), 'probe'))\n"
         "exporter = get_exporter('tvm')\n"
         "session = exporter.load(exporter.compile(model, CompileTarget(), Path(sys.argv[1])))\n"

@@ -85,7 +85,7 @@ class FineTuning:
                 shares = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))
                 weights = [len(share[1]) / len(labels) for share in shares]
                 tasks = [partial(self._learn, *pair) for pair in zip(shares, weights, strict=True)]
-                found = workers.run(tasks, workers.assign(weights))
+                found = workers.run(tasks, weights)
                 apply_gradients(self.subnetwork, self._optimiser, step, self.config)
                 self.step = step + 1
                 if report:

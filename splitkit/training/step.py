@@ -80,8 +80,8 @@ class Steps:
         sandwich = self._sandwiches.draw(step)
         images = self._batches.batch if sandwich.teacher is None else min(self._batches.batch, self.config.batch)
         pieces = pieces_of(self.supernet.space, sandwich, images, workers.count)
-        shares = workers.assign([piece.cost for piece in pieces])
-        found = workers.run(self._tasks(step, pieces, shares), shares)
+        costs = [piece.cost for piece in pieces]
+        found = workers.run(self._tasks(step, pieces, workers.assign(costs)), costs)
         loss, accuracy = self._ranks.add_up(self.supernet, [sum(f[i] for f in found) for i in (0, 1)])
         apply_gradients(self.supernet, self.optimiser, step, self.config)
         return StepReport(step + 1, self.config.steps, loss, accuracy)

@@ -70,16 +70,15 @@ class Workers(Generic[Model]):
         here = len(self._models)
         return shares[self._ranks.rank * here : (self._ranks.rank + 1) * here]
 
-    def run(self, tasks: Sequence[Callable[[Model], Result]], shares: Sequence[Sequence[int]]) -> list[Result]:
-        """Run this rank's tasks and leave the sum of their gradients in its model.
+    def run(self, tasks: Sequence[Callable[[Model], Result]], costs: Sequence[float]) -> list[Result]:
+        """Run this rank's tasks and leave the sum of their gradients in its model; what they return, in order.
 
         Args:
-            tasks: those of all ranks; each adds its gradients to those of the model it is given.
-            shares: from `assign`.
-
-        Returns:
-            What this rank's tasks return, in the tasks' order.
+            tasks: those of all ranks, in any order, each adding its gradients to those of the model it is given; of
+                those that `assign` gives to others nothing is used.
+            costs: of each, as for `assign`.
         """
+        shares = self.assign(costs)
         found: dict[int, Result] = {}
 
         def work(model: Model, share: Sequence[int]) -> None:

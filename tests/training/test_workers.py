@@ -36,7 +36,7 @@ def gradients(threads: int, slow: int | None = None) -> dict[str, torch.Tensor]:
 
     tasks = [partial(learn, at, SPACE.canonical(SPACE.largest(at))) for at in range(4)]
     with side_by_side(supernet, threads, most=4) as workers:
-        assert workers.run(tasks, workers.assign([1.0, 5.0, 2.0, 2.0])) == [0, 1, 2, 3]
+        assert workers.run(tasks, [1.0, 5.0, 2.0, 2.0]) == [0, 1, 2, 3]
     return {name: p.grad for name, p in supernet.named_parameters() if p.grad is not None}
 
 
@@ -66,7 +66,7 @@ def test_a_workers_failure_is_not_lost() -> None:
         raise ValueError("this one")
 
     with side_by_side(Supernet(SPACE), 2, most=2) as workers, pytest.raises(ValueError, match="this one"):
-        workers.run([lambda net: None, fail], workers.assign([2.0, 1.0]))
+        workers.run([lambda net: None, fail], [2.0, 1.0])
 
 
 def test_training_with_two_threads_is_repeatable_and_resumes_with_as_many(data: Dataset, tmp_path: Path) -> None:

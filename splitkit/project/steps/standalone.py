@@ -39,9 +39,8 @@ def standalone_step(
     network = extract(Supernet(project.load_space(), project.seed), architecture, calibration)
     config = fine_tune_config(project)
     config = of_steps(config, train.steps or STANDALONE_STEPS * config.steps)
-    lengths: dict[str, float | None] = {"fine_tune_steps": config.steps, "fine_tune_budget": None}
-    if train.budget is not None:
-        lengths: dict[str, float | None] = {"fine_tune_steps": None, "fine_tune_budget": train.budget}
+    timed = train.budget is not None
+    lengths = {"fine_tune_steps": None if timed else config.steps, "fine_tune_budget": train.budget}
     say(f"training {architecture} from random weights")
     project = project.model_copy(update={"train": train.model_copy(update=lengths)})
     trained_alone(project, network, data, config)
