@@ -6,7 +6,7 @@ draws, an equal share for each of all-on-sensor, all-on-aggregator and split. Ev
 then compiled and timed on the system's devices, and scored with its shared weights on the test set, which is opened for
 nothing else. Fronts are compared by hypervolume (accuracy above chance x log of measured latency), as ratios to random
 draws with an interval over the seeds. With `--deploy` the first search's best network of each system is fine-tuned,
-tested and timed as well.
+tested and timed as well. With `--networks N` it also says whether the networks are worth comparing (`network_quality.py`).
 
 Stopped and started again with the same `--work` it goes on where it was.
 
@@ -23,13 +23,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from network_quality import deployed_accuracies, rank_quality, shared_accuracies
 from scipy.stats import t as student
 
 from report import emit
@@ -39,6 +40,7 @@ from splitkit.latency import LutStore, Measurement, SystemPredictor
 from splitkit.profiles import System
 from splitkit.project import Project, Run
 from splitkit.project.config import DataSection, TrainSection
+from splitkit.project.duration import seconds_of
 from splitkit.project.steps import (
     bench_step,
     finish_networks,
@@ -58,6 +60,9 @@ from splitkit.training import StepReport, calibration_images, score, score_subne
 
 CHANCE = 0.1
 """Accuracy of guessing among ten classes."""
+
+SMALL_MACS = 12.5e6
+"""Multiply-accumulates of MLPerf Tiny's ResNet-8."""
 
 WAYS = ("search", "search with accuracy model", "random draws")
 
@@ -266,6 +271,11 @@ def deploy(project: Project, setting: Setting, config: SearchConfig) -> list[dic
     return rows
 
 
+def config_of(arguments: argparse.Namespace, seed: int) -> SearchConfig:
+    """The plain search's budget."""
+    return SearchConfig(population=arguments.population, generations=arguments.generations, seed=seed)
+
+
 def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Figures and one row per front; with `--deploy` one per deployed network instead."""
     work: Path = arguments.work.resolve()
@@ -277,7 +287,12 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
         space=arguments.space,
         system=arguments.system,
         data=DataSection(source=source, search_images=arguments.search_images, mirror=source != "digits"),
-        train=TrainSection(steps=arguments.train_steps, fine_tune_steps=arguments.fine_tune_steps),
+        train=TrainSection(
+            steps=arguments.train_steps,
+            budget=arguments.train_budget,
+            fine_tune_steps=arguments.fine_tune_steps,
+            fine_tune_budget=arguments.fine_tune_budget,
+        ),
         root=work,
     )
     with clock.step("load data"):
@@ -305,17 +320,32 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
         for seed in range(arguments.seeds):
             for way in WAYS:
                 oversample = arguments.oversample if way == WAYS[1] else 1
-                config = SearchConfig(
-                    population=arguments.population, generations=arguments.generations, seed=seed, oversample=oversample
-                )
+                config = replace(config_of(arguments, seed), oversample=oversample)
                 with clock.step(f"{way}, seed {seed}"):
                     fronts.append(examine(setting, way, config, arguments.points))
         deployed = []
         if arguments.deploy:
-            config = SearchConfig(population=arguments.population, generations=arguments.generations, seed=0)
+            config = config_of(arguments, 0)
             with clock.step("fine-tune, test and time the best"):
                 deployed = deploy(project, setting, config)
+        quality: dict[str, float] = {}
+        networks: list[dict[str, Any]] = []
+        if arguments.networks:
+            result = search(
+                space, system, setting.predictor, setting.evaluator, config_of(arguments, 0), journal=setting.journal
+            )
+            with clock.step("rank networks"):
+                found, more = rank_quality(
+                    project, supernet, data, result.points, arguments.networks, arguments.rank_steps
+                )
+                quality, networks = quality | found, networks + more
+            with clock.step("deploy the best split and the best small network"):
+                found, more = deployed_accuracies(project, supernet, data, result.points, SMALL_MACS)
+                quality, networks = quality | found, networks + more
+            with clock.step("test shared weights"):
+                quality |= shared_accuracies(supernet, data, 30, 0)
     figures, rows = compare(fronts, worst_us)
+    figures, rows = quality | figures, rows + networks
     figures |= clock.figures()
     for row in deployed:
         figures[f"deployed_{row['system']}_test_accuracy"] = row["test accuracy, fine-tuned"]
@@ -337,6 +367,12 @@ def main() -> None:
     parser.add_argument("--space", default="cifar", help="a preset or a .toml file")
     parser.add_argument("--system", default="demo", help="a profile or a .toml file")
     parser.add_argument("--train-steps", type=int, help="the space's own schedule by default")
+    parser.add_argument("--train-budget", type=seconds_of, help="time for training in place of steps: 2h")
+    parser.add_argument("--fine-tune-budget", type=seconds_of, help="time for fine-tuning each deployed network: 20m")
+    parser.add_argument(
+        "--networks", type=int, default=0, help="networks to rank with weights of their own; 0 for none"
+    )
+    parser.add_argument("--rank-steps", type=int, default=1000, help="steps that each of them is fine-tuned")
     parser.add_argument("--bench-budget", type=float, default=240.0, help="seconds for measuring kernels, per device")
     parser.add_argument("--search-images", type=int, default=1000, help="images each candidate is scored on")
     parser.add_argument("--population", type=int, default=16, help="candidates per generation and system")
