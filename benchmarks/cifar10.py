@@ -6,7 +6,8 @@ draws, an equal share for each of all-on-sensor, all-on-aggregator and split. Ev
 then compiled and timed on the system's devices, and scored with its shared weights on the test set, which is opened for
 nothing else. Fronts are compared by hypervolume (accuracy above chance x log of measured latency), as ratios to random
 draws with an interval over the seeds. With `--deploy` the first search's best network of each system is fine-tuned,
-tested and timed as well. With `--networks N` it also says whether the networks are worth comparing (`network_quality.py`).
+tested and timed as well. With `--networks N` it also says whether the networks are worth comparing
+(`network_quality.py`).
 
 Stopped and started again with the same `--work` it goes on where it was.
 
