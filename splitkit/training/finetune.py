@@ -69,7 +69,10 @@ class FineTuning:
         network = describe(self.subnetwork.space, self.subnetwork.architecture)
         threads = threads_for(self.config.batch * (network.macs("sensor") + network.macs("aggregator")))
         with torch_threads(threads):
-            self._train(end, threads, report)
+            try:
+                self._train(end, threads, report)
+            finally:
+                self._batches.close()
             if recalibrated:
                 recalibrate(self.subnetwork, self._samples)
         if (name := first_not_finite(self.subnetwork)) is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from splitkit.data import Augmentation, SampleSource
+from splitkit.data.ahead import AHEAD, ReadAhead
 from splitkit.errors import TrainingError
 from splitkit.training.config import OptimiserConfig
 
@@ -68,11 +69,18 @@ def first_not_finite(model: nn.Module) -> str | None:
 
 
 class Batches:
-    """Augmented batches by step number; every epoch sees each sample at most once, in an order of its own."""
+    """Augmented batches by step number; every epoch sees each sample at most once, in an order of its own.
 
-    def __init__(self, samples: SampleSource, augmentation: Augmentation, seed: int, images: int) -> None:
-        """`images` a batch, or all of them where there are fewer."""
+    Images that are in files are decoded while the batch before is worked on; `close` ends that.
+    """
+
+    def __init__(
+        self, samples: SampleSource, augmentation: Augmentation, seed: int, images: int, *, shared: bool = False
+    ) -> None:
+        """`images` a batch, or all of them where there are fewer; `shared` with others: only some are wanted here."""
         self.samples = samples
+        self._ahead = ReadAhead(samples, self._indices, ahead=0 if shared else AHEAD)
+        self._shared = shared
         self.augmentation = augmentation
         self.batch = min(images, len(samples))
         self.seed = seed
@@ -88,16 +96,22 @@ class Batches:
 
         Whoever wants what of a batch, each image is varied in the same way.
         """
-        epoch, within = divmod(step, len(self.samples) // self.batch)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=self._generator(0, epoch))
-        indices = self._order[within * self.batch : (within + 1) * self.batch]
-        samples = self.samples.take(indices[wanted])
+        samples = self.samples.take(self._indices(step)[wanted]) if self._shared else self._ahead[step].take(wanted)
         images = samples.images.new_zeros((self.batch, *samples.images.shape[1:])).index_copy_(
             0, wanted.to(samples.images.device), samples.images
         )
         labels = samples.labels.new_zeros(self.batch).index_copy_(0, wanted.to(samples.labels.device), samples.labels)
         return self.augmentation(images, self._generator(1, step)), labels
+
+    def close(self) -> None:
+        """Give up what was read ahead."""
+        self._ahead.close()
+
+    def _indices(self, step: int) -> Tensor:
+        epoch, within = divmod(step, len(self.samples) // self.batch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=self._generator(0, epoch))
+        return self._order[within * self.batch : (within + 1) * self.batch]
 
     def _generator(self, purpose: int, number: int) -> torch.Generator:
         return torch.Generator().manual_seed((self.seed * 2 + purpose) * 2**32 + number)

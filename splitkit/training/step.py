@@ -1,8 +1,8 @@
 """One training step of a supernet: what is drawn, run and added up."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -50,7 +50,8 @@ class Steps:
         self._device = next(supernet.parameters()).device
         # Between sandwiches every sub-network has images of its own: as much work, and the weights see more of them.
         shares = config.random_subnetworks if config.sandwich_every > 1 else 1
-        self._batches = Batches(data.train, data.augmentation, config.seed, shares * config.batch)
+        images, shared = shares * config.batch, self._ranks.size > 1
+        self._batches = Batches(data.train, data.augmentation, config.seed, images, shared=shared)
         self._sandwiches = SandwichSampler(
             supernet.space, config.random_subnetworks, config.seed, config.sandwich_every
         )
@@ -60,11 +61,16 @@ class Steps:
                 f"start fewer, or raise batch to {self._ranks.size * LEAST_PART}",
             )
 
-    def workers(self, threads: int) -> AbstractContextManager[Workers[Supernet]]:
+    @contextmanager
+    def workers(self, threads: int) -> Iterator[Workers[Supernet]]:
         """As many as there is work for, of so many threads a rank."""
         size = self._ranks.size
         most = math.ceil(self._most(size * threads) / size) if self._device.type == "cpu" else 1
-        return side_by_side(self.supernet, threads, most, self._ranks)
+        try:
+            with side_by_side(self.supernet, threads, most, self._ranks) as workers:
+                yield workers
+        finally:
+            self._batches.close()
 
     def _most(self, workers: int) -> int:
         """Of so many workers of all ranks, those that have something to do."""
