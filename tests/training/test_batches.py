@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from splitkit.data import SampleSource, Samples, folder
+from splitkit.data import Samples, SampleSource, folder
 from splitkit.data.files import FileSamples
 from splitkit.space import load_space
 from splitkit.training.optimise import Batches
