@@ -263,6 +263,7 @@ source = {data}         # "digits" (embedded), or a folder with train/<class>/ a
 [train]
 # Left out, each follows the space's own schedule.
 # steps = 600
+# budget = "20m"          # in place of steps: as many as this machine takes in that time
 # batch = 128
 # learning_rate = 0.006
 # fine_tune_steps = 150   # of a chosen network, when it is exported
