@@ -52,7 +52,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "Pad": (pads.as_inputs, pads.of_every_axis, pads.cropping),
     "Pow": (broadcast.by_attribute, types.one_type),
     "Resize": (resize.of_opset_10, resize.of_every_axis, resize.as_products),
-    "RoiAlign": (names.roi_coordinates,),
+    "RoiAlign": (names.roi_coordinates, names.scaled_rois),
     "Scatter": (names.scatter,),
     "Slice": (slices.as_inputs,),
     "SpaceToDepth": (blocks.space_to_depth,),

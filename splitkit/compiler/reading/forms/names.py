@@ -1,6 +1,8 @@
-"""Operators and attributes that have other names or defaults now."""
+"""Operators and attributes that have other names, defaults or meanings now."""
 
 from dataclasses import replace
+
+import numpy as np
 
 from splitkit.compiler.graph import Node
 from splitkit.compiler.reading.forms.known import Known
@@ -21,6 +23,23 @@ def roi_coordinates(node: Node, opset: int, known: Known) -> list[Node] | None:
     if opset >= 16:
         return None
     return [replace(node, attrs=dict(node.attrs) | {"coordinate_transformation_mode": b"output_half_pixel"})]
+
+
+def scaled_rois(node: Node, opset: int, known: Known) -> list[Node] | None:
+    """Regions scaled ahead of RoiAlign: half a pixel is taken off what is scaled, TVM takes it off before."""
+    mode, scale = node.attrs.get("coordinate_transformation_mode", b"half_pixel"), node.attrs.get("spatial_scale", 1.0)
+    if mode != b"half_pixel" or scale == 1.0:
+        return None
+    rois, scaled = node.inputs[1], known.fresh(f"{node.output}.rois")
+    factor = known.add(f"{node.output}.scale", np.array(scale, known.type(rois).dtype))
+    return [
+        Node("Mul", scaled, (rois, factor), (scaled,)),
+        replace(
+            node,
+            inputs=(node.inputs[0], scaled, *node.inputs[2:]),
+            attrs=dict(node.attrs) | {"spatial_scale": 1.0},
+        ),
+    ]
 
 
 def scatter(node: Node, opset: int, known: Known) -> list[Node] | None:
