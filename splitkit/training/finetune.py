@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from splitkit.data import Augmentation, SampleSource, batches_of
 from splitkit.space.network import describe
 from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
-from splitkit.training.config import FineTuneConfig
+from splitkit.training.config import FineTuneConfig, OptimiserConfig
 from splitkit.training.optimise import Batches, apply_gradients, diverged, first_not_finite, make_optimiser
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.threads import threads_for, torch_threads
@@ -39,7 +39,7 @@ class FineTuning:
         subnetwork: SubNetwork,
         samples: SampleSource,
         augmentation: Augmentation,
-        config: FineTuneConfig,
+        config: OptimiserConfig,
         teacher: Teacher | None = None,
     ) -> None:
         """Arguments and errors as of `fine_tune`."""
@@ -49,7 +49,8 @@ class FineTuning:
         self.config = config
         self.step = 0
         self._samples = samples
-        self._teacher = teacher if config.distillation else None
+        self._distillation = config.distillation if isinstance(config, FineTuneConfig) else 0.5
+        self._teacher = teacher if self._distillation else None
         self._batches = Batches(samples, augmentation, config.seed, config.batch)
         self._optimiser = make_optimiser(subnetwork, config)
 
@@ -102,7 +103,7 @@ class FineTuning:
         if self._teacher is not None:
             with torch.no_grad():
                 answers = self._teacher(images).softmax(1)
-            loss = torch.lerp(loss, F.cross_entropy(scores, answers), self.config.distillation)
+            loss = torch.lerp(loss, F.cross_entropy(scores, answers), self._distillation)
         (loss * weight).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())
 
@@ -124,7 +125,7 @@ def fine_tune(
     subnetwork: SubNetwork,
     samples: SampleSource,
     augmentation: Augmentation,
-    config: FineTuneConfig,
+    config: OptimiserConfig,
     *,
     teacher: Teacher | None = None,
     report: Reporter | None = None,
@@ -136,8 +137,8 @@ def fine_tune(
         samples: training images and labels, on any device.
         augmentation: how the images are varied.
         config: schedule and seed.
-        teacher: if given, `config.distillation` of the loss is the cross entropy against its answers (Hinton et al.,
-            2015).
+        teacher: if given, `distillation` of the loss (half of it, where `config` does not say) is the cross entropy
+            against its answers (Hinton et al., 2015).
         report: told of every step.
 
     Returns:

@@ -139,7 +139,7 @@ def members(content: bytes) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-DEEP = b"\x80\x02}(U\x04kindU\x11splitkit supernetU\x0eschema_versionK\x02U\x05space" + b"]" * 99_999 + b"a" * 99_998
+DEEP = b"\x80\x02}(U\x04kindU\x11splitkit supernetU\x0eschema_versionK\x03U\x05space" + b"]" * 99_999 + b"a" * 99_998
 GREEDY = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x00\x00\x00\x10\x85R."
 
 HOSTILE: list[tuple[str, Callable[[dict[str, bytes]], bytes]]] = [

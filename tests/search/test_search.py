@@ -235,7 +235,7 @@ def test_feedback_measures_the_current_best_of_every_system() -> None:
 
 def test_feedback_undoes_a_choice_made_on_a_wrong_belief() -> None:
     paper = system(sensor_macs_per_s=2.5e9)
-    bench, config = Bench(paper), replace(SMALL, seed=0)  # with others the belief happens to choose the right one
+    bench, config = Bench(paper), replace(SMALL, seed=1)  # with 0 the belief happens to choose the right one
     wrong = run(config, system=paper)
     corrected = run(config, system=paper, feedback=bench.feedback(rounds=3, tolerance=0.01))
     believed, found = (fastest_at(result.points, 0.95) for result in (wrong, corrected))
