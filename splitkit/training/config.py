@@ -58,7 +58,9 @@ SMALL_MACS, MEDIUM_MACS = 20e6, 300e6
 
 
 def default_train_config(space: SearchSpace) -> TrainConfig:
-    """A schedule that suits the size of the space: a minute or two for `tiny`, about an hour for `cifar`, hours beyond.
+    """A schedule that suits the size of the space: a minute or two for `tiny`, hours for the largest.
+
+    That of `cifar` has not been run to its end; by single steps it takes an hour of two cores.
 
     `tiny` was tuned on the search slice of `digits`. At the same processor time, small batches with four random
     sub-networks and a sandwich every sixteenth step gave random sub-networks 93 % where the plain sandwich rule gave
