@@ -16,6 +16,7 @@ from typing import Any
 from tvm.script import tirx as T
 
 from splitkit.autograd.native import LANES
+from splitkit.autograd.sigmoid import constant, sigmoid
 
 ALL: Any = T.Ramp(0, 1, LANES)
 """Every channel of a block."""
@@ -29,37 +30,38 @@ MEAN, INVERSE, SCALE, OFFSET = 0, 1, 2, 3
 """Rows of what the forward pass leaves for the backward pass: y = activation(x * scale + offset)."""
 
 
-def _constant(value: float) -> Any:
-    return T.Broadcast(T.float32(value), LANES)
-
-
 def _clamped(z: Any, high: float) -> Any:
-    return T.min(T.max(z, _constant(0.0)), _constant(high))
+    return T.min(T.max(z, constant(0.0)), constant(high))
 
 
 def _value(activation: str, z: Any) -> Any:
     match activation:
         case "relu":
-            return T.max(z, _constant(0.0))
+            return T.max(z, constant(0.0))
         case "relu6":
             return _clamped(z, 6.0)
         case "hard_swish":
-            return z * _clamped(z + _constant(3.0), 6.0) * _constant(1 / 6)
+            return z * _clamped(z + constant(3.0), 6.0) * constant(1 / 6)
+        case "swish":
+            return z * sigmoid(z)
         case _:
             return z
 
 
 def _slope(activation: str, z: Any, gradient: Any) -> Any:
     """`gradient` times the activation's derivative at `z`."""
-    zero = _constant(0.0)
+    zero = constant(0.0)
     match activation:
         case "relu":
             return T.Select(z > zero, gradient, zero)
         case "relu6":
-            return T.Select(T.And(z > zero, z < _constant(6.0)), gradient, zero)
+            return T.Select(T.And(z > zero, z < constant(6.0)), gradient, zero)
         case "hard_swish":
-            within = gradient * (z * _constant(1 / 3) + _constant(0.5))
-            return T.Select(z < _constant(-3.0), zero, T.Select(z < _constant(3.0), within, gradient))
+            within = gradient * (z * constant(1 / 3) + constant(0.5))
+            return T.Select(z < constant(-3.0), zero, T.Select(z < constant(3.0), within, gradient))
+        case "swish":
+            gate = sigmoid(z)
+            return gradient * gate * (constant(1.0) + z * (constant(1.0) - gate))
         case _:
             return gradient
 

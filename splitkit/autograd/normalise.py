@@ -9,8 +9,8 @@ from torch import Tensor
 from splitkit.autograd.activation import activate
 from splitkit.autograd.native import LANES, compiled, rows, usable
 
-FUSED_ACTIVATIONS = frozenset({"", "relu", "relu6", "hard_swish"})
-"""Those that kernels compute; the others need an exponential."""
+FUSED_ACTIVATIONS = frozenset({"", "relu", "relu6", "hard_swish", "swish"})
+"""Those that kernels compute."""
 
 
 def normalise(

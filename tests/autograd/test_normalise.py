@@ -28,7 +28,7 @@ def reference(x: Tensor, gain: Tensor, shift: Tensor, activation: str, residual:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("activation", ["", "relu", "relu6", "hard_swish"])
+@pytest.mark.parametrize("activation", ["", "relu", "relu6", "hard_swish", "swish"])
 @pytest.mark.parametrize("added", [False, True], ids=["alone", "with a residual"])
 def test_values_and_gradients_are_those_of_the_operators_one_by_one(
     shape: tuple[int, ...], activation: str, added: bool
@@ -47,6 +47,25 @@ def test_values_and_gradients_are_those_of_the_operators_one_by_one(
     # float32 rounding of pixels around 30 is 2e-6, of which a normalised value sees the half.
     for name, wanted, own in zip(("y", "x", "gain", "shift", "residual"), *found, strict=False):
         torch.testing.assert_close(own.double(), wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()), msg=name)
+
+
+def test_a_sigmoid_saturates_on_both_sides() -> None:
+    x, _, shift, _, upstream = given((4, 16, 9, 9), mean=0.0)
+    gain = torch.full_like(shift, 60.0)
+    found = []
+    for dtype, compute in ((torch.float64, reference), (torch.float32, normalise)):
+        source = x.to(dtype).clone().requires_grad_()
+        y = compute(source * 1, gain.to(dtype), shift.to(dtype), "swish", None)
+        y.backward(upstream.to(dtype))
+        found.append((y.detach(), source.grad))
+    (wanted, slope), (own, own_slope) = found
+    assert slope is not None
+    assert own_slope is not None
+    assert float(wanted.max()) > 120
+    assert float(wanted.min()) > -0.3
+    # float32 holds the arguments, up to 200, to 1e-5.
+    torch.testing.assert_close(own.double(), wanted, rtol=1e-5, atol=5e-5)
+    torch.testing.assert_close(own_slope.double(), slope, rtol=2e-5, atol=2e-5 * float(slope.abs().max()))
 
 
 def test_a_gradient_reaches_what_was_before_the_convolution() -> None:
@@ -74,7 +93,7 @@ def test_a_second_backward_pass_is_refused_since_the_first_has_used_the_memory()
     [
         (torch.randn(2, 12, 4, 4).to(memory_format=torch.channels_last), "relu"),  # no whole block
         (torch.randn(2, 16, 4, 4), "relu"),  # channels first
-        (torch.randn(2, 16, 4, 4).to(memory_format=torch.channels_last), "swish"),
+        (torch.randn(2, 16, 4, 4).to(memory_format=torch.channels_last), "hard_sigmoid"),
         (torch.randn(2, 16, 4, 4, dtype=torch.float64).to(memory_format=torch.channels_last), "relu"),
     ],
     ids=["channels", "layout", "activation", "dtype"],
