@@ -1,5 +1,6 @@
 """Every exported half, on every device that is not this machine, computes what ONNX Runtime computes."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from splitkit.devices import get_device
+from splitkit.devices.linux_cross.architecture import architecture_of
+from splitkit.devices.options import read_options
+from splitkit.devices.qemu_system.board import Board
 from splitkit.exporters import get_exporter
 from splitkit.graphs.export import export_half
-from splitkit.profiles import load_device, profile_names
+from splitkit.profiles import DeviceProfile, load_device, profile_names
 from splitkit.sides import SIDES, Side
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
 
@@ -38,6 +42,16 @@ def halves(dtype: str) -> dict[Side, tuple[onnx.ModelProto, list[Arrays], list[A
     return found
 
 
+def programs(profile: DeviceProfile) -> tuple[str, ...]:
+    """What it takes to build for a device and to run that here."""
+    if profile.kind == "linux-cross":
+        architecture = architecture_of(profile.target, profile.name)
+        return f"{architecture.triple}-g++", f"qemu-{architecture.qemu}-static"
+    risc_v = profile.target["mtriple"].startswith("riscv")
+    compiler = "riscv64-unknown-elf-gcc" if risc_v else "arm-none-eabi-gcc"
+    return compiler, read_options(profile, Board).emulator
+
+
 def onnx_runtime(model: onnx.ModelProto, given: list[Arrays]) -> list[Arrays]:
     import onnxruntime
 
@@ -50,8 +64,11 @@ def onnx_runtime(model: onnx.ModelProto, given: list[Arrays]) -> list[Arrays]:
 @pytest.mark.parametrize("dtype", ["uint8", pytest.param("float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", EMULATED)
-def test_a_half_computes_what_onnx_runtime_computes(name: str, side: Side, dtype: str, tmp_path: Path) -> None:
+def test_a_half_computes_what_onnx_runtime_computes(
+    name: str, side: Side, dtype: str, tmp_path: Path, needs: Callable[..., None]
+) -> None:
     profile = load_device(name)
+    needs(*programs(profile))
     model, given, wanted = halves(dtype)[side]
     device = get_device(profile)
     artifact = get_exporter(profile.exporter).compile(model, device.target(), tmp_path / side)
