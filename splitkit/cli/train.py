@@ -1,17 +1,13 @@
 """`splitkit train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from splitkit.cli.console import only_first_speaks, print_json, stderr
 from splitkit.cli.next_step import say_next
 from splitkit.cli.options import JSON, point_of, project_options, seconds
-
-if TYPE_CHECKING:
-    from splitkit.data import Dataset
-    from splitkit.project import Project
+from splitkit.cli.train_architecture import train_architecture
 
 
 @click.command("train")
@@ -65,14 +61,18 @@ def command(
     from splitkit.project import Run, load_project
     from splitkit.project.steps import Init, begun_classes, load_data, train_step
     from splitkit.training import progress_bar
-    from splitkit.training.joining import joined
+    from splitkit.training.joining import Place, joined
 
     if steps is not None and budget is not None:
         raise click.UsageError("--steps and --budget both say how long; give one of them")
     if table is not None and source is None:
         raise click.UsageError("--init-table needs --init, the checkpoint that it describes")
     if selector and (resume or source):
-        raise click.UsageError("--architecture trains from random weights to the end: no --resume, no --init")
+        raise click.UsageError(
+            "--architecture begins with random weights and goes on by itself: no --resume, no --init"
+        )
+    if selector and Place.of_environment().size > 1:
+        raise click.UsageError("--architecture trains in one process: start it without torchrun")
     name, index = point_of(selector, "--architecture") if selector else (None, None)
     project = load_project(config, space=space, system=system, data=data, run=run or name, seed=seed)
     given = {"steps": steps, "budget": budget, "device": device}
@@ -81,8 +81,7 @@ def command(
     overrides = {name: value for name, value in given.items() if value is not None}
     project = project.model_copy(update={"train": project.train.model_copy(update=overrides)})
     if selector:
-        dataset = load_data(project, project.load_space(), stderr.print, begun_classes(project))
-        _by_itself(project, index, dataset, as_json)
+        train_architecture(project, index, as_json)
         return
     init = None if source is None else Init(source, table)
     with joined(project.train.device) as ranks, only_first_speaks(ranks.rank):
@@ -97,24 +96,3 @@ def command(
         if as_json and ranks.rank == 0:
             print_json({"schema_version": 1, "checkpoint": str(checkpoint)})
         say_next("bench", "--target", "sensor")
-
-
-def _by_itself(project: "Project", index: int | None, dataset: "Dataset", as_json: bool) -> None:
-    """Train one point of the run's front alone, and say what it is worth."""
-    from splitkit.project import Run
-    from splitkit.project.steps import check_search, pick_point, standalone_step
-    from splitkit.search import load_result
-    from splitkit.training.evaluation import score_subnetwork
-
-    result = load_result(Run.of(project).pareto)
-    check_search(project, result)
-    point = pick_point(result, index)
-    number = result.points.index(point)
-    with stderr.status("training") as status:
-        network = standalone_step(project, point.architecture, number, dataset, status.update)
-    score = score_subnetwork(network, dataset.test).score
-    path = Run.of(project).standalone(number)
-    stderr.print(f"point {number} by itself: {score.accuracy:.2%} of the test set are right")
-    stderr.print(f"wrote {path}", markup=False)
-    if as_json:
-        print_json({"schema_version": 1, "point": number, "test_accuracy": score.accuracy, "checkpoint": str(path)})

@@ -1,5 +1,6 @@
 """Where a run keeps its results."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -93,6 +94,7 @@ class Run:
             self.corrections, self.export_tuning,
         ):  # fmt: skip
             file.unlink(missing_ok=True)
+        shutil.rmtree(self.fine_tuned("").parent, ignore_errors=True)
 
     def bundle(self, name: str) -> Path:
         """Directory of an exported bundle."""
@@ -101,6 +103,10 @@ class Run:
     def subnetwork(self, name: str) -> Path:
         """Checkpoint of an extracted, fine-tuned network."""
         return self.directory / "networks" / f"{name}.pt"
+
+    def fine_tuned(self, identity: str) -> Path:
+        """Checkpoint of a fine-tuning, done or under way; what it began with and how is in `identity`."""
+        return self.directory / "fine-tuned" / f"{identity}.pt"
 
     def standalone(self, index: int) -> Path:
         """Checkpoint of a point of the search that was trained by itself."""

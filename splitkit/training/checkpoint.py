@@ -7,21 +7,18 @@ from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
 
 from splitkit.errors import CheckpointError
 from splitkit.labels import class_difference
 from splitkit.space.difference import space_difference
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
-from splitkit.supernet.storage import check_tensor, fill, header_of, read_checkpoint, tensors_of, write_checkpoint
+from splitkit.supernet.storage import fill, header_of, read_checkpoint, tensors_of, write_checkpoint
 from splitkit.training.config import TrainConfig
+from splitkit.training.moments import check_moments, moments_of, restore_moments
 from splitkit.training.optimise import pick_device
 
 FORMAT = "splitkit supernet"
-
-MOMENTS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
-"""What each optimiser keeps for a parameter that has had a gradient."""
 
 
 class Header(BaseModel):
@@ -92,13 +89,8 @@ def save_supernet(
     header = Header(
         space=supernet.space, config=config, classes=classes, step=step, threads=threads, ranks=ranks
     )  # fmt: skip
-    names: dict[Tensor, str] = {parameter: name for name, parameter in supernet.named_parameters()}
-    state = {
-        names[parameter]: {moment: kept[moment] for moment in MOMENTS[config.optimiser]}
-        for parameter, kept in optimiser.state.items()
-    }
-    body = header.model_dump(mode="json") | {"weights": supernet.state_dict(), "optimiser": state}
-    write_checkpoint(path, FORMAT, body)
+    state = {"weights": supernet.state_dict(), "optimiser": moments_of(supernet, optimiser, config)}
+    write_checkpoint(path, FORMAT, header.model_dump(mode="json") | state)
 
 
 def load_supernet(checkpoint: Path, space: SearchSpace | None = None, device: str = "cpu") -> TrainedSupernet:
@@ -129,11 +121,7 @@ def restore_supernet(
     body, header = _checked(checkpoint, supernet.space)
     _check_settings(checkpoint, header, config, classes)
     fill(supernet.state_dict(), body["weights"])
-    parameters = dict(supernet.named_parameters())
-    for name, kept in body["optimiser"].items():
-        parameter = parameters[name]
-        state = {moment: _like(parameter, value) for moment, value in kept.items()}
-        optimiser.state[parameter] = state
+    restore_moments(supernet, optimiser, body["optimiser"])
     return header
 
 
@@ -149,30 +137,8 @@ def _checked(path: Path, space: SearchSpace | None) -> tuple[dict[str, Any], Hea
     with torch.device("meta"):  # shapes alone: the space in a damaged file may be larger than memory
         outline = Supernet(header.space, sides=header.config.sides)
     tensors_of(path, "weights", weights, outline.state_dict())
-    _check_optimiser(path, body.get("optimiser"), dict(outline.named_parameters()), header)
+    check_moments(path, body.get("optimiser"), outline, header.config, header.step)
     return body, header
-
-
-def _check_optimiser(path: Path, found: Any, parameters: dict[str, torch.nn.Parameter], header: Header) -> None:
-    """The optimisers' kernels trust what they are given: a moment of another shape would write past its end."""
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: optimiser: a table is wanted, found {type(found).__name__}")
-    moments = MOMENTS[header.config.optimiser]
-    for name, kept in found.items():
-        if name not in parameters:
-            raise CheckpointError(f"{path}: optimiser: {str(name)[:60]!r} is no parameter of the network")
-        where = f"{path}: optimiser: {name}"
-        if not isinstance(kept, dict) or set(kept) != set(moments):
-            raise CheckpointError(f"{where}: a table of {', '.join(moments)} is wanted")
-        for moment, value in kept.items():
-            wanted = torch.empty((), device="meta") if moment == "step" else parameters[name].detach()
-            check_tensor(f"{where}: {moment}", value, wanted)
-        if "step" in kept and not (1 <= float(kept["step"]) <= header.step and float(kept["step"]).is_integer()):
-            raise CheckpointError(
-                f"{where}: step: {float(kept['step']):g}, a whole number in 1..{header.step} is wanted"
-            )
-        if "exp_avg_sq" in kept and bool((kept["exp_avg_sq"] < 0).any()):
-            raise CheckpointError(f"{where}: exp_avg_sq: holds negative values, a mean of squares is wanted")
 
 
 def _check_settings(path: Path, header: Header, config: TrainConfig, classes: tuple[str, ...]) -> None:
@@ -206,10 +172,3 @@ def _check_space(path: Path, stored: SearchSpace, wanted: SearchSpace) -> None:
             f"{path}: holds the supernet of another space: {difference}",
             "train again, or use the space it was trained with",
         )
-
-
-def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A moment on its parameter's device and, since kernels walk both in step, in its memory layout."""
-    if value.shape != parameter.shape:  # a step count
-        return value.to(parameter.device)
-    return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -31,7 +31,9 @@ class FineTuning:
 
     Attributes:
         subnetwork: in evaluation mode, fit to be scored or exported, whenever `advance` has returned.
+        optimiser: whose state goes with it.
         step: steps that are behind it, of `config.steps`.
+        parts: that a batch is cut into, from the first step on; sums of floats depend on that.
     """
 
     def __init__(
@@ -48,11 +50,12 @@ class FineTuning:
         self.subnetwork = subnetwork.eval()
         self.config = config
         self.step = 0
+        self.parts: int | None = None
         self._samples = samples
         self._distillation = config.distillation if isinstance(config, FineTuneConfig) else 0.5
         self._teacher = teacher if self._distillation else None
         self._batches = Batches(samples, augmentation, config.seed, config.batch)
-        self._optimiser = make_optimiser(subnetwork, config)
+        self.optimiser = make_optimiser(subnetwork, config)
 
     def advance(self, steps: int, report: Reporter | None = None, *, recalibrated: bool = True) -> None:
         """Train `steps` more steps of the schedule, or as many as it has left.
@@ -82,7 +85,9 @@ class FineTuning:
 
     def _train(self, end: int, threads: int, report: Reporter | None) -> None:
         device = next(self.subnetwork.parameters()).device
-        parts = parts_of(self.config.batch, threads) if device.type == "cpu" else 1
+        if self.parts is None:
+            self.parts = parts_of(self.config.batch, threads) if device.type == "cpu" else 1
+        parts = self.parts
         with side_by_side(self.subnetwork, threads, parts) as workers:
             for step in range(self.step, end):
                 images, labels = (tensor.to(device) for tensor in self._batches[step])
@@ -90,7 +95,7 @@ class FineTuning:
                 weights = [len(share[1]) / len(labels) for share in shares]
                 tasks = [partial(self._learn, *pair) for pair in zip(shares, weights, strict=True)]
                 found = workers.run(tasks, weights)
-                apply_gradients(self.subnetwork, self._optimiser, step, self.config)
+                apply_gradients(self.subnetwork, self.optimiser, step, self.config)
                 self.step = step + 1
                 if report:
                     loss, accuracy = (sum(w * f[i] for w, f in zip(weights, found, strict=True)) for i in (0, 1))

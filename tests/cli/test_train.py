@@ -62,7 +62,7 @@ def test_one_network_is_trained_by_itself(searched: Path) -> None:
     [
         (("--steps", "3", "--budget", "1m"), "--steps and --budget both say how long"),
         (("--init-table", "t.toml"), "--init-table needs --init"),
-        (("--architecture", "r:0", "--resume"), "--architecture trains from random weights"),
+        (("--architecture", "r:0", "--resume"), "--architecture begins with random weights"),
         (("--architecture", "r:x"), "'r:x': RUN or RUN:INDEX is expected"),
         (("--budget", "2 hours"), "'2 hours': a number with s, m or h is expected"),
     ],
@@ -71,6 +71,15 @@ def test_what_makes_no_sense_is_refused(searched: Path, arguments: tuple[str, ..
     code, _, text = train(searched, *arguments)
     assert code == 2
     assert message in text
+
+
+def test_ranks_do_not_train_one_network(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    code, _, text = train(searched, "--architecture", "r:0")
+    assert code == 2
+    assert "start it without torchrun" in text
 
 
 def test_a_supernet_that_does_not_fit_is_named_and_nothing_is_left(searched: Path) -> None:

@@ -23,11 +23,13 @@ from splitkit.training import (
     TrainConfig,
     calibration_images,
     fine_tune,
+    finetune_checkpoint,
     load_supernet,
     score,
     score_subnetwork,
     train,
 )
+from splitkit.training.finetune_checkpoint import fine_tune_resumably, resumed
 from splitkit.training.trial import FineTuner
 
 CONFIG = TrainConfig(steps=6, batch=16, learning_rate=5e-3, warmup_steps=2, random_subnetworks=1, sandwich_every=2)
@@ -215,6 +217,30 @@ def test_fine_tuning_in_parts_equals_fine_tuning_in_one_go(space: SearchSpace, d
         assert not parts.training
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
+
+
+def test_fine_tuning_goes_on_where_it_was_stopped(
+    space: SearchSpace, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = FineTuneConfig(steps=9, batch=16, learning_rate=5e-3)
+    calibration = calibration_images(data.train)
+    whole, stopped, other = (extract(Supernet(space), space.largest(2), calibration) for _ in range(3))
+    fine_tune(whole, data.train, data.augmentation, schedule)
+    monkeypatch.setattr(finetune_checkpoint, "SAVE_EVERY_S", 0)
+    path = tmp_path / "fine-tuning.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune_resumably(path, FineTuning(stopped, data.train, data.augmentation, schedule), StopAfter(5))
+    tuning = resumed(path, other, data.train, data.augmentation)
+    assert tuning.step == 4  # the step that was reported when it was stopped had not been saved
+    fine_tune_resumably(path, tuning, lambda _: None)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+    again = resumed(path, extract(Supernet(space), space.largest(2), calibration), data.train, data.augmentation)
+    fine_tune_resumably(path, again, StopAfter(0))
+    assert again.step == 9
+    assert not again.subnetwork.training
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.subnetwork.state_dict()[name]), name
 
 
 DIVERGES = CONFIG.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0, "optimiser": "sgd"})

@@ -1,9 +1,11 @@
 """Networks of a run fine-tuned: to choose among them, and to be deployed."""
 
 from collections.abc import Generator, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from splitkit.project.config import Project
+from splitkit.project.run import Run
 from splitkit.project.steps.data import Say, silent
 
 if TYPE_CHECKING:
@@ -60,17 +62,34 @@ def trained_alone(
     teacher: "Teacher | None" = None,
     check: "Check" = lambda: None,
 ) -> "SubNetwork":
-    """A sub-network's own weights trained on all training images, in place, for the project's steps or time."""
-    from splitkit.training import fine_tune
-    from splitkit.training.budget import fit_fine_tuning
+    """A sub-network's own weights trained on all training images, in place, for the project's steps or time.
 
-    samples = data.all_training
-    if project.train.fine_tune_budget is not None:
-        budget_s = project.train.fine_tune_budget
-        config = fit_fine_tuning(budget_s, network, samples, data.augmentation, config, teacher)
-    if config.steps:
-        fine_tune(network, samples, data.augmentation, config, teacher=teacher, report=lambda _: check())
+    Where the run has the same training already, or a part of it, it goes on from there.
+    """
+    from splitkit.training import FineTuning
+    from splitkit.training.budget import fit_fine_tuning
+    from splitkit.training.finetune_checkpoint import fine_tune_resumably, resumed
+
+    samples, budget_s = data.all_training, project.train.fine_tune_budget
+    kept = Run.of(project).fine_tuned(_identity(project, network, data, config))
+    if kept.exists():
+        tuning = resumed(kept, network, samples, data.augmentation, teacher)
+    else:
+        if budget_s is not None:
+            config = fit_fine_tuning(budget_s, network, samples, data.augmentation, config, teacher)
+        tuning = FineTuning(network, samples, data.augmentation, config, teacher)
+    fine_tune_resumably(kept, tuning, lambda _: check())
     return network
+
+
+def _identity(project: Project, network: "SubNetwork", data: "Dataset", config: "FineTuneConfig") -> str:
+    """Of a training: the weights and calibration it begins with, what it learns from, and its schedule or time."""
+    from splitkit.training.ranks import weights_digest
+
+    budget_s, labels = project.train.fine_tune_budget, data.all_training.labels
+    schedule = config if budget_s is None else config.model_copy(update={"steps": 0})
+    facts = network.architecture, schedule, budget_s, project.data.reading(), data.classes, len(labels), labels.sum()
+    return sha256(weights_digest(network) + repr(facts).encode()).hexdigest()[:16]
 
 
 def fine_tune_config(project: Project) -> "FineTuneConfig":
