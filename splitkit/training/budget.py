@@ -21,6 +21,12 @@ Config = TypeVar("Config", bound=OptimiserConfig)
 SHARE, LONGEST_S = 0.03, 60.0
 """Of a budget, the part that is spent on finding out how long a step takes, and the most seconds of it."""
 
+LONG = 10**6
+"""Steps of a schedule of which some are tried."""
+
+CHUNK = 8
+"""Steps of fine-tuning that are tried in one go: each go sets up threads."""
+
 WARMUP_SHARE = 0.05
 """Of a schedule made to measure, the steps over which the learning rate rises."""
 
@@ -66,13 +72,13 @@ def fit_training(
     """
     ranks = ranks or Alone()
     trial = Supernet(space, config.seed, config.sides).to(pick_device(ranks.device(device)))
-    steps = Steps(trial, data, of_steps(config, 10**6), ranks)
+    steps = Steps(trial, data, of_steps(config, LONG), ranks)
     threads = ranks.from_first(torch.get_num_threads())
     one_more = 0
 
     def take(step: int) -> None:
         ranks.from_first(one_more)
-        steps.take(step, workers)
+        steps.take(_spread(step, config), workers)
 
     with steps.workers(threads) as workers:
         if ranks.rank == 0:
@@ -80,9 +86,15 @@ def fit_training(
         else:
             step = 0
             while (count := ranks.from_first(one_more)) == one_more:
-                steps.take(step, workers)
+                steps.take(_spread(step, config), workers)
                 step += 1
     return of_steps(config, count)
+
+
+def _spread(number: int, config: TrainConfig) -> int:
+    """Steps that stand for a schedule of `LONG`: all parts of it, and sandwiches as often as it has them."""
+    at = int(number * 0.618034 % 1 * LONG)
+    return at - at % config.sandwich_every + number % config.sandwich_every
 
 
 def fit_fine_tuning(
@@ -94,5 +106,6 @@ def fit_fine_tuning(
     teacher: Teacher | None = None,
 ) -> FineTuneConfig:
     """The same of a sub-network's own training; `network` is left as it is."""
-    trial = FineTuning(deepcopy(network), samples, augmentation, of_steps(config, 10**6), teacher)
-    return of_steps(config, steps_within(budget_s, lambda n: trial.advance(1, recalibrated=False)))
+    trial = FineTuning(deepcopy(network), samples, augmentation, of_steps(config, LONG), teacher)
+    chunks = steps_within(budget_s, lambda n: trial.advance(CHUNK, recalibrated=False), least=1)
+    return of_steps(config, CHUNK * chunks)

@@ -9,6 +9,7 @@ from splitkit.space.search_space import SearchSpace
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimiserConfig(BaseModel):
@@ -18,12 +19,12 @@ class OptimiserConfig(BaseModel):
 
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "sgd", "muon"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, le=1000)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     clip_norm: Rate = 5.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Share = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
 
 
@@ -34,11 +35,15 @@ class TrainConfig(OptimiserConfig):
     should always take part; in small ones its time is better spent on more steps.
 
     Attributes:
+        largest_alone: share of the steps, the first ones, in which only the largest network is trained.
+        coarse: share of the steps, the first ones, in which images have the space's lowest resolution.
         sides: whether sensor and aggregator share their chain's weights; see `Supernet`.
     """
 
     random_subnetworks: Annotated[int, Field(ge=1, le=16)] = 2
     sandwich_every: Positive = 1
+    largest_alone: Share = 0.0
+    coarse: Share = 0.0
     sides: Literal["shared", "separate"] = "shared"
     checkpoint_every_s: Rate = 60.0
 

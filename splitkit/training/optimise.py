@@ -13,6 +13,7 @@ from splitkit.data import Augmentation, SampleSource
 from splitkit.data.ahead import AHEAD, ReadAhead
 from splitkit.errors import TrainingError
 from splitkit.training.config import OptimiserConfig
+from splitkit.training.muon import Muon
 
 
 def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
@@ -24,6 +25,8 @@ def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Opt
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     decayed = [p for name, p in named if p.ndim > 1 and "transforms" not in name]
     free = [p for name, p in named if p.ndim <= 1 or "transforms" in name]
+    if config.optimiser == "muon":
+        return Muon(decayed, free, config.learning_rate)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
@@ -46,7 +49,7 @@ def apply_gradients(model: nn.Module, optimiser: torch.optim.Optimizer, step: in
         TrainingError: a gradient is not finite; the weights are left as they were.
     """
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate_at(step, config)
+        group["lr"] = learning_rate_at(step, config) * group.get("faster", 1.0)
     # One NaN or infinity among the losses or the gradients of all sub-networks shows in this sum.
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
     if not math.isfinite(norm):

@@ -8,6 +8,7 @@ from splitkit.space.architecture import Architecture
 from splitkit.space.encoding import Encoding
 from splitkit.space.sampling import Sampler
 from splitkit.space.search_space import SearchSpace
+from splitkit.training.config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +28,32 @@ class SandwichSampler:
     weights of its own to train (its reduce and fuse) and shifts what the two sides are asked for.
     """
 
-    def __init__(self, space: SearchSpace, random_subnetworks: int, seed: int, every: int = 1) -> None:
+    def __init__(self, space: SearchSpace, config: TrainConfig) -> None:
         self.space = space
-        self.random_subnetworks = random_subnetworks
-        self.seed = seed
-        self.every = every
+        self.config = config
         self._encoding = Encoding(space)
         ends: list[str] = [placement for placement in ("aggregator", "sensor") if placement in space.placements]
         self._teachers = ends or ["split"]
 
     def draw(self, step: int) -> Sandwich:
         """The sub-networks of one step."""
-        rng = np.random.default_rng((self.seed, step))
+        config, progress = self.config, (step + 0.5) / self.config.steps
+        rng = np.random.default_rng((config.seed, step))
         sampler = Sampler(self.space, rng)
-        others = tuple(self._cut(sampler.uniform(), rng) for _ in range(self.random_subnetworks))
-        turn, left_out = divmod(step, self.every)
-        if left_out:
+        coarse = progress < config.coarse
+        others = tuple(self._cut(sampler.uniform(), rng, coarse=coarse) for _ in range(config.random_subnetworks))
+        turn, left_out = divmod(step, config.sandwich_every)
+        alone = progress < config.largest_alone
+        if left_out and not alone:
             return Sandwich(None, others)
-        teacher = self._cut(self.space.largest(1), rng, self._teachers[turn % len(self._teachers)])
-        smallest = self._cut(self.space.smallest(1), rng)
-        return Sandwich(teacher, (smallest, *others))
+        teacher = self._cut(self.space.largest(1), rng, self._teachers[turn % len(self._teachers)], coarse=coarse)
+        if alone:
+            return Sandwich(teacher, ())
+        return Sandwich(teacher, (self._cut(self.space.smallest(1), rng, coarse=coarse), *others))
 
-    def _cut(self, architecture: Architecture, rng: np.random.Generator, placement: str | None = None) -> Architecture:
+    def _cut(
+        self, architecture: Architecture, rng: np.random.Generator, placement: str | None = None, *, coarse: bool
+    ) -> Architecture:
         """The architecture cut at an allowed position, or one of `placement`, with a splitting module drawn anew."""
         spans = {"aggregator": [0], "split": list(range(1, architecture.units)), "sensor": [architecture.units]}
         allowed = [at for p in self.space.placements if placement in (None, p) for at in spans[p]]
@@ -58,5 +63,7 @@ class SandwichSampler:
         for name in ("fuse", "reduce_ratio", "link_dtype"):
             gene = self._encoding.names.index(name)
             genes[gene] = rng.integers(0, upper[gene] + 1)
+        if coarse:
+            genes[self._encoding.names.index("resolution")] = 0
         genes[self._encoding.names.index("split")] = position if position < architecture.units else self.space.max_units
         return self._encoding.decode(genes)

@@ -52,9 +52,7 @@ class Steps:
         shares = config.random_subnetworks if config.sandwich_every > 1 else 1
         images, shared = shares * config.batch, self._ranks.size > 1
         self._batches = Batches(data.train, data.augmentation, config.seed, images, shared=shared)
-        self._sandwiches = SandwichSampler(
-            supernet.space, config.random_subnetworks, config.seed, config.sandwich_every
-        )
+        self._sandwiches = SandwichSampler(supernet.space, config)
         if self._ranks.size > (most := self._most(self._ranks.size)):
             raise ConfigError(
                 f"{self._ranks.size} ranks: a step of batch = {config.batch} has work for {most}",

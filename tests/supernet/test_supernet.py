@@ -17,6 +17,7 @@ from splitkit.supernet.extents import LayerExtent
 from splitkit.supernet.interpret import operators_of
 from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.statistics import BatchStatistics
+from splitkit.training import TrainConfig
 from splitkit.training.sandwich import SandwichSampler
 
 TINY = load_space("tiny")
@@ -111,8 +112,9 @@ def test_a_cut_uses_weights_of_the_sensor_ahead_and_of_the_aggregator_behind() -
 
 
 def test_every_weight_is_trained_within_an_epoch_of_sandwiches() -> None:
+    config = TrainConfig(steps=60, batch=8, learning_rate=0.1, random_subnetworks=4)
     for space in (TINY, two_views(TINY)):
-        supernet, sampler = Supernet(space), SandwichSampler(space, 4, seed=0)
+        supernet, sampler = Supernet(space), SandwichSampler(space, config)
         wanted = set(dict(supernet.named_parameters()))
         for step in range(60):
             sandwich = sampler.draw(step)

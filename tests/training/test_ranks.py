@@ -140,7 +140,7 @@ def test_more_ranks_than_there_is_work_for_are_refused(data: Dataset) -> None:
 
 
 def test_every_image_of_a_sandwich_is_in_one_piece() -> None:
-    sandwich = SandwichSampler(SPACE, 2, seed=0).draw(0)
+    sandwich = SandwichSampler(SPACE, CONFIG).draw(0)
     for images, workers in ((64, 2), (101, 3), (5, 8)):
         pieces = pieces_of(SPACE, sandwich, images, workers)
         assert [image for piece in pieces for image in range(*piece.span)] == list(range(images))

@@ -1,21 +1,28 @@
 """What the sandwich rule trains."""
 
 from collections import Counter
+from typing import Any
 
-from splitkit.space import load_space
+from splitkit.space import SearchSpace, load_space
+from splitkit.training import TrainConfig
 from splitkit.training.sandwich import SandwichSampler
 
 TINY = load_space("tiny")
+CONFIG = TrainConfig(steps=200, batch=8, learning_rate=0.1, random_subnetworks=2)
+
+
+def sampler_of(space: SearchSpace = TINY, **changes: Any) -> SandwichSampler:
+    return SandwichSampler(space, CONFIG.model_copy(update=changes))
 
 
 def test_teacher_is_the_largest_network_whole_on_either_side_in_turn() -> None:
-    sampler = SandwichSampler(TINY, 2, seed=0)
+    sampler = sampler_of()
     teachers = [sampler.draw(step).teacher for step in range(4)]
     assert teachers == [TINY.largest(0), TINY.largest(99)] * 2
 
 
 def test_smallest_network_is_always_among_the_students() -> None:
-    sampler = SandwichSampler(TINY, 2, seed=0)
+    sampler = sampler_of()
     smallest = TINY.smallest(0)
     for step in range(20):
         students = sampler.draw(step).students
@@ -24,14 +31,24 @@ def test_smallest_network_is_always_among_the_students() -> None:
 
 
 def test_steps_between_sandwiches_train_random_networks_only() -> None:
-    sampler = SandwichSampler(TINY, 2, seed=0, every=3)
+    sampler = sampler_of(sandwich_every=3)
     teachers = [sampler.draw(step).teacher for step in range(7)]
     assert teachers == [TINY.largest(0), None, None, TINY.largest(99), None, None, TINY.largest(0)]
     assert [len(sampler.draw(step).students) for step in range(3)] == [3, 2, 2]
 
 
+def test_the_largest_network_may_begin_alone_and_at_a_low_resolution() -> None:
+    space = load_space("cifar")
+    sampler = sampler_of(space, steps=8, largest_alone=0.5, coarse=0.25)
+    drawn = [sampler.draw(step) for step in range(8)]
+    assert [len(sandwich.students) for sandwich in drawn] == [0] * 4 + [3] * 4
+    assert [s.teacher.resolution for s in drawn if s.teacher] == [24] * 2 + [32] * 6
+    early = [sampler_of(space, steps=8, coarse=0.5).draw(step) for step in range(4)]
+    assert {student.resolution for sandwich in early for student in sandwich.students} == {24}
+
+
 def test_every_position_dtype_and_ratio_is_trained() -> None:
-    sampler = SandwichSampler(TINY, 3, seed=0)
+    sampler = sampler_of(random_subnetworks=3)
     students = [student for step in range(150) for student in sampler.draw(step).students]
     positions = Counter(student.split for student in students)
     placements = Counter(student.placement for student in students)
@@ -44,7 +61,7 @@ def test_every_position_dtype_and_ratio_is_trained() -> None:
 def test_students_are_members_of_the_space() -> None:
     two_views = TINY.model_copy(update={"input": TINY.input.model_copy(update={"views": 2})})
     for space in (TINY, two_views):
-        sampler = SandwichSampler(space, 3, seed=1)
+        sampler = sampler_of(space, random_subnetworks=3, seed=1)
         for step in range(40):
             sandwich = sampler.draw(step)
             assert sandwich.teacher is not None
@@ -53,7 +70,7 @@ def test_students_are_members_of_the_space() -> None:
 
 
 def test_only_allowed_placements_are_trained() -> None:
-    sampler = SandwichSampler(TINY.restricted("split"), 3, seed=0)
+    sampler = sampler_of(TINY.restricted("split"))
     for step in range(40):
         sandwich = sampler.draw(step)
         assert sandwich.teacher is not None
@@ -61,7 +78,7 @@ def test_only_allowed_placements_are_trained() -> None:
 
 
 def test_a_draw_depends_on_seed_and_step_alone() -> None:
-    first, second = SandwichSampler(TINY, 3, seed=4), SandwichSampler(TINY, 3, seed=4)
+    first, second = sampler_of(seed=4), sampler_of(seed=4)
     first.draw(0)
     assert first.draw(7) == second.draw(7)
     assert first.draw(8) != second.draw(7)
