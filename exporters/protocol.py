@@ -23,6 +23,7 @@ from splitkit.space.tensor import TensorSpec
 if TYPE_CHECKING:
     import onnx
 
+    from splitkit.compiler.frontend import LoweredPart
     from splitkit.exporters.memory_report import MemoryReport
 
 ARTIFACT_FILE = "artifact.json"
@@ -176,6 +177,15 @@ class KernelExporter(Exporter, Protocol):
 
     def load(self, artifact: Artifact) -> KernelSession:
         """Load in this process, with `artifact.target.threads` threads."""
+        ...
+
+
+@runtime_checkable
+class PartingExporter(KernelExporter, Protocol):
+    """An exporter that says of which operators its kernels were made: where a model can be cut between them."""
+
+    def lower_parts(self, model: "onnx.ModelProto", target: CompileTarget) -> "tuple[LoweredPart, ...]":
+        """The kernels of `lower`, in call order, by what they were made of."""
         ...
 
 

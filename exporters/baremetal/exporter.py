@@ -5,7 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitkit.compiler.frontend import edges, kernels_of, lower, machine_of, read_graph, select_kernels
+from splitkit.compiler.frontend import (
+    LoweredPart,
+    edges,
+    kernels_of,
+    lower,
+    lower_parts,
+    machine_of,
+    read_graph,
+    select_kernels,
+)
 from splitkit.compiler.kernel import Kernel
 from splitkit.compiler.memory import MemoryPlan
 from splitkit.compiler.stages import Stages
@@ -78,6 +87,10 @@ class BareMetalExporter:
             ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
         """
         return lower(model, target, interior)
+
+    def lower_parts(self, model: "onnx.ModelProto", target: CompileTarget) -> tuple[LoweredPart, ...]:
+        """The kernels of `lower` by the operators they were made of; raises as it does."""
+        return lower_parts(model, target)
 
     def plan_memory(self, model: "onnx.ModelProto", target: CompileTarget) -> MemoryPlan:
         """Memory of the compiled form, from the same plan that `compile` follows, without generating code.

@@ -104,9 +104,10 @@ class Compiler:
 
     def __call__(self, job: CompileJob | RankJob, say: Say) -> Compiled | Ranked:
         """Do the job."""
-        return self._rank(job) if isinstance(job, RankJob) else self._compile(job)
+        return self._rank(job) if isinstance(job, RankJob) else self.compile(job)
 
-    def _compile(self, job: CompileJob) -> Compiled:
+    def compile(self, job: CompileJob) -> Compiled:
+        """All of its graphs, and the library that it asks for."""
         artifacts = {
             digest: self.exporter.compile(graph.model(), self.target, job.directory / str(i))
             for i, (digest, graph) in enumerate(job.graphs.items())

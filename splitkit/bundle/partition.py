@@ -59,7 +59,7 @@ def export_partition(
     """
     require_place(Path(directory), sign_key)
     image, scores = edges_of(model)
-    models, crossing = _halves(model, origin.cut, image.name, scores.name)
+    models, crossing = halves_of(model, origin.cut, image.name, scores.name)
     quantisation = stated_quantisation(model)
     links = []
     for tensor in _tensors(model, crossing):
@@ -128,10 +128,18 @@ def edges_of(model: onnx.ModelProto) -> tuple[TensorSpec, TensorSpec]:
     return image, scores
 
 
-def _halves(
+def halves_of(
     model: onnx.ModelProto, at: tuple[str, ...], image: str, scores: str
 ) -> tuple[dict[Side, onnx.ModelProto], tuple[str, ...]]:
-    """The halves that there are, and what crosses: computed tensors, then the input if the aggregator needs it."""
+    """The halves that there are, and what crosses: computed tensors, then the input if the aggregator needs it.
+
+    Args:
+        at: tensors to cut at; the input alone (`image`) leaves all to the aggregator, the output alone (`scores`) all
+            to the sensor.
+
+    Raises:
+        ModelError: it cannot be cut there.
+    """
     if at in ((image,), (scores,)):
         return {"aggregator" if at == (image,) else "sensor": model}, at
     halves = cut(model, at)

@@ -21,6 +21,7 @@ COMMANDS = {
     "search": "Search architecture, split and compression together.",
     "report": "Draw what a search found: a page and pictures.",
     "export": "Export a searched network as a bundle: both halves, compiled and verified.",
+    "partition": "Find the best place to cut an ONNX model that you already have.",
     "demo": "Run the whole loop on embedded data.",
     "profiles": "List and show device, link and system profiles.",
     "keys": "Make the keys with which sensors and aggregator prove who they are.",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,26 @@ def lower(model: "onnx.ModelProto", target: CompileTarget, interior: Set[str] = 
         ModelError: a shape is dynamic, an operator cannot be compiled, or the target is unknown.
     """
     return kernels_of(select_kernels(read_graph(model), machine_of(target), interior, target.tuning))
+
+
+@dataclass(frozen=True)
+class LoweredPart:
+    """Operators that run together: tensors of the model that they read and that others need of them; their kernels."""
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    kernels: tuple[Kernel, ...]
+
+
+def lower_parts(model: "onnx.ModelProto", target: CompileTarget) -> tuple[LoweredPart, ...]:
+    """The kernels of `lower` by what they were made of, in call order.
+
+    Raises:
+        ModelError: as `lower`.
+    """
+    program = select_kernels(read_graph(model), machine_of(target), tuning=target.tuning)
+    kernels = kernels_of(program)
+    return tuple(LoweredPart(p.reads, p.writes, kernels[p.calls.start : p.calls.stop]) for p in program.parts)
 
 
 def kernels_of(program: "Program") -> tuple[Kernel, ...]:

@@ -63,11 +63,24 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Operators that run together: tensors of the graph that they read, those that others need of them, their calls.
+
+    Calls that bring a tensor into another layout belong to the part that wants it so; those at the graph's outputs to
+    the last one.
+    """
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    calls: range
+
+
+@dataclass(frozen=True)
 class Program:
     """Calls in order. `inputs` and `outputs` are buffers the caller owns, in the graph's order.
 
-    `output_names` are the graph's names of the outputs. `fallback`
-    counts the ONNX operators that have no schedule here.
+    `output_names` are the graph's names of the outputs. `fallback` counts the ONNX operators that have no schedule
+    here. `parts` are the calls by what they were made of, in order.
     """
 
     calls: tuple[Call, ...]
@@ -76,6 +89,7 @@ class Program:
     outputs: tuple[str, ...]
     output_names: tuple[str, ...]
     fallback: Mapping[str, int]
+    parts: tuple[Part, ...]
 
     def root(self, name: str) -> tuple[Buffer, int]:
         """The buffer that owns the memory of `name`, and the byte offset of `name` within it."""

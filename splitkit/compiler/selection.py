@@ -21,7 +21,7 @@ from splitkit.compiler.kernels.layout import LayoutSpec
 from splitkit.compiler.kernels.protocol import KernelSpec
 from splitkit.compiler.packing import packed_shape
 from splitkit.compiler.pointwise import UNSAFE_ON_ZERO, Chain, elementwise_spec
-from splitkit.compiler.program import PLAIN, Buffer, Call, Constant, Program, root
+from splitkit.compiler.program import PLAIN, Buffer, Call, Constant, Part, Program, root
 
 
 def select(graph: Graph, block_for: Callable[[int], int], interior: Set[str] = frozenset()) -> Program:
@@ -125,15 +125,18 @@ class Selector:
             "fallback": self._fallback,
         }
         kernels = families()
-        for group in grouped(self.graph):
+        groups, ends = grouped(self.graph), []
+        for group in groups:
             if group.kind in moves:
                 moves[group.kind](group)
             else:
                 kernels[group.kind].select(group, self)
+            ends.append(len(self.calls))
         outputs = self._outputs()
         return Program(
-            tuple(self.calls), self.buffers, tuple(self.inputs), tuple(outputs), self.graph.outputs, dict(self.fallback)
-        )
+            tuple(self.calls), self.buffers, tuple(self.inputs), tuple(outputs), self.graph.outputs,
+            dict(self.fallback), parts_of(groups, [*ends[:-1], len(self.calls)], self.graph),
+        )  # fmt: skip
 
     def _outputs(self) -> list[str]:
         """One whole buffer per graph output, none of them an input."""
@@ -320,6 +323,20 @@ class Selector:
             self.call(step.spec, operands, group.nodes[0].name)
         for output, source in lowered.copies.items():
             self._copy(names[source], names[output], group.nodes[0].name)
+
+
+def parts_of(groups: Sequence[Group], ends: Sequence[int], graph: Graph) -> tuple[Part, ...]:
+    """Each group, whose calls end before `ends`, with the tensors that it has in common with others."""
+    inside = [{name for node in group.nodes for name in node.outputs} for group in groups]
+    reads = [
+        [name for node in group.nodes for name in node.inputs if name and name not in own | graph.constants.keys()]
+        for group, own in zip(groups, inside, strict=True)
+    ]
+    wanted = {name for names in reads for name in names} | set(graph.outputs)
+    return tuple(
+        Part(tuple(dict.fromkeys(names)), tuple(sorted(own & wanted)), range(start, end))
+        for names, own, start, end in zip(reads, inside, [0, *ends[:-1]], ends, strict=True)
+    )
 
 
 def _packed_constant(value: Array, block: int) -> Array:

@@ -33,6 +33,11 @@ class Header(BaseModel):
 def fine_tune_resumably(path: Path, tuning: FineTuning, report: Reporter) -> None:
     """Take all steps that are left, leaving the state in `path` every minute and, with the final weights, at the end.
 
+    Args:
+        path: of the checkpoint.
+        tuning: with a `FineTuneConfig`.
+        report: told of every step; what it raises ends the training, which then goes on from the last minute.
+
     Raises:
         CheckpointError: `path` cannot be written.
         TrainingError: it diverged.
@@ -78,6 +83,7 @@ def resumed(
 
 
 def _save(path: Path, tuning: FineTuning) -> None:
+    assert isinstance(tuning.config, FineTuneConfig)
     header = Header(config=tuning.config, step=tuning.step, parts=tuning.parts)
     done = tuning.step == tuning.config.steps
     moments = {} if done else moments_of(tuning.subnetwork, tuning.optimiser, tuning.config)

@@ -1,0 +1,105 @@
+"""What pieces cost on either side, as a latency table has it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splitkit.errors import DeviceError
+from splitkit.exporters.protocol import PartingExporter
+from splitkit.latency.graph_predictor import FloatArray, GraphPredictor
+from splitkit.latency.hop import Hop
+from splitkit.latency.store import LutStore
+from splitkit.partition.cuts import Cut
+from splitkit.partition.network import Network
+from splitkit.profiles.schema import System
+from splitkit.sides import SIDES, Side
+from splitkit.space.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+    from splitkit.compiler.frontend import LoweredPart
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of the pieces of one network on one system; times in us.
+
+    Attributes:
+        pieces: by side, of each piece with the steps from kernel to kernel, (pieces,).
+        entering: by side, of a graph whatever is in it.
+        fallback: by side, the share of all kernels' time in operators without a schedule of ours.
+        hop: the link, and what the runtime adds.
+    """
+
+    pieces: Mapping[Side, FloatArray]
+    entering: Mapping[Side, float]
+    fallback: Mapping[Side, float]
+    hop: Hop
+
+    def total_us(self, cut: Cut) -> float:
+        """The time of one frame, but for what changes at the edges: tensors brought into a link's layout."""
+        sensor, sent = cut.sensor, float(cut.payload_bytes)
+        total = self.pieces["sensor"][sensor].sum() + self.pieces["aggregator"][~sensor].sum()
+        total += self.entering["sensor"] * bool(sensor.any()) + self.entering["aggregator"] * bool((~sensor).any())
+        return float(total + self.hop.link_us(sent) + self.hop.aggregator_us)
+
+    @property
+    def us_per_byte(self) -> float:
+        """What one more byte over the link takes."""
+        return float(self.hop.link_us(2.0**20) - self.hop.link_us(0.0)) / 2**20
+
+
+def parts_on(predictor: GraphPredictor, model: "onnx.ModelProto", device: str) -> "tuple[LoweredPart, ...]":
+    """What the compiler makes of a model for a predictor's device.
+
+    Raises:
+        DeviceError: its exporter cannot say of which operators kernels were made.
+        ModelError: the model cannot be compiled.
+    """
+    exporter = predictor.lowering.exporter
+    if not isinstance(exporter, PartingExporter):
+        raise DeviceError(
+            f"device {device}: exporter {exporter.name} cannot say which operators run together",
+            "use one that can, such as tvm",
+        )
+    return exporter.lower_parts(model, predictor.lowering.target)
+
+
+def network_and_costs(
+    model: "onnx.ModelProto",
+    known: Mapping[str, TensorSpec],
+    source: TensorSpec,
+    result: TensorSpec,
+    system: System,
+    store: LutStore,
+    predictors: Mapping[Side, GraphPredictor],
+) -> tuple[Network, Costs]:
+    """The pieces of a model, and what each costs on either side.
+
+    Raises:
+        DeviceError: as `parts_on`, or kernels are missing and cannot be estimated.
+        ModelError: the model cannot be compiled.
+    """
+    parts = {side: parts_on(predictors[side], model, system.device(side).name) for side in SIDES}
+    ours, theirs = ([(part.reads, part.writes) for part in parts[side]] for side in SIDES)
+    if ours != theirs:
+        raise DeviceError(
+            f"system {system.name}: its two exporters do not run the same operators together",
+            "use one exporter, or two of the same compiler",
+        )
+    network, piece_of = Network.of(parts["sensor"], known, source, result)
+    pieces: dict[Side, FloatArray] = {}
+    fallback: dict[Side, float] = {}
+    for side, predictor in predictors.items():
+        kernels = [kernel for part in parts[side] for kernel in part.kernels]
+        owner = np.repeat(piece_of, [len(part.kernels) for part in parts[side]]).astype(np.int64)
+        us = predictor.in_network_us(kernels)
+        default = np.array([kernel.family == "fallback" for kernel in kernels])
+        fallback[side] = float(us[default].sum() / us.sum())
+        each: FloatArray = us + predictor.per_kernel_us
+        pieces[side] = np.asarray(np.bincount(owner, each, len(network.pieces)), dtype=np.float64)
+    entering = {side: predictor.per_graph_us for side, predictor in predictors.items()}
+    return network, Costs(pieces, entering, fallback, Hop.of(store, system, 1))
