@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Draw what a search found: a page and pictures.",
     "export": "Export a searched network as a bundle: both halves, compiled and verified.",
     "partition": "Find the best place to cut an ONNX model that you already have.",
+    "cut": "Cut an ONNX model in two where you say.",
     "demo": "Run the whole loop on embedded data.",
     "profiles": "List and show device, link and system profiles.",
     "keys": "Make the keys with which sensors and aggregator prove who they are.",

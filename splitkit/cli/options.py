@@ -47,6 +47,23 @@ def point_of(text: str, option: str) -> tuple[str, int | None]:
     return name, int(index) if colon else None
 
 
+def input_shapes(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """`NAME:1,3,224,224`."""
+    found = {}
+    for text in texts:
+        name, _, extents = text.rpartition(":")
+        if not name or not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", extents):
+            raise click.BadParameter(f"{text!r}: NAME:1,3,224,224 is expected")
+        found[name] = tuple(map(int, extents.split(",")))
+    return found
+
+
+INPUT_SHAPE = click.option(
+    "--input-shape", "shapes", multiple=True, callback=input_shapes, metavar="NAME:1,3,224,224",
+    help="Shape of an input that the model leaves open.",
+)  # fmt: skip
+
+
 RUN = click.option("--run", callback=run_name, help="Name of the run: results go to runs/NAME/.")
 SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")
 TUNE = click.option(

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import JSON
+from splitkit.cli.options import INPUT_SHAPE, JSON
 
 if TYPE_CHECKING:
     from splitkit.partition import Option, Partition
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--input-data", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Frames (.npy or .npz) that the bundle's halves are proved with; noise by default.",
 )  # fmt: skip
+@INPUT_SHAPE
 @JSON
 def command(
     model: Path,
@@ -39,6 +40,7 @@ def command(
     listed: int,
     output: Path | None,
     input_data: Path | None,
+    shapes: "dict[str, tuple[int, ...]]",
     as_json: bool,
 ) -> None:
     """Find the best place to cut an ONNX model between sensor and aggregator.
@@ -53,6 +55,7 @@ def command(
     from splitkit.bundle import Partitioned
     from splitkit.bundle.ownership import require_own_bundle
     from splitkit.bundle.partition import edges_of, export_partition
+    from splitkit.graphs.input_shapes import with_input_shapes
     from splitkit.graphs.model import load_model
     from splitkit.latency.store import LutStore
     from splitkit.partition import partition
@@ -62,6 +65,8 @@ def command(
     if output is not None:
         require_own_bundle(output)
     loaded, chosen = load_model(model), load_system(system)
+    if shapes:
+        loaded = with_input_shapes(loaded, shapes)
     source, _ = edges_of(loaded)
     inputs = noise(source) if input_data is None else read_inputs(input_data, source)
     table.parent.mkdir(parents=True, exist_ok=True)

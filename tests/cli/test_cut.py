@@ -1,0 +1,144 @@
+"""`splitkit cut` and `splitkit partition` as they are typed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper
+
+from splitkit.cli.main import main
+from tests.bundle.plain_models import image_twice, inputs_of, plain, residual
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(residual(), str(tmp_path / "model.onnx"))
+    return tmp_path / "model.onnx"
+
+
+def test_halves_are_written_and_what_crosses_is_named(model: Path, tmp_path: Path) -> None:
+    before = model.read_bytes()
+    code, out, text = run("cut", model, "--at", "inner", "-o", tmp_path / "halves", "--json")
+    assert code == 0, text
+    assert json.loads(out) == {
+        "schema_version": 1, "tensors": ["inner", "first"], "passthrough": [],
+        "identical": True, "worst": 0.0, "silent": [],
+    }  # fmt: skip
+    assert "sent: first (crosses as well)" in text
+    assert "halves equal the model bit for bit" in text
+    assert model.read_bytes() == before
+    frame = inputs_of(residual(), 1)[0]
+    head, tail = (onnxruntime.InferenceSession(str(tmp_path / f"halves/{part}.onnx")) for part in ("head", "tail"))
+    sent = dict(zip(("inner", "first"), head.run(["inner", "first"], {"pixels": frame}), strict=True))
+    (expected,) = onnxruntime.InferenceSession(str(model)).run(["logits"], {"pixels": frame})
+    np.testing.assert_allclose(tail.run(["logits"], sent)[0], expected, rtol=1e-5)
+
+
+def test_an_operators_name_means_what_it_writes(tmp_path: Path) -> None:
+    named = plain()
+    for i, node in enumerate(named.graph.node):
+        node.name = f"/op{i}"
+    onnx.save(named, str(tmp_path / "named.onnx"))
+    code, _, text = run("cut", tmp_path / "named.onnx", "--at", "/op1", "-o", tmp_path / "halves")
+    assert code == 0, text
+    assert "at active" in text
+    assert "sent: active" in text
+
+
+def test_open_extents_are_given(tmp_path: Path) -> None:
+    dynamic = plain()
+    for axis, name in ((0, "batch"), (2, "height")):
+        dynamic.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    dynamic.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    path, halves = tmp_path / "open.onnx", tmp_path / "halves"
+    onnx.save(dynamic, str(path))
+    code, _, text = run("cut", path, "--at", "active", "-o", halves)
+    assert code == 1
+    assert "'pixels' has no static shape" in text
+    assert not halves.exists()
+    code, _, text = run("cut", path, "--at", "active", "-o", halves, "--input-shape", "pixels:1,3,16,16")
+    assert code == 0, text
+    (value,) = onnx.load(str(halves / "head.onnx")).graph.output
+    assert [dim.dim_value for dim in value.type.tensor_type.shape.dim] == [1, 8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--at", "activ"), "no tensor is called 'activ' in graph 'residual' (did you mean 'active'?)"),
+        (("--at", "logits"), "leaves the tail empty"),
+        (("--at", "w0"), "'w0' is constant"),
+        (("--at", ","), "a cut needs at least one tensor"),
+        (("--at", "inner", "--input-shape", "image:1,3,16,16"), "no input is called 'image'"),
+        (("--at", "inner", "--input-shape", "pixels:1,3,16"), "has shape [1, 3, 16, 16], which [1, 3, 16]"),
+        (("--at", "inner", "--input-shape", "pixels:1,3,8,8"), "has shape [1, 3, 16, 16], which [1, 3, 8, 8]"),
+    ],
+)
+def test_a_cut_that_cannot_be_is_one_line(
+    model: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, _, text = run("cut", model, *arguments, "-o", tmp_path / "halves")
+    assert code == 1
+    assert message in text
+    assert len(text.strip().splitlines()) == 1
+    assert not (tmp_path / "halves").exists()
+
+
+def test_an_output_that_says_nothing_of_the_input_is_named(tmp_path: Path) -> None:
+    dead = plain()
+    for tensor in dead.graph.initializer:
+        if tensor.name == "wf":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros((10, 8), np.float32), "wf"))
+    onnx.save(dead, str(tmp_path / "dead.onnx"))
+    code, _, text = run("cut", tmp_path / "dead.onnx", "--at", "active", "-o", tmp_path / "halves")
+    assert code == 0
+    assert "output logits does not depend on this input: of it that proves nothing" in text
+
+
+def test_the_best_cut_is_a_table(model: Path, tmp_path: Path) -> None:
+    code, out, text = run("partition", model, "--system", "hmd", "--json")
+    assert code == 0, text
+    body = json.loads(out)
+    assert body["options"][0]["total_us"] == min(option["total_us"] for option in body["options"])
+    assert {option["placement"] for option in body["options"]} == {"split", "sensor", "aggregator"}
+    for column in ("sent", "bytes", "sensor us", "link us", "aggregator us", "total us", "sensor RAM"):
+        assert column in text
+    assert f"best of {body['listed']} cuts: model.onnx" in text
+    assert "link: model" in text
+    assert (tmp_path / "runs/lut.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (lambda path: path.write_bytes(b"nothing"), (), "not an ONNX file, or a truncated one"),
+        (lambda path: path.unlink(), (), "cannot be read: no file"),
+        (lambda path: onnx.save(_two_outputs(), str(path)), (), "the model has 2 outputs"),
+        (lambda path: None, ("--system", "nowhere"), "nowhere"),
+        (lambda path: None, ("--input-data", "none.npz"), "none.npz: not an .npy or .npz file"),
+    ],
+)  # fmt: skip
+def test_a_model_that_cannot_be_partitioned_is_one_line(
+    model: Path, make: object, arguments: tuple[str, ...], message: str
+) -> None:
+    make(model)  # type: ignore[operator]
+    code, _, text = run("partition", model, *arguments)
+    assert code == (2 if "--system" in arguments else 1)  # a setting that is wrong, or a file that is
+    assert message in text
+    assert len(text.strip().splitlines()) == 1
+
+
+def _two_outputs() -> onnx.ModelProto:
+    found = image_twice()
+    found.graph.output.append(helper.make_tensor_value_info("flat", TensorProto.FLOAT, (1, 8)))
+    return found
