@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 @click.option("--most-tensors", type=click.IntRange(1, 64), default=4, show_default=True, help="That may cross.")
 @click.option("--list", "listed", type=click.IntRange(1, 100), default=6, show_default=True, help="Cuts to show.")
 @click.option(
+    "--measure",
+    type=click.IntRange(0, 100),
+    default=0,
+    metavar="N",
+    help="Compile and time the best N, and rank by that.",
+)
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Export the best one as a bundle."
 )
 @click.option(
@@ -38,6 +45,7 @@ def command(
     table: Path,
     most_tensors: int,
     listed: int,
+    measure: int,
     output: Path | None,
     input_data: Path | None,
     shapes: "dict[str, tuple[int, ...]]",
@@ -73,7 +81,7 @@ def command(
     with LutStore(table) as store, stderr.status("reading") as status:
         found = partition(
             loaded, chosen, store,
-            name=model.name, most_tensors=most_tensors, listed=listed, say=status.update,
+            name=model.name, most_tensors=most_tensors, listed=listed, measure=measure, say=status.update,
         )  # fmt: skip
         best = found.best
         if output is not None:
@@ -95,12 +103,14 @@ def command(
 def _table(found: "Partition") -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("sent", overflow="fold")
-    for column in ("bytes", "sensor us", "link us", "aggregator us", "total us", "sensor RAM"):
+    timed = ["measured us"] if any(option.measured_us is not None for option in found.options) else []
+    for column in ("bytes", "sensor us", "link us", "aggregator us", "total us", *timed, "sensor RAM"):
         table.add_column(column, justify="right")
     for option in found.options:
         numbers = (option.sensor_us, option.link_us, option.aggregator_us, option.total_us)
         table.add_row(
             _what(option), f"{option.payload_bytes:,}", *(f"{us:,.0f}" for us in numbers),
+            *([("" if option.measured_us is None else f"{option.measured_us:,.0f}")] if timed else []),
             f"{option.sensor_peak_bytes:,}" + ("" if option.fits else " too much"),
             style="bold" if option is found.best else None,
         )  # fmt: skip

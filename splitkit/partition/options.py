@@ -22,6 +22,7 @@ class Option:
         energy_uj: of one frame; None unless both devices and the link have figures for it.
         measured_fraction: share of the kernels' time that rests on measured ones (or a device's own model).
         fits: whether the sensor holds it, as far as its profile says.
+        measured_us: `total_us` with both halves compiled and timed instead of predicted; None if they were not.
     """
 
     placement: str
@@ -37,6 +38,7 @@ class Option:
     energy_uj: float | None
     measured_fraction: float
     fits: bool
+    measured_us: float | None = None
 
     @property
     def total_us(self) -> float:

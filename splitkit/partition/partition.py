@@ -1,21 +1,22 @@
 """The best place to cut a model that somebody else made."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from splitkit.bench.clock import TableClock
 from splitkit.bench.graphs import measure_graphs
-from splitkit.bundle.partition import edges_of, halves_of
-from splitkit.compiler.kernel import Kernel
+from splitkit.bundle.partition import edges_of
 from splitkit.devices import get_device
 from splitkit.errors import DeviceError
-from splitkit.exporters.protocol import KernelExporter
 from splitkit.graphs.cut import tensor_dtype, tensor_shape
 from splitkit.graphs.shapes import value_infos
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.store import LutStore
-from splitkit.partition.costs import Costs, network_and_costs
+from splitkit.partition.costs import network_and_costs
 from splitkit.partition.cuts import Cut, list_cuts
+from splitkit.partition.examine import Examiner, ModelGraph
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.options import Option, Partition
 from splitkit.profiles.schema import System
@@ -34,17 +35,6 @@ TRIED = 5
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class ModelGraph:
-    """A model at hand as a graph."""
-
-    held: "onnx.ModelProto" = field(repr=False)
-    interior: frozenset[str] = frozenset()
-
-    def model(self) -> "onnx.ModelProto":
-        return self.held
-
-
 def partition(
     model: "onnx.ModelProto",
     system: System,
@@ -53,6 +43,7 @@ def partition(
     name: str = "model",
     most_tensors: int = MOST_TENSORS,
     listed: int = LISTED,
+    measure: int = 0,
     say: Say = lambda text: None,
 ) -> Partition:
     """Compare the ways to cut a model in two between the operators that the compiler runs together.
@@ -67,6 +58,7 @@ def partition(
         name: of the model, for people.
         most_tensors: that may cross.
         listed: how many cuts to look at in full, beside the two that leave all to one side.
+        measure: of how many of these, the fastest, to compile and time both halves, which then counts.
         say: told of every step.
 
     Raises:
@@ -85,8 +77,10 @@ def partition(
     if len(best.crossing) <= most_tensors and all((best.sensor != cut.sensor).any() for cut in cuts):
         cuts.append(best)
     cuts.sort(key=costs.total_us)
-    examine = _Examiner(model, source, result, system, predictors, costs)
-    options = _examined(cuts, listed, examine)
+    examiner = Examiner(model, source, result, system, predictors, costs.hop)
+    options = _examined(cuts, listed, examiner.predict)
+    if measure:
+        options = _measured(options, measure, examiner, store, say)
     beyond = costs.total_us(best) if len(best.crossing) > most_tensors else None
     return Partition(
         name, system.name, options, len(cuts), most_tensors, beyond, costs.hop.label,
@@ -118,72 +112,24 @@ def _examined(cuts: Sequence[Cut], listed: int, examine: "Callable[[Cut], Option
         option = examine(cut)
         (fitting if option.fits else refused).append(option)
     found = [*fitting, *refused[: max(0, listed - len(fitting))], *whole]
-    return tuple(sorted(found, key=lambda option: (not option.fits, option.total_us)))
+    return tuple(sorted(found, key=_rank))
 
 
-@dataclass(frozen=True)
-class _Examiner:
-    """Looks at a cut in full."""
+def _measured(
+    options: Sequence[Option], count: int, examiner: Examiner, store: LutStore, say: Say
+) -> tuple[Option, ...]:
+    """The first `count` measured, and all ranked anew."""
+    done = []
+    with TemporaryDirectory(prefix="splitkit-") as scratch:
+        clock = TableClock(store, Path(scratch))
+        for number, option in enumerate(options[:count]):
+            say(f"measuring cut {number + 1} of {min(count, len(options))}")
+            done.append(examiner.measure(option, clock, Path(scratch) / f"cut-{number}"))
+    return tuple(sorted([*done, *options[count:]], key=_rank))
 
-    model: "onnx.ModelProto"
-    source: TensorSpec
-    result: TensorSpec
-    system: System
-    predictors: Mapping[Side, GraphPredictor]
-    costs: Costs
 
-    def __call__(self, cut: Cut) -> Option:
-        computed = [name for name in cut.crossing if name != self.source.name]
-        models, crossing = halves_of(self.model, tuple(computed or cut.crossing), self.source.name, self.result.name)
-        found = {side: self.predictors[side].predict(ModelGraph(half)) for side, half in models.items()}
-        us = {side: found[side].latency_us if side in found else 0.0 for side in SIDES}
-        kernels = {side: found[side].kernels if side in found else () for side in SIDES}
-        timed = sum(sum(side.kernel_us) for side in found.values())
-        measured = sum(side.measured_fraction * sum(side.kernel_us) for side in found.values())
-        peak, held = self._memory(models)
-        return Option(
-            placement=cut.placement,
-            crossing=crossing,
-            payload_bytes=cut.payload_bytes,
-            sensor_us=us["sensor"],
-            link_us=float(self.costs.hop.link_us(float(cut.payload_bytes))),
-            aggregator_us=us["aggregator"] + self.costs.hop.aggregator_us,
-            sensor_peak_bytes=peak,
-            sensor_weight_bytes=held,
-            sensor_macs=sum(kernel.macs for kernel in kernels["sensor"]),
-            aggregator_macs=sum(kernel.macs for kernel in kernels["aggregator"]),
-            energy_uj=self._energy_uj(kernels, cut.payload_bytes),
-            measured_fraction=measured / timed if timed else 1.0,
-            fits=self._fits(peak, held),
-        )
-
-    def _memory(self, models: "Mapping[Side, onnx.ModelProto]") -> tuple[int, int]:
-        """Working memory and weights of the sensor."""
-        if "sensor" not in models:
-            return self.source.bytes, 0
-        exporter, target = self.predictors["sensor"].lowering.exporter, self.predictors["sensor"].lowering.target
-        assert isinstance(exporter, KernelExporter)
-        plan = exporter.plan_memory(models["sensor"], target)
-        return plan.arena_bytes + plan.input_bytes + plan.output_bytes, plan.weight_bytes
-
-    def _fits(self, peak: int, weights: int) -> bool:
-        """As far as the profile says; code and stack come on top."""
-        memory, flash = self.system.sensor.memory_bytes, self.system.sensor.flash_bytes
-        return (memory is None or peak <= memory) and (flash is None or weights <= flash)
-
-    def _energy_uj(self, kernels: Mapping[Side, Sequence[Kernel]], payload_bytes: int) -> float | None:
-        """By the profiles' figures, if they have all of them."""
-        if self.system.link.pj_per_byte is None:
-            return None
-        picojoules = payload_bytes * self.system.link.pj_per_byte
-        for side, run in kernels.items():
-            device = self.system.device(side)
-            if device.pj_per_mac is None or device.pj_per_byte is None:
-                return None
-            for kernel in run:
-                moved = kernel.read_bytes + kernel.write_bytes + kernel.weight_bytes
-                picojoules += kernel.macs * device.pj_per_mac + moved * device.pj_per_byte
-        return picojoules / 1e6
+def _rank(option: Option) -> tuple[bool, float]:
+    return not option.fits, option.total_us if option.measured_us is None else option.measured_us
 
 
 def _named_tensors(model: "onnx.ModelProto") -> dict[str, TensorSpec]:

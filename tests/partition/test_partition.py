@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from splitkit.errors import DeviceError, ModelError
 from splitkit.latency.store import LutStore
 from splitkit.partition import Partition, partition
-from splitkit.partition.partition import ModelGraph
+from splitkit.partition.examine import ModelGraph
 from splitkit.profiles import System
 from tests.bundle.plain_models import image_twice, plain, residual
 from tests.latency.systems import analytical_system
@@ -82,6 +82,17 @@ def test_a_result_is_a_table(tmp_path: Path) -> None:
     assert rows[0]["total_us"] == result.best.total_us
     assert {frozenset(row) for row in rows} == {frozenset(rows[0])}
     assert result.to_json()["options"] == rows
+
+
+def test_measured_ones_are_ranked_by_that(tmp_path: Path) -> None:
+    """On devices that are models a measurement is the model's word again."""
+    with LutStore(tmp_path / "lut.db") as store:
+        options = partition(plain(), system(1e6), store, listed=20, measure=3).options
+    measured = [option.measured_us for option in options]
+    assert sorted(us is None for us in measured) == [False] * 3 + [True] * (len(options) - 3)
+    for option in options:
+        if option.measured_us is not None:
+            assert option.measured_us == pytest.approx(option.total_us)
 
 
 def test_energy_needs_all_figures(tmp_path: Path) -> None:
