@@ -1,6 +1,6 @@
 """What pays in the training of a supernet? Variations of one recipe, each given the same time.
 
-Every variation trains the space's supernet on one thread for so many seconds, its schedule fitted to them, and is
+Every variation trains the space's supernet on one thread for so many seconds of its core, its schedule fitted to them, and is
 scored on the search slice, which training does not see: the largest network, the median of random ones, and the
 smallest, with shared weights and batch norms recalibrated. A later seed changes the order of the data, the networks
 drawn and the initial weights.
@@ -12,6 +12,7 @@ What is in `--work` already is not run again, so that several of these may run s
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -122,7 +123,7 @@ def run(space: SearchSpace, source: str, variation: Variation, seed: int, second
     reading = {} if source == "digits" else {"mirror": True, "shift": variation.shift}
     data = load_dataset(source, space, search_images=2000, **reading)
     config = TrainConfig.model_validate(default_train_config(space).model_dump() | variation.changes | {"seed": seed})
-    config = fit_training(seconds, space, data, config, "cpu")
+    config = fit_training(seconds, space, data, config, "cpu", clock=time.process_time)
     average = Average(variation.average)
 
     def prepare(supernet: Supernet) -> None:

@@ -1,6 +1,5 @@
 """Where a network can be cut: sets of pieces for the sensor that nothing on the aggregator is needed for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,37 +21,34 @@ class Cut:
     crossing: tuple[str, ...]
     payload_bytes: int
 
-    @classmethod
-    def of(cls, network: Network, sensor: Bools) -> "Cut":
-        """The cut that gives these pieces to the sensor."""
-        crossing = network.crossing(sensor)
-        return cls(sensor, crossing, network.payload_bytes(crossing))
-
     @property
     def placement(self) -> str:
         """`aggregator`, `sensor` or `split`."""
         return "sensor" if self.sensor.all() else "split" if self.sensor.any() else "aggregator"
 
 
+def cuts_of(network: Network, sensor: Bools, most_tensors: int | None = None) -> list[Cut]:
+    """The cuts that give these pieces, (cuts, pieces), to the sensor; splits that send more tensors are left out."""
+    crossing = network.crossing(sensor)
+    payload, held = crossing @ network.bytes, sensor.sum(axis=1)
+    kept = (held == 0) | (held == len(network.pieces))
+    kept |= True if most_tensors is None else crossing.sum(axis=1) <= most_tensors
+    return [
+        Cut(sensor[i], tuple(network.names[j] for j in np.flatnonzero(crossing[i])), int(payload[i]))
+        for i in np.flatnonzero(kept)
+    ]
+
+
 def list_cuts(network: Network, most_tensors: int = 4) -> list[Cut]:
     """Cuts with at most so many tensors crossing, by how many pieces they give to the sensor.
 
     All that end with a piece (it, and what it needs, is the sensor's), and all that go through the pieces in their
-    order and stop; those in which branches stop at different depths are not all listed. Both whole-on-one-side ways
-    are among them. What `least_cost` finds may be none of these.
+    order and stop; those in which branches stop at different depths are not all listed. Both ways that leave everything
+    to one side are among them. What `least_cost` finds may be none of these.
     """
-    found: dict[bytes, Cut] = {}
-    for sensor in _candidates(network):
-        key = np.packbits(sensor).tobytes()
-        if key not in found:
-            found[key] = Cut.of(network, sensor)
-    cuts = sorted(found.values(), key=lambda cut: int(cut.sensor.sum()))
-    return [cut for cut in cuts if len(cut.crossing) <= most_tensors or cut.placement != "split"]
-
-
-def _candidates(network: Network) -> Iterator[Bools]:
     count = len(network.pieces)
-    yield np.zeros(count, dtype=np.bool_)
-    for i in range(count):
-        yield network.ancestors[i]
-        yield np.arange(count) <= i
+    nothing, in_order = np.zeros((1, count), dtype=np.bool_), np.tri(count, dtype=np.bool_)
+    sensor = np.concatenate([nothing, network.ancestors, in_order])
+    _, first = np.unique(np.packbits(sensor, axis=1), axis=0, return_index=True)
+    distinct = sensor[np.sort(first)]
+    return cuts_of(network, distinct[np.argsort(distinct.sum(axis=1), kind="stable")], most_tensors)

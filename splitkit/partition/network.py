@@ -1,6 +1,6 @@
 """A model as pieces that go to one side or the other: what the compiler runs together stays together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -106,20 +106,30 @@ class Network:
                     found[i] |= found[self.writer[name]]
         return found
 
-    def crossing(self, sensor: Bools) -> tuple[str, ...]:
-        """Tensors that cross if the pieces of `sensor`, (pieces,), are on the sensor: computed ones in order, then the
-        input. The result crosses where the sensor computes it."""
-        names = [name for i in np.flatnonzero(sensor) for name in self.pieces[i].writes]
-        names = [name for name in (*names, self.source.name) if name == self.result.name or self._needed(name, sensor)]
-        return tuple(names)
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Tensors that may cross: those that pieces write, in order, then the input."""
+        return (*(name for piece in self.pieces for name in piece.writes), self.source.name)
 
-    def _needed(self, name: str, sensor: Bools) -> bool:
-        """Whether a piece reads it that is not the sensor's."""
-        return not all(sensor[i] for i in self.readers.get(name, ()))
+    def crossing(self, sensor: Bools) -> Bools:
+        """Which of `names` cross if the sensor has these pieces: (cuts, pieces) -> (cuts, names).
 
-    def payload_bytes(self, names: Iterable[str]) -> int:
-        """Bytes of tensors that cross."""
-        return sum(self.tensors[name].bytes for name in names)
+        What the aggregator reads of the sensor's and of the input does; the result where the sensor computes it.
+        """
+        found = np.zeros((len(sensor), len(self.names)), dtype=np.bool_)
+        for column, name in enumerate(self.names):
+            wanted = np.zeros(len(sensor), dtype=np.bool_)
+            for reader in self.readers.get(name, ()):
+                wanted |= ~sensor[:, reader]
+            if name == self.result.name:
+                wanted[:] = True
+            found[:, column] = wanted & sensor[:, self.writer[name]] if name in self.writer else wanted
+        return found
+
+    @cached_property
+    def bytes(self) -> NDArray[np.int64]:
+        """Of each of `names`, (names,)."""
+        return np.array([self.tensors[name].bytes for name in self.names], dtype=np.int64)
 
 
 def _kept_together(needs: Sequence[Sequence[int]], bound: Sequence[tuple[int, int]]) -> tuple[int, ...]:

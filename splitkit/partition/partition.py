@@ -15,7 +15,7 @@ from splitkit.graphs.shapes import value_infos
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import network_and_costs
-from splitkit.partition.cuts import Cut, list_cuts
+from splitkit.partition.cuts import Cut, cuts_of, list_cuts
 from splitkit.partition.examine import Examiner, ModelGraph
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.options import Option, Partition
@@ -66,14 +66,15 @@ def partition(
         DeviceError: a device's exporter names no kernels, or the device fails.
     """
     source, result = edges_of(model)
-    known = _named_tensors(model)
+    known = named_tensors(model)
     for side in SIDES:
         _measure_once(model, system, side, store, say)
     say("comparing cuts")
     predictors = {side: GraphPredictor(system.device(side), store) for side in SIDES}
     network, costs = network_and_costs(model, known, source, result, system, store, predictors)
     cuts = list_cuts(network, most_tensors)
-    best = Cut.of(network, least_cost(network, costs.pieces["sensor"], costs.pieces["aggregator"], costs.us_per_byte))
+    sides = costs.pieces["sensor"], costs.pieces["aggregator"]
+    [best] = cuts_of(network, least_cost(network, *sides, costs.us_per_byte)[None])
     if len(best.crossing) <= most_tensors and all((best.sensor != cut.sensor).any() for cut in cuts):
         cuts.append(best)
     cuts.sort(key=costs.total_us)
@@ -132,7 +133,7 @@ def _rank(option: Option) -> tuple[bool, float]:
     return not option.fits, option.total_us if option.measured_us is None else option.measured_us
 
 
-def _named_tensors(model: "onnx.ModelProto") -> dict[str, TensorSpec]:
+def named_tensors(model: "onnx.ModelProto") -> dict[str, TensorSpec]:
     """Tensors of a model whose shape and type are known."""
     found = {}
     for name, value in value_infos(model).items():

@@ -31,25 +31,28 @@ WARMUP_SHARE = 0.05
 """Of a schedule made to measure, the steps over which the learning rate rises."""
 
 
-def steps_within(budget_s: float, take: Callable[[int], object], least: int = 3) -> int:
+def steps_within(
+    budget_s: float, take: Callable[[int], object], least: int = 3, clock: Callable[[], float] = time.monotonic
+) -> int:
     """How many steps of training there is time for.
 
     Args:
         budget_s: seconds for everything, measuring included.
         take: takes step number n of a trial run.
+        clock: seconds; the processor's own where a study is to take the same steps whatever runs beside it.
         least: steps after which the mix of cheap and dear ones is fair; one more runs ahead of them, to warm up.
 
     Returns:
         At least 1.
     """
-    begun = time.monotonic()
+    begun = clock()
     take(0)  # compiles kernels
-    warm, taken = time.monotonic(), 0
-    while taken < least or time.monotonic() - begun < min(SHARE * budget_s, LONGEST_S):
+    warm, taken = clock(), 0
+    while taken < least or clock() - begun < min(SHARE * budget_s, LONGEST_S):
         taken += 1
         take(taken)
-    each_s = (time.monotonic() - warm) / taken
-    return max(1, int((budget_s - (time.monotonic() - begun)) / each_s))
+    each_s = (clock() - warm) / taken
+    return max(1, int((budget_s - (clock() - begun)) / each_s))
 
 
 def of_steps(config: Config, steps: int) -> Config:
@@ -64,6 +67,7 @@ def fit_training(
     config: TrainConfig,
     device: str = "auto",
     ranks: Ranks | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> TrainConfig:
     """The schedule with as many steps as there is time for, found by taking some with a supernet that is thrown away.
 
@@ -82,7 +86,7 @@ def fit_training(
 
     with steps.workers(threads) as workers:
         if ranks.rank == 0:
-            count = ranks.from_first(steps_within(budget_s, take, 2 * config.sandwich_every))
+            count = ranks.from_first(steps_within(budget_s, take, 2 * config.sandwich_every, clock))
         else:
             step = 0
             while (count := ranks.from_first(one_more)) == one_more:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitkit.partition.cuts import Cut, list_cuts
+from splitkit.partition.cuts import cuts_of, list_cuts
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.network import Network
 from tests.partition.networks import all_cuts, networks
@@ -20,7 +20,7 @@ def crossing(network: Network, sensor: np.typing.NDArray[np.bool_]) -> set[str]:
 @given(networks())
 def test_what_crosses_is_what_one_side_has_and_the_other_needs(network: Network) -> None:
     for sensor in all_cuts(network):
-        cut = Cut.of(network, sensor)
+        [cut] = cuts_of(network, sensor[None])
         assert set(cut.crossing) == crossing(network, sensor)
         assert len(set(cut.crossing)) == len(cut.crossing)
         assert cut.payload_bytes == sum(network.tensors[name].bytes for name in cut.crossing)
@@ -45,7 +45,7 @@ def test_the_minimum_cut_is_the_best_of_all(network: Network, data: st.DataObjec
 
     def cost(sensor: np.typing.NDArray[np.bool_]) -> float:
         computing = sensor_us[sensor].sum() + aggregator_us[~sensor].sum()
-        return float(computing + us_per_byte * Cut.of(network, sensor).payload_bytes)
+        return float(computing + us_per_byte * cuts_of(network, sensor[None])[0].payload_bytes)
 
     best = least_cost(network, sensor_us, aggregator_us, us_per_byte)
     choices = all_cuts(network)
