@@ -1,6 +1,6 @@
 """What pays in the training of a supernet? Variations of one recipe, each given the same time.
 
-Every variation trains the space's supernet on one thread for so many seconds of its core, its schedule fitted to them, and is
+Every variation trains the supernet on one thread for so many seconds of its core, its schedule fitted to them, and is
 scored on the search slice, which training does not see: the largest network, the median of random ones, and the
 smallest, with shared weights and batch norms recalibrated. A later seed changes the order of the data, the networks
 drawn and the initial weights.

@@ -6,7 +6,9 @@ The names below are all that most programs need. Each is loaded when it is first
 nothing. `examples/` shows every one of them at work.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -31,6 +33,7 @@ _HOME = {
     "splitkit.search": ("Constraints", "SearchConfig", "SearchResult", "search"),
     "splitkit.bundle": ("Bundle", "Partitioned", "load_bundle"),
     "splitkit.bundle.partition": ("export_partition",),
+    "splitkit.partition": ("partition",),
     "splitkit.project": ("Project", "load_project"),
 }
 _RENAMED = {
@@ -77,6 +80,7 @@ __all__ = [
     "load_space",
     "load_supernet",
     "load_system",
+    "partition",
     "search",
     "train",
 ]
@@ -91,6 +95,7 @@ if TYPE_CHECKING:
     from splitkit.graphs.graph import OnnxGraph
     from splitkit.latency import GraphPredictor, SystemPredictor
     from splitkit.latency.store import LutStore as LatencyTable
+    from splitkit.partition import partition
     from splitkit.profiles import DeviceProfile, System, load_device, load_system
     from splitkit.project import Project, load_project
     from splitkit.runtime.measure import measure_bundle as bench
@@ -108,13 +113,34 @@ if TYPE_CHECKING:
     )
 
 
+class _Callable(ModuleType):
+    """A package with the name of a public function, called like it: `sk.search(...)`, `splitkit.search.evolve`."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return _public(self.__name__.rpartition(".")[2])(*arguments, **named)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _WHERE and isinstance(value, ModuleType):  # what importing a package inside this one does
+            value.__class__ = _Callable
+        super().__setattr__(name, value)
+
+
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = _public(name)
+    return globals().setdefault(name, value)
+
+
+def _public(name: str) -> Any:
     module, attribute = _WHERE[name]
-    globals()[name] = value = getattr(import_module(module), attribute)
-    return value
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -34,6 +34,21 @@ def test_importing_loads_nothing_else() -> None:
     assert names == {"splitkit"}
 
 
+@pytest.mark.parametrize("name", ["bench", "partition", "search"])
+def test_a_function_is_that_whether_or_not_the_package_of_its_name_was_imported(name: str) -> None:
+    code = f"""
+import splitkit.{name}
+import splitkit as sk
+assert splitkit.{name}.__path__
+try:
+    sk.{name}()
+except TypeError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "missing" in said
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(example: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=500)
