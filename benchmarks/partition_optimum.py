@@ -16,7 +16,7 @@ from report import emit, status
 from splitkit.bench.clock import TableClock
 from splitkit.latency.store import LutStore
 from splitkit.partition import Option, partition
-from splitkit.partition.partition import examiner_of
+from splitkit.partition.examine import Examiner
 from splitkit.profiles import System, load_system
 
 NETWORKS = ("residual", "inception", "shuffle", "fire", "u-net", "mobilenet_v2")
@@ -41,7 +41,7 @@ def rows_of(name: str, scratch: Path) -> list[dict[str, Any]]:
         system = system_at(bandwidth)
         with LutStore(scratch / f"{name}.db") as store:
             options = partition(model, system, store, listed=CUTS).options
-            clock, examiner = TableClock(store, scratch / f"{name}-clock"), examiner_of(model, system, store)
+            clock, examiner = TableClock(store, scratch / f"{name}-clock"), Examiner.of(model, system, store)
             measured = []
             for number, option in enumerate(options):
                 if option.crossing not in computing:

@@ -10,10 +10,9 @@ from splitkit.errors import DeviceError
 from splitkit.exporters.protocol import PartingExporter
 from splitkit.latency.graph_predictor import FloatArray, GraphPredictor
 from splitkit.latency.hop import Hop
-from splitkit.latency.store import LutStore
 from splitkit.partition.cuts import Cut
+from splitkit.partition.examine import Examiner
 from splitkit.partition.network import Network
-from splitkit.profiles.schema import System
 from splitkit.sides import SIDES, Side
 from splitkit.space.tensor import TensorSpec
 
@@ -68,29 +67,26 @@ def parts_on(predictor: GraphPredictor, model: "onnx.ModelProto", device: str) -
     return exporter.lower_parts(model, predictor.lowering.target)
 
 
-def network_and_costs(
-    model: "onnx.ModelProto",
-    known: Mapping[str, TensorSpec],
-    source: TensorSpec,
-    result: TensorSpec,
-    system: System,
-    store: LutStore,
-    predictors: Mapping[Side, GraphPredictor],
-) -> tuple[Network, Costs]:
+def network_and_costs(examiner: Examiner, known: Mapping[str, TensorSpec]) -> tuple[Network, Costs]:
     """The pieces of a model, and what each costs on either side.
+
+    Args:
+        examiner: of the model on a system.
+        known: the model's tensors, by name.
 
     Raises:
         DeviceError: as `parts_on`, or kernels are missing and cannot be estimated.
         ModelError: the model cannot be compiled.
     """
-    parts = {side: parts_on(predictors[side], model, system.device(side).name) for side in SIDES}
+    system, predictors = examiner.system, examiner.predictors
+    parts = {side: parts_on(predictors[side], examiner.model, system.device(side).name) for side in SIDES}
     ours, theirs = ([(part.reads, part.writes) for part in parts[side]] for side in SIDES)
     if ours != theirs:
         raise DeviceError(
             f"system {system.name}: its two exporters do not run the same operators together",
             "use one exporter, or two of the same compiler",
         )
-    network, piece_of = Network.of(parts["sensor"], known, source, result)
+    network, piece_of = Network.of(parts["sensor"], known, examiner.source, examiner.result)
     pieces: dict[Side, FloatArray] = {}
     fallback: dict[Side, float] = {}
     for side, predictor in predictors.items():
@@ -102,4 +98,4 @@ def network_and_costs(
         each: FloatArray = us + predictor.per_kernel_us
         pieces[side] = np.asarray(np.bincount(owner, each, len(network.pieces)), dtype=np.float64)
     entering = {side: predictor.per_graph_us for side, predictor in predictors.items()}
-    return network, Costs(pieces, entering, fallback, Hop.of(store, system, 1))
+    return network, Costs(pieces, entering, fallback, examiner.hop)

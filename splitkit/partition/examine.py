@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from splitkit.bench.clock import TableClock
 from splitkit.bench.measure import measure_graph
-from splitkit.bundle.partition import halves_of
+from splitkit.bundle.partition import edges_of, halves_of
 from splitkit.compiler.kernel import Kernel
 from splitkit.exporters.protocol import KernelExporter
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.hop import Hop
+from splitkit.latency.store import LutStore
 from splitkit.partition.cuts import Cut
 from splitkit.partition.options import Option
 from splitkit.profiles.schema import System
@@ -49,6 +50,17 @@ class Examiner:
     system: System
     predictors: Mapping[Side, GraphPredictor]
     hop: Hop
+
+    @classmethod
+    def of(cls, model: "onnx.ModelProto", system: System, store: LutStore) -> Self:
+        """With times as the table has them now.
+
+        Raises:
+            ModelError: the model has several inputs or outputs, or others than can be partitioned.
+        """
+        source, result = edges_of(model)
+        predictors = {side: GraphPredictor(system.device(side), store) for side in SIDES}
+        return cls(model, source, result, system, predictors, Hop.of(store, system, 1))
 
     def halves(self, crossing: Sequence[str]) -> "tuple[dict[Side, onnx.ModelProto], tuple[str, ...]]":
         """The halves of a cut that sends these tensors, and what crosses, in the order of the halves' inputs."""

@@ -1,6 +1,7 @@
 """The best place to cut a model that somebody else made."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -65,20 +66,19 @@ def partition(
         ModelError: the model is of another kind, or cannot be compiled.
         DeviceError: a device's exporter names no kernels, or the device fails.
     """
-    source, result = edges_of(model)
+    edges_of(model)  # a model of another kind is better refused before it is measured
     known = named_tensors(model)
     for side in SIDES:
         _measure_once(model, system, side, store, say)
     say("comparing cuts")
-    predictors = {side: GraphPredictor(system.device(side), store) for side in SIDES}
-    network, costs = network_and_costs(model, known, source, result, system, store, predictors)
+    examiner = Examiner.of(model, system, store)
+    network, costs = network_and_costs(examiner, known)
     cuts = list_cuts(network, most_tensors)
     sides = costs.pieces["sensor"], costs.pieces["aggregator"]
     [best] = cuts_of(network, least_cost(network, *sides, costs.us_per_byte)[None])
     if len(best.crossing) <= most_tensors and all((best.sensor != cut.sensor).any() for cut in cuts):
         cuts.append(best)
     cuts.sort(key=costs.total_us)
-    examiner = Examiner(model, source, result, system, predictors, costs.hop)
     options = _examined(cuts, listed, examiner.predict)
     if measure:
         options = _measured(options, measure, examiner, store, say)
@@ -100,7 +100,8 @@ def _measure_once(model: "onnx.ModelProto", system: System, side: Side, store: L
     except DeviceError:  # nothing was measured yet
         pass
     say(f"measuring the model on {profile.name}")
-    measure_graphs(store, profile, {f"model {side}": ModelGraph(model)})
+    digest = sha256(" ".join(kernel.key for kernel in kernels).encode()).hexdigest()[:16]
+    measure_graphs(store, profile, {digest: ModelGraph(model)})
 
 
 def _examined(cuts: Sequence[Cut], listed: int, examine: "Callable[[Cut], Option]") -> tuple[Option, ...]:
@@ -129,8 +130,10 @@ def _measured(
     return tuple(sorted([*done, *options[count:]], key=_rank))
 
 
-def _rank(option: Option) -> tuple[bool, float]:
-    return not option.fits, option.total_us if option.measured_us is None else option.measured_us
+def _rank(option: Option) -> tuple[bool, bool, float]:
+    """What the sensor can hold first; of that what was measured, by its time, then what was predicted."""
+    measured = option.measured_us is not None
+    return not option.fits, not measured, option.total_us if option.measured_us is None else option.measured_us
 
 
 def named_tensors(model: "onnx.ModelProto") -> dict[str, TensorSpec]:

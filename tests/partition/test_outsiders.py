@@ -7,16 +7,14 @@ import onnx
 import pytest
 
 from benchmarks.outsider_networks import OUTSIDERS, outsider
-from splitkit.bundle.partition import edges_of
 from splitkit.graphs.cut import cut
-from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import network_and_costs
 from splitkit.partition.cuts import list_cuts
+from splitkit.partition.examine import Examiner
 from splitkit.partition.inputs import noise
 from splitkit.partition.partition import named_tensors
 from splitkit.partition.proof import prove
-from splitkit.sides import SIDES
 from tests.latency.systems import analytical_system
 
 
@@ -24,12 +22,10 @@ from tests.latency.systems import analytical_system
 @pytest.mark.parametrize("name", OUTSIDERS)
 def test_halves_of_listed_cuts_equal_the_model_bit_for_bit(name: str, most: int, tmp_path: Path) -> None:
     model, system = outsider(name, small=True), analytical_system()
-    source, result = edges_of(model)
     with LutStore(tmp_path / "lut.db") as store:
-        predictors = {side: GraphPredictor(system.device(side), store) for side in SIDES}
-        network, costs = network_and_costs(
-            model, named_tensors(model), source, result, system, store, predictors
-        )  # fmt: skip
+        examiner = Examiner.of(model, system, store)
+        network, costs = network_and_costs(examiner, named_tensors(model))
+    source = examiner.source
     cuts = [found for found in list_cuts(network) if found.placement == "split"]
     assert len(cuts) >= 5
     first, second = ({source.name: noise(source, 1, seed)[0]} for seed in (0, 1))
