@@ -40,7 +40,9 @@ def test_a_training_that_was_stopped_goes_on_and_one_that_ended_is_used_again(
     monkeypatch.setattr(finetune_checkpoint, "SAVE_EVERY_S", 0)
 
     def tuned(where: str, seed: int = 0, stop: int = 99) -> tuple[SubNetwork, int]:
-        project = Project(space="tiny", root=tmp_path / where, seed=seed, train=TrainSection(fine_tune_steps=6))
+        project = Project(
+            space="tiny", system="hmd", root=tmp_path / where, seed=seed, train=TrainSection(fine_tune_steps=6)
+        )
         checks = Checks(stop)
         network = trained_alone(project, fresh(), DATA, fine_tune_config(project), check=checks)
         return network, checks.seen
@@ -58,7 +60,7 @@ def test_a_training_that_was_stopped_goes_on_and_one_that_ended_is_used_again(
             assert torch.equal(value, network.state_dict()[name]), name
     _, steps = tuned("stopped", seed=1)  # another order of the images: another training
     assert steps == 6
-    run = Run.of(Project(root=tmp_path / "stopped"))
+    run = Run.of(Project(space="tiny", system="hmd", root=tmp_path / "stopped"))
     assert len(list(run.fine_tuned("x").parent.iterdir())) == 2
     run.forget()
     assert not run.fine_tuned("x").parent.exists()
