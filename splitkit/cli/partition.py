@@ -133,6 +133,8 @@ def _notes(found: "Partition") -> list[str]:
         *(f"{side}: {label}" for side, label in found.devices.items()),
         f"link: {found.link}",
     ]
+    if len(best.crossing) > 1:
+        lines.append("`splitkit bench` and the runtime carry one tensor: --most-tensors 1 finds the best such cut")
     if found.unbounded_us is not None:
         lines.append(f"with more than {found.most_tensors} tensors crossing: {found.unbounded_us:,.0f} us")
     shares = [f"{share:.0%} on the {side}" for side, share in found.fallback.items() if share > 0.005]

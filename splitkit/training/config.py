@@ -83,7 +83,7 @@ def default_train_config(space: SearchSpace) -> TrainConfig:
         )  # fmt: skip
     if macs <= MEDIUM_MACS:
         return TrainConfig(
-            steps=6_000, batch=128, optimiser="sgd", learning_rate=0.1, weight_decay=5e-4, warmup_steps=300,
+            steps=6_000, batch=128, optimiser="muon", learning_rate=0.05, warmup_steps=300,
             random_subnetworks=2, label_smoothing=0.1,
         )  # fmt: skip
     return TrainConfig(steps=200_000, batch=64, learning_rate=1e-3, weight_decay=0.05, warmup_steps=2_000)
