@@ -13,7 +13,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimiserConfig(BaseModel):
-    """Optimiser and learning-rate schedule: linear warm-up, then a half cosine down to zero."""
+    """Optimiser and learning-rate schedule: linear warm-up, then a half cosine down to zero.
+
+    Attributes:
+        learning_rate: of `muon` it is the share of a weight's norm that one step moves.
+        weight_decay: not of `muon`, which holds norms where they are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -18,7 +18,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, matrices: Sequence[nn.Parameter], others: Sequence[nn.Parameter], lr: float) -> None:
         groups = [{"params": matrices, "orthogonal": True}, {"params": others, "orthogonal": False}]
-        super().__init__(groups, {"lr": lr, "momentum": 0.9, "faster": 1.0})
+        super().__init__(groups, {"lr": lr, "momentum": 0.9})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]

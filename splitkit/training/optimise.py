@@ -17,16 +17,19 @@ from splitkit.training.muon import Muon
 
 
 def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD with Nesterov momentum; biases, batch norms and kernel transforms are not decayed.
+    """AdamW, SGD with Nesterov momentum, or Muon; biases, batch norms and kernel transforms are not decayed.
 
     AdamW's mean of squares goes over a twentieth of a short schedule: over the usual 1,000 steps it would still be
-    following the first gradients at the end.
+    following the first gradients at the end. Muon decays nothing, and is for convolutions that a batch norm follows:
+    what else there is takes plain steps of the same momentum.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if config.optimiser == "muon":
+        normed = {id(p) for name, p in named if p.ndim == 4 and "squeeze" not in name}
+        matrices = [p for _, p in named if id(p) in normed]
+        return Muon(matrices, [p for _, p in named if id(p) not in normed], config.learning_rate)
     decayed = [p for name, p in named if p.ndim > 1 and "transforms" not in name]
     free = [p for name, p in named if p.ndim <= 1 or "transforms" in name]
-    if config.optimiser == "muon":
-        return Muon(decayed, free, config.learning_rate)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
@@ -49,7 +52,7 @@ def apply_gradients(model: nn.Module, optimiser: torch.optim.Optimizer, step: in
         TrainingError: a gradient is not finite; the weights are left as they were.
     """
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate_at(step, config) * group.get("faster", 1.0)
+        group["lr"] = learning_rate_at(step, config)
     # One NaN or infinity among the losses or the gradients of all sub-networks shows in this sum.
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
     if not math.isfinite(norm):

@@ -73,14 +73,18 @@ class StopAfter:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_interrupted_and_resumed_run_gives_the_same_weights(space: SearchSpace, data: Dataset, tmp_path: Path) -> None:
-    whole = train(space, data, CONFIG, tmp_path / "whole.pt", device="cpu")
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd", "muon"])
+def test_interrupted_and_resumed_run_gives_the_same_weights(
+    optimiser: str, space: SearchSpace, data: Dataset, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"optimiser": optimiser})
+    whole = train(space, data, config, tmp_path / "whole.pt", device="cpu")
     path = tmp_path / "parts.pt"
     for stop in (2, 5):
         with pytest.raises(KeyboardInterrupt):
-            train(space, data, CONFIG, path, resume=True, device="cpu", report=StopAfter(stop))
+            train(space, data, config, path, resume=True, device="cpu", report=StopAfter(stop))
         assert load_supernet(path).step == stop
-    resumed = train(space, data, CONFIG, path, resume=True, device="cpu")
+    resumed = train(space, data, config, path, resume=True, device="cpu")
     assert torch.equal(weights(resumed), weights(whole))
     assert torch.equal(weights(load_supernet(path, space).supernet), weights(whole))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.pt", "whole.pt"]
