@@ -63,6 +63,7 @@ def command(
     from splitkit.bundle import Partitioned
     from splitkit.bundle.ownership import require_own_bundle
     from splitkit.bundle.partition import edges_of, export_partition
+    from splitkit.errors import DeviceError
     from splitkit.graphs.input_shapes import with_input_shapes
     from splitkit.graphs.model import load_model
     from splitkit.latency.store import LutStore
@@ -85,6 +86,12 @@ def command(
         )  # fmt: skip
         best = found.best
         if output is not None:
+            if not best.fits:
+                raise DeviceError(
+                    f"sensor {chosen.sensor.name} holds no cut of {model.name}: the fastest needs "
+                    f"{best.sensor_peak_bytes:,} bytes of working memory",
+                    "a smaller input, or another sensor; without -o the table is printed",
+                )
             at = [name for name in best.crossing if name != source.name] or [source.name]
             predicted = {"total_us": best.total_us, "sensor_us": best.sensor_us, "aggregator_us": best.aggregator_us}
             export_partition(
@@ -133,6 +140,8 @@ def _notes(found: "Partition") -> list[str]:
         *(f"{side}: {label}" for side, label in found.devices.items()),
         f"link: {found.link}",
     ]
+    if not best.fits:
+        lines.append("the sensor can hold none of these")
     if len(best.crossing) > 1:
         lines.append("`splitkit bench` and the runtime carry one tensor: --most-tensors 1 finds the best such cut")
     if found.unbounded_us is not None:

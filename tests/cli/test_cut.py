@@ -1,6 +1,7 @@
 """`splitkit cut` and `splitkit partition` as they are typed."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,22 @@ def test_the_best_cut_is_a_table(model: Path, tmp_path: Path) -> None:
     assert f"best of {body['listed']} cuts: model.onnx" in text
     assert "link: model" in text
     assert (tmp_path / "runs/lut.db").exists()
+
+
+def test_a_sensor_that_can_hold_nothing_is_said(model: Path, tmp_path: Path) -> None:
+    shown = CliRunner().invoke(main, ["profiles", "show", "hmd-sensor"]).stdout
+    small, changed = re.subn(r"(?m)^memory_bytes = \d+", "memory_bytes = 100", shown)
+    assert changed == 1
+    (tmp_path / "small.toml").write_text(small)
+    system = CliRunner().invoke(main, ["profiles", "show", "hmd"]).stdout
+    (tmp_path / "system.toml").write_text(system.replace('"hmd-sensor"', '"small.toml"'))
+    code, _, text = run("partition", model, "--system", tmp_path / "system.toml")
+    assert code == 0, text
+    assert "the sensor can hold none of these" in text
+    code, _, text = run("partition", model, "--system", tmp_path / "system.toml", "-o", tmp_path / "bundle")
+    assert code == 1
+    assert "holds no cut of model.onnx" in text
+    assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.parametrize(
