@@ -77,7 +77,7 @@ def command(
     if shapes:
         loaded = with_input_shapes(loaded, shapes)
     source, _ = edges_of(loaded)
-    inputs = noise(source) if input_data is None else read_inputs(input_data, source)
+    given = None if input_data is None else read_inputs(input_data, source)
     table.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(table) as store, stderr.status("reading") as status:
         found = partition(
@@ -93,6 +93,7 @@ def command(
                     "a smaller input, or another sensor; without -o the table is printed",
                 )
             at = [name for name in best.crossing if name != source.name] or [source.name]
+            inputs = noise(source) if given is None else given
             predicted = {"total_us": best.total_us, "sensor_us": best.sensor_us, "aggregator_us": best.aggregator_us}
             export_partition(
                 loaded, Partitioned.of(model, *at), chosen, inputs, output, predicted=predicted, progress=status.update

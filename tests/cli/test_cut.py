@@ -45,6 +45,20 @@ def test_halves_are_written_and_what_crosses_is_named(model: Path, tmp_path: Pat
     np.testing.assert_allclose(tail.run(["logits"], sent)[0], expected, rtol=1e-5)
 
 
+def test_only_halves_are_written_over(model: Path, tmp_path: Path) -> None:
+    halves = tmp_path / "halves"
+    assert run("cut", model, "--at", "inner", "-o", halves)[0] == 0
+    assert run("cut", model, "--at", "first", "-o", halves)[0] == 0
+    for theirs in (b"notes", model.read_bytes()):
+        (halves / "tail.onnx").write_bytes(theirs)
+        before = (halves / "head.onnx").read_bytes()
+        code, _, text = run("cut", model, "--at", "inner", "-o", halves)
+        assert code == 1
+        assert "tail.onnx: is there already, and is no half of a cut" in text
+        assert (halves / "tail.onnx").read_bytes() == theirs
+        assert (halves / "head.onnx").read_bytes() == before
+
+
 def test_an_operators_name_means_what_it_writes(tmp_path: Path) -> None:
     named = plain()
     for i, node in enumerate(named.graph.node):
