@@ -29,7 +29,7 @@ def default_program(model: onnx.ModelProto) -> Program:
         Call(step.spec, tuple(o if isinstance(o, str) else Constant(o, "raw") for o in step.operands), step.spec.name)
         for step in lowered.steps
     )
-    return Program(calls, buffers, graph.inputs, graph.outputs, graph.outputs, {})
+    return Program(calls, buffers, graph.inputs, graph.outputs, graph.outputs, {}, ())
 
 
 def compile_default(model: onnx.ModelProto, target: CompileTarget, directory: Path) -> Artifact:
