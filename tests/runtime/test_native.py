@@ -97,7 +97,9 @@ def test_a_modelled_sensor_sends_what_it_would_when_it_would(tmp_path: Path) -> 
     assert found.runtime == "native"
     assert found.scores_error < 2e-2
     model_us = get_device(modelled).time_graph(artifact, 1).undisturbed
-    np.testing.assert_allclose(found.sensor_us, model_us, atol=0.01)
+    assert found.sensor_us.min() >= model_us - 0.01
+    # A frame that this machine was busy during is late, and says so.
+    assert np.median(found.sensor_us) == pytest.approx(model_us, abs=0.01)
 
 
 def test_other_devices_are_played_by_the_python_programs_which_is_said() -> None:
