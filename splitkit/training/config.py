@@ -78,8 +78,8 @@ def default_train_config(space: SearchSpace) -> TrainConfig:
     schedule lacks is updates.
 
     `cifar` was studied on schedules of minutes (`benchmarks/recipe.py`, docs/guides/cifar10.md): in the same time Muon
-    brought random sub-networks to 59 % (one seed) where SGD with momentum brought them to 41 and 42 %. The last are the usual settings
-    for spaces of their size, not tuned.
+    brought random sub-networks to 59 % (one seed) where SGD with momentum brought them to 41 and 42 %. The last are the
+    usual settings for spaces of their size, not tuned.
     """
     macs = largest_macs(space)
     if macs <= SMALL_MACS:
