@@ -1,11 +1,12 @@
 """What the demo's choice is worth: a split beside the better system without one, by seed and system.
 
-    python benchmarks/demos.py [--systems demo m7-host] [--seeds 0 1 2] [--work DIR] [--json]
+    python benchmarks/demos.py [--systems demo m7-host] [--seeds 0 1 2] [--busy] [--work DIR] [--json]
 
 Runs `splitkit demo` in `DIR/SYSTEM-SEED`, one after the other; runs whose summary is there already are not repeated.
-Systems of one seed share its supernet, seeds of one system its latency table, as they would in one directory. Figures:
-`worst_ratio`, split's predicted time by the better other system's; `intervals_with_zero`, of how many runs the paired
-95 % interval of the test accuracies' difference holds 0, of `runs`. Run it on a machine that is idle otherwise.
+Systems of one seed share its supernet, as they would in one directory: the seconds of the second then lack training.
+Figures: `worst_ratio`, split's predicted time by the better other system's; `intervals_with_zero`, of how many runs the
+paired 95 % interval of the test accuracies' difference holds 0, of `runs`. Run it on a machine that is idle otherwise;
+with `--busy` beside a process that never sleeps, whose cost the seconds then show.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from train_beside_load import busy_process
+
 from report import emit, status
 
 
@@ -26,10 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--systems", nargs="+", default=["demo", "m7-host"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--busy", action="store_true")
     parser.add_argument("--work", type=Path, help="a temporary directory by default")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, busy_process([] if given.busy else None):
         work = given.work or Path(scratch)
         rows = [row(work, system, seed) for system in given.systems for seed in given.seeds]
     status("")
@@ -48,7 +52,6 @@ def row(work: Path, system: str, seed: int) -> dict[str, Any]:
     if not summary.exists():
         status(f"{system}, seed {seed}")
         borrow(work.glob(f"*-{seed}/runs/demo/supernet.pt"), directory / "runs/demo/supernet.pt")
-        borrow(work.glob(f"{system}-*/runs/lut.db"), directory / "runs/lut.db")
         command = [sys.executable, "-m", "splitkit", "demo", "--system", system, "--seed", str(seed)]
         subprocess.run(command, cwd=directory, check=True, stderr=subprocess.DEVNULL)
     found = json.loads(summary.read_text(encoding="utf-8"))
@@ -68,8 +71,8 @@ def row(work: Path, system: str, seed: int) -> dict[str, Any]:
         "low 95": comparison["low_95"],
         "high 95": comparison["high_95"],
         "winner": found["verdict"]["winner"] or "none",
-        "search s": found["seconds"]["search"],
-        "deploy s": found["seconds"]["deploy"],
+        **{f"{step} s": seconds for step, seconds in found["seconds"].items()},
+        "seconds": sum(found["seconds"].values()),
     }
 
 

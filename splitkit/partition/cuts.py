@@ -52,3 +52,9 @@ def list_cuts(network: Network, most_tensors: int = 4) -> list[Cut]:
     _, first = np.unique(np.packbits(sensor, axis=1), axis=0, return_index=True)
     distinct = sensor[np.sort(first)]
     return cuts_of(network, distinct[np.argsort(distinct.sum(axis=1), kind="stable")], most_tensors)
+
+
+def least_memory(network: Network, cut: Cut) -> int:
+    """Bytes without which the sensor cannot do its part: its largest tensor."""
+    held = {name for i in np.flatnonzero(cut.sensor) for name in (*network.pieces[i].reads, *network.pieces[i].writes)}
+    return max((network.tensors[name].bytes for name in held if name in network.tensors), default=0)

@@ -16,7 +16,7 @@ from splitkit.graphs.shapes import value_infos
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import network_and_costs
-from splitkit.partition.cuts import Cut, cuts_of, list_cuts
+from splitkit.partition.cuts import Cut, cuts_of, least_memory, list_cuts
 from splitkit.partition.examine import Examiner, ModelGraph
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.options import Option, Partition
@@ -79,7 +79,12 @@ def partition(
     if len(best.crossing) <= most_tensors and all((best.sensor != cut.sensor).any() for cut in cuts):
         cuts.append(best)
     cuts.sort(key=costs.total_us)
-    options = _examined(cuts, listed, examiner.predict)
+    memory = system.sensor.memory_bytes
+
+    def hopeless(cut: Cut) -> bool:
+        return memory is not None and least_memory(network, cut) > memory
+
+    options = _examined(cuts, listed, hopeless, examiner.predict)
     if measure:
         options = _measured(options, measure, examiner, store, say)
     beyond = costs.total_us(best) if len(best.crossing) > most_tensors else None
@@ -104,15 +109,23 @@ def _measure_once(model: "onnx.ModelProto", system: System, side: Side, store: L
     measure_graphs(store, profile, {digest: ModelGraph(model)})
 
 
-def _examined(cuts: Sequence[Cut], listed: int, examine: "Callable[[Cut], Option]") -> tuple[Option, ...]:
-    """The first so many splits that fit, and both ways without a split; fastest first, what does not fit last."""
+def _examined(
+    cuts: Sequence[Cut], listed: int, hopeless: Callable[[Cut], bool], examine: "Callable[[Cut], Option]"
+) -> tuple[Option, ...]:
+    """The first so many splits that fit, and both ways without a split; fastest first, what does not fit last.
+
+    Of splits that are `hopeless` for the sensor's memory no more are looked at than fill the list.
+    """
     whole = [examine(cut) for cut in cuts if cut.placement != "split"]
+    splits = [cut for cut in cuts if cut.placement == "split"]
     fitting, refused = list[Option](), list[Option]()
-    for cut in [cut for cut in cuts if cut.placement == "split"][: TRIED * listed]:
+    for cut in [cut for cut in splits if not hopeless(cut)][: TRIED * listed]:
         if len(fitting) == listed:
             break
         option = examine(cut)
         (fitting if option.fits else refused).append(option)
+    wanted = max(0, listed - len(fitting) - len(refused))
+    refused += [examine(cut) for cut in [cut for cut in splits if hopeless(cut)][:wanted]]
     found = [*fitting, *refused[: max(0, listed - len(fitting))], *whole]
     return tuple(sorted(found, key=_rank))
 

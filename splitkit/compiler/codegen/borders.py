@@ -50,7 +50,7 @@ def inside(spec: Window, column: int, s: int) -> bool:
 
 def touches_edge(spec: Window, start: int, size: int) -> bool:
     """Whether a window of these output columns hangs over the left or right edge."""
-    return any(not inside(spec, start + j, s) for j in range(size) for s in (0, spec.kernel[1] - 1))
+    return not inside(spec, start, 0) or not inside(spec, start + size - 1, spec.kernel[1] - 1)
 
 
 def reached(spec: Window, size: int, column: Expr) -> list[tuple[int, list[tuple[int, int]]]]:

@@ -8,6 +8,7 @@ row of the latency table.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -76,7 +77,7 @@ class KernelSpec(ABC):
     @classmethod
     def emit_all(cls, specs: Sequence[Self], machine: Machine) -> list[KernelFunction]:
         """Code of several, in order; for families that are cheaper to lower together."""
-        return [spec.emit(machine) for spec in specs]
+        return [_emitted(spec, machine) for spec in specs]
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> "list[Physical | Constant]":
@@ -111,3 +112,9 @@ class KernelSpec(ABC):
     def select(cls, group: "Group", to: "Selector") -> None:
         """Call the kernels of a group of operators of this kind."""
         raise NotImplementedError(f"{cls.__name__} has no rule")
+
+
+@lru_cache(maxsize=1024)
+def _emitted(spec: KernelSpec, machine: Machine) -> KernelFunction:
+    """Candidates of a search and cuts of a model share most of their kernels."""
+    return spec.emit(machine)
