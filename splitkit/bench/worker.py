@@ -6,11 +6,12 @@ process is killed. Started by spawning, so no lock or thread of the parent is in
 
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
@@ -85,7 +86,7 @@ class Worker:
         ours, theirs = _SPAWN.Pipe()
         # What the system does on a parent's death is about the thread that started a process.
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else None
-        with _unless_none(self._cpus), _interrupts_ignored():
+        with _unless_none(self._cpus), _interrupts_ignored(), _main_hidden():
             process = _SPAWN.Process(
                 target=_serve, args=(theirs, self._make, self._arguments, parent), daemon=True
             )  # fmt: skip
@@ -184,6 +185,19 @@ def _die_with_parent() -> None:
 def _unless_none(cpus: tuple[int, ...] | None) -> Any:
     """Confine this thread, and so what it starts, to `cpus`."""
     return nullcontext() if cpus is None else pinned(cpus)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """A child that is spawned imports the script that its parent runs, and so runs it where it has no guard against
+    that. Nothing in it is needed."""
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name, None) for name in ("__spec__", "__file__")}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update({name: value for name, value in hidden.items() if name == "__spec__" or value is not None})
 
 
 class _interrupts_ignored:  # noqa: N801

@@ -41,8 +41,8 @@ SCHEMA_VERSION = 2
 NAMES = {"sensor": "all_on_sensor", "aggregator": "all_on_aggregator", "split": "split"}
 FRAMES = 100
 
-MEASURING_S = 60.0
-"""For the kernels of each device, the most useful first; those that are left are estimated."""
+MEASURING_S = 30.0
+"""For the kernels of each side's device, the most useful first; those that are left are estimated."""
 
 
 @dataclass(frozen=True)

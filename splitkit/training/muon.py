@@ -24,27 +24,50 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step; `closure` is not called."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(p)
-                momentum = state["momentum_buffer"].mul_(group["momentum"]).add_(p.grad)
-                update = p.grad.add(momentum, alpha=group["momentum"])
-                if not group["orthogonal"]:
-                    p.sub_(update, alpha=group["lr"])
-                    continue
-                update, norm = orthogonal(update.flatten(1)).view_as(p), p.norm()
-                p.sub_(update, alpha=float(group["lr"] * norm / (update.norm() + 1e-12)))
-                p.mul_(norm / p.norm())
+            moved = [p for p in group["params"] if p.grad is not None]
+            if not moved:
+                continue
+            gradients = [p.grad for p in moved]
+            for p in moved:
+                if not self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            momenta = [self.state[p]["momentum_buffer"] for p in moved]
+            torch._foreach_mul_(momenta, group["momentum"])
+            torch._foreach_add_(momenta, gradients)
+            updates = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
+            if not group["orthogonal"]:
+                torch._foreach_add_(moved, updates, alpha=-group["lr"])
+                continue
+            updates = tuple(_orthogonalised(updates))
+            norms = torch.stack(torch._foreach_norm(moved))
+            sizes = torch.stack(torch._foreach_norm(updates))
+            torch._foreach_mul_(updates, (-group["lr"] * norms / (sizes + 1e-12)).tolist())
+            torch._foreach_add_(moved, updates)
+            torch._foreach_mul_(moved, (norms / torch.stack(torch._foreach_norm(moved))).tolist())
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About the orthogonal factor of a matrix's polar decomposition: quintic Newton-Schulz iterations."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = matrix.mT if tall else matrix
-    x = x / (x.norm() + 1e-7)
+def _orthogonalised(weights: Sequence[Tensor]) -> list[Tensor]:
+    """`orthogonal` of each as a matrix (outputs, everything else); those of one shape together, or most of the time
+    would go into calling torch."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, weight in enumerate(weights):
+        alike.setdefault(tuple(weight.shape), []).append(i)
+    found = list(weights)
+    for numbers in alike.values():
+        for i, matrix in zip(numbers, orthogonal(torch.stack([weights[i].flatten(1) for i in numbers])), strict=True):
+            found[i] = matrix.view_as(weights[i])
+    return found
+
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """About the orthogonal factors of matrices' polar decompositions: quintic Newton-Schulz iterations.
+
+    Args:
+        matrices: (..., rows, columns).
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x

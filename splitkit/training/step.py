@@ -22,6 +22,7 @@ from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.progress import StepReport
 from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.sandwich import Sandwich, SandwichSampler
+from splitkit.training.threads import torch_threads
 from splitkit.training.workers import LEAST_PART, Workers, parts_of, side_by_side
 
 UNIT_COST = 4e6
@@ -53,6 +54,7 @@ class Steps:
         images, shared = shares * config.batch, self._ranks.size > 1
         self._batches = Batches(data.train, data.augmentation, config.seed, images, shared=shared)
         self._sandwiches = SandwichSampler(supernet.space, config)
+        self._threads = 1
         if self._ranks.size > (most := self._most(self._ranks.size)):
             raise ConfigError(
                 f"{self._ranks.size} ranks: a step of batch = {config.batch} has work for {most}",
@@ -62,7 +64,7 @@ class Steps:
     @contextmanager
     def workers(self, threads: int) -> Iterator[Workers[Supernet]]:
         """As many as there is work for, of so many threads a rank."""
-        size = self._ranks.size
+        size, self._threads = self._ranks.size, threads
         most = math.ceil(self._most(size * threads) / size) if self._device.type == "cpu" else 1
         try:
             with side_by_side(self.supernet, threads, most, self._ranks) as workers:
@@ -87,7 +89,8 @@ class Steps:
         costs = [piece.cost for piece in pieces]
         found = workers.run(self._tasks(step, pieces, workers.assign(costs)), costs)
         loss, accuracy = self._ranks.add_up(self.supernet, [sum(f[i] for f in found) for i in (0, 1)])
-        apply_gradients(self.supernet, self.optimiser, step, self.config)
+        with torch_threads(self._threads):
+            apply_gradients(self.supernet, self.optimiser, step, self.config)
         return StepReport(step + 1, self.config.steps, loss, accuracy)
 
     def _tasks(self, step: int, pieces: "Sequence[Piece]", shares: Sequence[Sequence[int]]) -> list[Task]:

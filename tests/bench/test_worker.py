@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -121,3 +122,22 @@ def test_it_does_not_outlive_a_killed_parent(tmp_path: Any) -> None:
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_script_without_a_guard_may_start_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('begun')\n"
+        "from splitkit.bench.worker import Worker, wait_for\n"
+        "from tests.bench.test_worker import obeying\n"
+        "worker = Worker(obeying)\n"
+        "worker.send(('echo', 42))\n"
+        "wait_for([worker])\n"
+        "print(worker.receive().what, __file__ == __import__('sys').argv[0])\n"
+        "worker.kill()\n"
+    )
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=os.environ | paths, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["begun", "working", "True"], done.stderr
