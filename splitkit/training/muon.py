@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+ITERATIONS = 5
+
 
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al., 2024) for the weights of convolutions that batch norms follow.
@@ -59,7 +61,14 @@ def _orthogonalised(weights: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
-def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+def step_macs(optimiser: torch.optim.Optimizer) -> float:
+    """Multiply-accumulates of a step's matrix products, if all weights have gradients; 0 of what is not Muon."""
+    weights = [p for group in optimiser.param_groups if group.get("orthogonal") for p in group["params"]]
+    sides = [sorted((len(p), p.numel() // len(p))) for p in weights]
+    return float(sum(ITERATIONS * (2 * short**2 * long + short**3) for short, long in sides))
+
+
+def orthogonal(matrices: Tensor, steps: int = ITERATIONS) -> Tensor:
     """About the orthogonal factors of matrices' polar decompositions: quintic Newton-Schulz iterations.
 
     Args:

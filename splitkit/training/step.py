@@ -18,11 +18,12 @@ from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
 from splitkit.training.config import TrainConfig
+from splitkit.training.muon import step_macs
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.progress import StepReport
 from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.sandwich import Sandwich, SandwichSampler
-from splitkit.training.threads import torch_threads
+from splitkit.training.threads import SHARED_MACS, torch_threads
 from splitkit.training.workers import LEAST_PART, Workers, parts_of, side_by_side
 
 UNIT_COST = 4e6
@@ -64,7 +65,7 @@ class Steps:
     @contextmanager
     def workers(self, threads: int) -> Iterator[Workers[Supernet]]:
         """As many as there is work for, of so many threads a rank."""
-        size, self._threads = self._ranks.size, threads
+        size, self._threads = self._ranks.size, threads if step_macs(self.optimiser) >= SHARED_MACS else 1
         most = math.ceil(self._most(size * threads) / size) if self._device.type == "cpu" else 1
         try:
             with side_by_side(self.supernet, threads, most, self._ranks) as workers:
