@@ -387,42 +387,17 @@ def outsider(name: str, *, small: bool = False, seed: int = 0) -> onnx.ModelProt
     return exported(chosen.build(size), size.pixels)
 
 
-class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise 3x3, 1x1 projection; a skip where shapes agree (Sandler et al. 2018)."""
-
-    def __init__(self, i: int, o: int, s: int, expand: int) -> None:
-        super().__init__()
-        wide, relu6 = i * expand, nn.ReLU6()
-        first = [*conv_bn(i, wide), relu6] if expand > 1 else []
-        self.branch = nn.Sequential(*first, *conv_bn(wide, wide, 3, s, wide), relu6, *conv_bn(wide, o))
-        self.skip = s == 1 and i == o
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.branch(x)
-        return x + y if self.skip else y
-
-
-def mobilenet_v2(pixels: int = 224) -> onnx.ModelProto:
-    """MobileNetV2 at width 1, 1,000 classes, random weights."""
-    torch.manual_seed(0)
-    layers, c = [*conv_bn(3, 32, 3, 2), nn.ReLU6()], 32
-    for expand, width, depth, stride in (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
-    ):  # fmt: skip
-        for i in range(depth):
-            layers.append(InvertedResidual(c, width, stride if i == 0 else 1, expand))
-            c = width
-    last = [*conv_bn(c, 1280), nn.ReLU6(), *head(1280, 1000)]
-    return exported(nn.Sequential(*layers, *last), pixels)
-
-
 def exported(module: nn.Module, pixels: int) -> onnx.ModelProto:
-    """A module with random weights through torch's exporter."""
+    """A module with random weights through torch's exporter; one image, one output `result`."""
+    return exported_for(module, torch.randn(1, 3, pixels, pixels))
+
+
+def exported_for(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+    """The same for any one input, called `image` whatever it is."""
     module = module.eval()
     randomise(module)
-    image = torch.randn(1, 3, pixels, pixels)
     program = torch.onnx.export(
-        module, (image,), dynamo=True, input_names=["image"], output_names=["result"], verbose=False
+        module, (example,), dynamo=True, input_names=["image"], output_names=["result"], verbose=False
     )
     assert program is not None
     saved = io.BytesIO()

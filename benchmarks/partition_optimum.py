@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from outsider_networks import OUTSIDERS, mobilenet_v2, outsider
+from stranger_networks import mobilenet_v2
+
+from outsider_networks import OUTSIDERS, outsider
 from report import emit, status
 from splitkit.bench.clock import TableClock
 from splitkit.latency.store import LutStore

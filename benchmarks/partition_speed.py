@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from stranger_networks import mobilenet_v2
 
-from outsider_networks import mobilenet_v2
 from report import emit, status
 from splitkit.compiler.frontend import LoweredPart
 from splitkit.graphs.graph import OnnxGraph

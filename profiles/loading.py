@@ -55,10 +55,15 @@ def load_system(name_or_path: str | Path) -> System:
     """
     text, source = _read("systems", name_or_path)
     body = parse_toml(text, source)
-    for part, kind in PARTS.items():
-        reference = body.get(part)
+    hubs = body.get("hubs", [])
+    named = [(body, part, kind, part) for part, kind in PARTS.items()]
+    for i, hub in enumerate(hubs if isinstance(hubs, list) else []):
+        parts: dict[str, Kind] = {"device": "devices", "link": "links"}
+        named += [(hub, part, kind, f"hubs.{i}.{part}") for part, kind in parts.items() if isinstance(hub, dict)]
+    for table, part, kind, where in named:
+        reference = table.get(part)
         if isinstance(reference, str):
-            body[part] = _resolve(kind, reference, name_or_path, f"{source}: {part}")
+            table[part] = _resolve(kind, reference, name_or_path, f"{source}: {where}")
     return _check(System, body, source)
 
 

@@ -162,19 +162,35 @@ class LinkProfile(_Profile):
             yield "pj_per_byte"
 
 
+class Hub(BaseModel):
+    """A processor between sensor and aggregator.
+
+    Attributes:
+        link: the way into it, from the one before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: DeviceProfile
+    link: LinkProfile
+
+
 class System(_Profile):
     """Sensors of one kind, a link, an aggregator.
 
     How many sensors there are is the project's to say (`views`), unless the hardware has a fixed number of them.
 
     Attributes:
+        link: the way into the aggregator.
         sensors: that number; left out, any.
+        hubs: processors on the way, in order; `splitkit partition` alone uses them.
     """
 
     sensor: DeviceProfile
     link: LinkProfile
     aggregator: DeviceProfile
     sensors: Annotated[int, Field(ge=1)] | None = None
+    hubs: tuple[Hub, ...] = ()
 
     def device(self, side: Side) -> DeviceProfile:
         """The profile of one side."""

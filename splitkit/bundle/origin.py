@@ -79,7 +79,8 @@ class Partitioned(BaseModel):
         model: its file's name, without directories.
         sha256: of the file and, after it, of the files that hold its weights, if there are any
             (`splitkit.graphs.model.sha256_of_model`).
-        cut: the tensors at which it was cut, by their names in the model. More may cross: see `Manifest.links`.
+        cut: the tensors at which it was cut, by their names in the model or in what was made of it (such as those
+            that are narrowed for the link). More may cross: see `Manifest.links`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -47,7 +47,7 @@ def export_partition(
 
     Args:
         model: one input and one output, with static shapes that begin with 1, the input uint8, float16 or float32, the
-            output float32. It is what `origin` names, or what was made of that without renaming where it is cut.
+            output float32. It is what `origin` names, or what was made of that; `origin.cut` are tensors of this one.
         inputs: real ones, (frames, *input shape) in the input's dtype; a few hundred make the proof meaningful.
         classes, pixels, predicted, sign_key, progress: as for `splitkit.bundle.export.export_bundle`.
 

@@ -1,16 +1,18 @@
 """`splitkit cut`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from splitkit.cli.console import print_json, stderr
-from splitkit.cli.options import INPUT_SHAPE, JSON
+from splitkit.cli.options import BOTTLENECK, CALIBRATION, INPUT_SHAPE, JSON, LINK_DTYPE
 
 if TYPE_CHECKING:
     import onnx
 
+    from splitkit.graphs.narrow import LinkDtype
     from splitkit.space.tensor import TensorSpec
 
 
@@ -21,21 +23,39 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True,
     help="Directory for head.onnx and tail.onnx.",
 )  # fmt: skip
+@LINK_DTYPE
+@BOTTLENECK
+@CALIBRATION
 @INPUT_SHAPE
 @JSON
-def command(model: Path, at: str, output: Path, shapes: "dict[str, tuple[int, ...]]", as_json: bool) -> None:
+def command(
+    model: Path,
+    at: str,
+    output: Path,
+    link_dtype: "LinkDtype | None",
+    bottleneck: float | None,
+    calibration: Path | None,
+    shapes: "dict[str, tuple[int, ...]]",
+    as_json: bool,
+) -> None:
     """Cut an ONNX model exactly there, into two models, and prove them against it in ONNX Runtime.
 
-    What else crosses the cut, such as a skip connection around it, is sent as well and named.
+    What else crosses the cut, such as a skip connection around it, is sent as well and named. With --link-dtype
+    computed float32 tensors cross in fewer bits, with --inject-bottleneck in fewer channels: the proof is then against
+    the model with that in it, and what it costs the model's answers is said, with accuracies where the calibration file
+    has `labels`.
 
     \b
     Example:  splitkit cut model.onnx --at feature -o halves
               splitkit cut model.onnx --at /layer2/layer2.0/relu/Relu -o halves --input-shape image:1,3,224,224
+              splitkit cut model.onnx --at feature -o halves --link-dtype uint8 --calibration frames.npz
+              splitkit cut model.onnx --at feature -o halves --inject-bottleneck 0.25 --calibration frames.npz
     """
     from splitkit.graphs.cut import cut
     from splitkit.graphs.input_shapes import with_input_shapes
     from splitkit.graphs.model import load_model
-    from splitkit.partition.inputs import noise
+    from splitkit.partition.inputs import noise, read_frames, read_labels
+    from splitkit.partition.link import cost_of, lighten
     from splitkit.partition.names import tensors_named
     from splitkit.partition.proof import prove
     from splitkit.partition.save import save_halves
@@ -45,19 +65,35 @@ def command(model: Path, at: str, output: Path, shapes: "dict[str, tuple[int, ..
         loaded = with_input_shapes(loaded, shapes)
     names = tuple(name.strip() for name in at.split(",") if name.strip())
     tensors = tensors_named(loaded, names)
-    halves = cut(loaded, tensors)
     inputs = _inputs(loaded)
-    first, second = ({t.name: noise(t, 1, seed)[0] for t in inputs} for seed in (0, 1))
+    noisy = [{t.name: noise(t, 1, seed)[0] for t in inputs} for seed in range(8)]
+    frames = [] if calibration is None else read_frames(calibration, inputs)
+    labels = None if calibration is None else read_labels(calibration, len(frames))
+    light = lighten(loaded, tensors, frames, ratio=bottleneck, dtype=link_dtype)
+    costs = []
+    if light.sent:
+        others = [bottleneck / 2, min(2 * bottleneck, 1)] if bottleneck else []
+        for ratio in sorted({bottleneck, *others}, key=lambda ratio: ratio or 1):
+            same = ratio == bottleneck
+            other = light if same else lighten(loaded, tensors, frames, ratio=ratio, dtype=link_dtype)
+            costs.append(cost_of(loaded, other.model, ratio, frames or noisy, labels))
+    loaded, sent = light.model, light.sent
+    halves = cut(loaded, light.at(tensors))
+    first, second, *_ = [*frames[:2], *noisy] if len(frames) > 1 else noisy
     proof = prove(loaded, halves, first, second)
     save_halves(halves, output)
-    crossing = (*halves.tensors, *halves.passthrough)
     if tensors != names:
         stderr.print(f"at {', '.join(tensors)}", markup=False)
-    for name in crossing:
-        extra = "" if name in tensors else " (crosses as well)"
+    wanted = {sent.get(name, name) for name in tensors}
+    for name in (*halves.tensors, *halves.passthrough):
+        extra = "" if name in wanted else " (crosses as well)"
         stderr.print(f"sent: {name}{extra}", markup=False)
     agreement = "bit for bit" if proof.identical else f"within {proof.worst:.1e}"
-    stderr.print(f"halves equal the model {agreement}, in ONNX Runtime with its optimisations off, on noise")
+    whole = "the model with that at the cut" if sent else "the model"
+    data = "frames given" if len(frames) > 1 else "noise"
+    stderr.print(f"halves equal {whole} {agreement}, in ONNX Runtime with its optimisations off, on {data}")
+    for cost in costs:
+        stderr.print(cost.text(link_dtype), markup=False, soft_wrap=True)
     for name in proof.silent:
         stderr.print(f"output {name} does not depend on this input: of it that proves nothing", markup=False)
     stderr.print(f"wrote {output / 'head.onnx'} and {output / 'tail.onnx'}", markup=False)
@@ -66,6 +102,7 @@ def command(model: Path, at: str, output: Path, shapes: "dict[str, tuple[int, ..
             {
                 "schema_version": 1, "tensors": list(halves.tensors), "passthrough": list(halves.passthrough),
                 "identical": proof.identical, "worst": proof.worst, "silent": list(proof.silent),
+                "costs": [asdict(cost) for cost in costs],
             }
         )  # fmt: skip
 

@@ -63,6 +63,17 @@ INPUT_SHAPE = click.option(
     help="Shape of an input that the model leaves open.",
 )  # fmt: skip
 
+LINK_DTYPE = click.option(
+    "--link-dtype", type=click.Choice(["float16", "uint8"]), help="What computed float32 tensors are sent as."
+)
+BOTTLENECK = click.option(
+    "--inject-bottleneck", "bottleneck", type=click.FloatRange(0, 1, min_open=True), metavar="RATIO",
+    help="Send this share of the channels: reduce and recover, by the features' principal components.",
+)  # fmt: skip
+CALIBRATION = click.option(
+    "--calibration", type=click.Path(path_type=Path), metavar="DIR|FILE.npz",
+    help="Inputs that uint8 and bottlenecks are made from: a folder of pictures, or arrays of frames by input name.",
+)  # fmt: skip
 
 RUN = click.option("--run", callback=run_name, help="Name of the run: results go to runs/NAME/.")
 SEED = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything that is drawn.")

@@ -1,17 +1,21 @@
 """`splitkit partition`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import INPUT_SHAPE, JSON
+from splitkit.cli.options import BOTTLENECK, CALIBRATION, INPUT_SHAPE, JSON, LINK_DTYPE
+from splitkit.cli.partition_tables import chain_table, cuts_table, notes
 
 if TYPE_CHECKING:
-    from splitkit.partition import Option, Partition
+    import onnx
+
+    from splitkit.graphs.narrow import LinkDtype
+    from splitkit.profiles import System
 
 
 @click.command("partition")
@@ -35,8 +39,16 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--input-data", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Frames (.npy or .npz) that the bundle's halves are proved with; noise by default.",
+    help="Frames (.npy or .npz) that the bundle's halves are proved with; else those of --calibration, else noise.",
 )  # fmt: skip
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw the table (PNG).")
+@click.option(
+    "--stages", type=click.IntRange(2), default=2, show_default=True, metavar="N",
+    help="Processors in a row; more than two where the system has hubs.",
+)  # fmt: skip
+@LINK_DTYPE
+@BOTTLENECK
+@CALIBRATION
 @INPUT_SHAPE
 @JSON
 def command(
@@ -48,6 +60,11 @@ def command(
     measure: int,
     output: Path | None,
     input_data: Path | None,
+    plot: Path | None,
+    stages: int,
+    link_dtype: "LinkDtype | None",
+    bottleneck: float | None,
+    calibration: Path | None,
     shapes: "dict[str, tuple[int, ...]]",
     as_json: bool,
 ) -> None:
@@ -57,34 +74,59 @@ def command(
 
     \b
     Example:  splitkit partition model.onnx --system demo
-              splitkit partition model.onnx --system m7-host --list 10 --json
+              splitkit partition model.onnx --system m7-host --list 10 --plot cuts.png --json
               splitkit partition model.onnx -o bundle --input-data frames.npz
+              splitkit partition model.onnx -o bundle --link-dtype uint8 --calibration pictures/
+              splitkit partition model.onnx --system headset.toml --stages 3
     """
-    from splitkit.bundle import Partitioned
+    import numpy as np
+
     from splitkit.bundle.ownership import require_own_bundle
-    from splitkit.bundle.partition import edges_of, export_partition
-    from splitkit.errors import DeviceError
+    from splitkit.bundle.partition import edges_of
+    from splitkit.errors import ConfigError, DeviceError
     from splitkit.graphs.input_shapes import with_input_shapes
     from splitkit.graphs.model import load_model
+    from splitkit.latency.hop import Hop
     from splitkit.latency.store import LutStore
     from splitkit.partition import partition
-    from splitkit.partition.inputs import noise, read_inputs
+    from splitkit.partition.export import export_option
+    from splitkit.partition.inputs import noise, read_frames, read_inputs, read_pictures
+    from splitkit.partition.jpeg import send_jpeg
     from splitkit.profiles import load_system
+    from splitkit.report.cuts import draw_cuts, require_own_picture
 
     if output is not None:
         require_own_bundle(output)
+        if (link_dtype == "uint8" or bottleneck) and calibration is None:
+            what = "a bottleneck is made" if bottleneck else "the range of uint8 is read"
+            raise ConfigError(f"{what} from real inputs", "give --calibration DIR|FILE.npz")
+    elif bottleneck:
+        raise click.UsageError("--inject-bottleneck is for the bundle: give -o, too")
+    if plot is not None:
+        require_own_picture(plot)
     loaded, chosen = load_model(model), load_system(system)
     if shapes:
         loaded = with_input_shapes(loaded, shapes)
+    if stages > 2:
+        if output or plot or measure or link_dtype:
+            raise click.UsageError("--stages prints a table: no -o, --plot, --measure or --link-dtype with it")
+        _chain(loaded, model.name, chosen, stages, table, most_tensors, as_json)
+        return
     source, _ = edges_of(loaded)
-    given = None if input_data is None else read_inputs(input_data, source)
+    frames = [] if calibration is None else [frame[source.name] for frame in read_frames(calibration, [source])]
+    proved_on = read_inputs(input_data, source) if input_data else np.stack(frames) if frames else noise(source)
     table.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(table) as store, stderr.status("reading") as status:
         found = partition(
             loaded, chosen, store,
-            name=model.name, most_tensors=most_tensors, listed=listed, measure=measure, say=status.update,
+            name=model.name, most_tensors=most_tensors, listed=listed, measure=measure, link_dtype=link_dtype,
+            say=status.update,
         )  # fmt: skip
-        best = found.best
+        best, jpeg = found.best, None
+        if calibration is not None and calibration.is_dir():
+            status.update("encoding pictures")
+            [whole] = [option for option in found.options if option.placement == "aggregator"]
+            jpeg = send_jpeg(read_pictures(calibration, source), chosen, Hop.of(store, chosen, 1), whole.aggregator_us)
         if output is not None:
             if not best.fits:
                 raise DeviceError(
@@ -92,64 +134,43 @@ def command(
                     f"{best.sensor_peak_bytes:,} bytes of working memory",
                     "a smaller input, or another sensor; without -o the table is printed",
                 )
-            at = [name for name in best.crossing if name != source.name] or [source.name]
-            inputs = noise(source) if given is None else given
-            predicted = {"total_us": best.total_us, "sensor_us": best.sensor_us, "aggregator_us": best.aggregator_us}
-            export_partition(
-                loaded, Partitioned.of(model, *at), chosen, inputs, output, predicted=predicted, progress=status.update
-            )
-    stderr.print(_table(found))
-    for line in _notes(found):
+            export_option(
+                loaded, model, best, chosen, output,
+                inputs=proved_on, link_dtype=link_dtype, bottleneck=bottleneck, calibration=frames, say=status.update,
+            )  # fmt: skip
+    stderr.print(cuts_table(found, jpeg))
+    if jpeg is not None:
+        stderr.print(f"JPEG: {jpeg.label}", markup=False)
+    for line in notes(found):
         stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+    if plot is not None:
+        draw_cuts(found, plot)
+        stderr.print(f"wrote {plot}", markup=False)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | {"jpeg": jpeg and asdict(jpeg) | {"total_us": jpeg.total_us}})
     if output is not None:
         stderr.print(f"wrote {output}", markup=False)
         say_next("bench", str(output), carry=False)
 
 
-def _table(found: "Partition") -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("sent", overflow="fold")
-    timed = ["measured us"] if any(option.measured_us is not None for option in found.options) else []
-    for column in ("bytes", "sensor us", "link us", "aggregator us", "total us", *timed, "sensor RAM"):
-        table.add_column(column, justify="right")
-    for option in found.options:
-        numbers = (option.sensor_us, option.link_us, option.aggregator_us, option.total_us)
-        table.add_row(
-            _what(option), f"{option.payload_bytes:,}", *(f"{us:,.0f}" for us in numbers),
-            *([("" if option.measured_us is None else f"{option.measured_us:,.0f}")] if timed else []),
-            f"{option.sensor_peak_bytes:,}" + ("" if option.fits else " too much"),
-            style="bold" if option is found.best else None,
-        )  # fmt: skip
-    return table
+def _chain(
+    model: "onnx.ModelProto", name: str, system: "System", stages: int, table: Path, most_tensors: int, as_json: bool
+) -> None:
+    """The best way over so many processors."""
+    from splitkit.errors import ConfigError
+    from splitkit.latency.store import LutStore
+    from splitkit.partition import partition_chain
 
-
-def _what(option: "Option") -> str:
-    from rich.markup import escape
-
-    names = escape(", ".join(option.crossing))
-    return names if option.placement == "split" else f"{names} (all on {option.placement})"
-
-
-def _notes(found: "Partition") -> list[str]:
-    """What the table does not show."""
-    best = found.best
-    lines = [
-        f"best of {found.listed} cuts: {found.model} "
-        + (f"cut at {', '.join(best.crossing)}" if best.placement == "split" else f"all on the {best.placement}"),
-        *(f"{side}: {label}" for side, label in found.devices.items()),
-        f"link: {found.link}",
-    ]
-    if not best.fits:
-        lines.append("the sensor can hold none of these")
-    if len(best.crossing) > 1:
-        lines.append("`splitkit bench` and the runtime carry one tensor: --most-tensors 1 finds the best such cut")
-    if found.unbounded_us is not None:
-        lines.append(f"with more than {found.most_tensors} tensors crossing: {found.unbounded_us:,.0f} us")
-    shares = [f"{share:.0%} on the {side}" for side, share in found.fallback.items() if share > 0.005]
-    if shares:
-        lines.append(f"of the model's kernel time in operators without a schedule here: {', '.join(shares)}")
-    if best.measured_fraction < 0.995:
-        lines.append(f"{1 - best.measured_fraction:.0%} of the best one's kernel time is estimated, not measured")
-    return lines
+    if system.hubs and len(system.hubs) != stages - 2:
+        raise ConfigError(
+            f"system {system.name} has {2 + len(system.hubs)} processors", f"say --stages {2 + len(system.hubs)}"
+        )
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with LutStore(table) as store, stderr.status("reading") as status:
+        found = partition_chain(model, system, store, name=name, most_tensors=most_tensors, say=status.update)
+    stderr.print(chain_table(found))
+    stderr.print(f"{name}: {found.total_us:,.0f} us, the best of {found.listed} places to cut", markup=False)
+    for stage in found.stages:
+        stderr.print(f"{stage.device}: {stage.label}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(found.to_json())

@@ -6,7 +6,7 @@ want plain NCHW.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from math import ceil, prod
 
@@ -329,7 +329,7 @@ def parts_of(groups: Sequence[Group], ends: Sequence[int], graph: Graph) -> tupl
     """Each group, whose calls end before `ends`, with the tensors that it has in common with others."""
     inside = [{name for node in group.nodes for name in node.outputs} for group in groups]
     reads = [
-        [name for node in group.nodes for name in node.inputs if name and name not in own | graph.constants.keys()]
+        [name for name in _read_by(group) if name and name not in own | graph.constants.keys()]
         for group, own in zip(groups, inside, strict=True)
     ]
     wanted = {name for names in reads for name in names} | set(graph.outputs)
@@ -337,6 +337,13 @@ def parts_of(groups: Sequence[Group], ends: Sequence[int], graph: Graph) -> tupl
         Part(tuple(dict.fromkeys(names)), tuple(sorted(own & wanted)), range(start, end))
         for names, own, start, end in zip(reads, inside, [0, *ends[:-1]], ends, strict=True)
     )
+
+
+def _read_by(group: Group) -> Iterator[str | None]:
+    """What a group's operators read; the product with a squeeze-excite operand is the convolution's own."""
+    for i, node in enumerate(group.nodes):
+        scaled = i == 0 and group.scale is not None
+        yield from (group.data, group.scale, *node.inputs[1:]) if scaled else node.inputs
 
 
 def _packed_constant(value: Array, block: int) -> Array:

@@ -1,6 +1,6 @@
 """What pieces cost on either side, as a latency table has it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,23 @@ def parts_on(predictor: GraphPredictor, model: "onnx.ModelProto", device: str) -
     return exporter.lower_parts(model, predictor.lowering.target)
 
 
+def pieces_us(
+    predictor: GraphPredictor, parts: "Sequence[LoweredPart]", piece_of: Sequence[int]
+) -> tuple[FloatArray, float]:
+    """Time of each piece with the steps from kernel to kernel, (pieces,), and the share of it in TVM's default kernels.
+
+    Raises:
+        DeviceError: kernels are missing and cannot be estimated.
+    """
+    kernels = [kernel for part in parts for kernel in part.kernels]
+    owner = np.repeat(piece_of, [len(part.kernels) for part in parts]).astype(np.int64)
+    us = predictor.in_network_us(kernels)
+    default = np.array([kernel.family == "fallback" for kernel in kernels])
+    each: FloatArray = us + predictor.per_kernel_us
+    found = np.bincount(owner, each, max(piece_of) + 1)
+    return np.asarray(found, dtype=np.float64), float(us[default].sum() / us.sum())
+
+
 def network_and_costs(examiner: Examiner, known: Mapping[str, TensorSpec]) -> tuple[Network, Costs]:
     """The pieces of a model, and what each costs on either side.
 
@@ -86,16 +103,12 @@ def network_and_costs(examiner: Examiner, known: Mapping[str, TensorSpec]) -> tu
             f"system {system.name}: its two exporters do not run the same operators together",
             "use one exporter, or two of the same compiler",
         )
-    network, piece_of = Network.of(parts["sensor"], known, examiner.source, examiner.result)
+    network, piece_of = Network.of(
+        parts["sensor"], known, examiner.source, examiner.result, examiner.link_dtype or "float32"
+    )
     pieces: dict[Side, FloatArray] = {}
     fallback: dict[Side, float] = {}
     for side, predictor in predictors.items():
-        kernels = [kernel for part in parts[side] for kernel in part.kernels]
-        owner = np.repeat(piece_of, [len(part.kernels) for part in parts[side]]).astype(np.int64)
-        us = predictor.in_network_us(kernels)
-        default = np.array([kernel.family == "fallback" for kernel in kernels])
-        fallback[side] = float(us[default].sum() / us.sum())
-        each: FloatArray = us + predictor.per_kernel_us
-        pieces[side] = np.asarray(np.bincount(owner, each, len(network.pieces)), dtype=np.float64)
+        pieces[side], fallback[side] = pieces_us(predictor, parts[side], piece_of)
     entering = {side: predictor.per_graph_us for side, predictor in predictors.items()}
     return network, Costs(pieces, entering, fallback, examiner.hop)

@@ -10,6 +10,7 @@ from splitkit.bench.measure import measure_graph
 from splitkit.bundle.partition import edges_of, halves_of
 from splitkit.compiler.kernel import Kernel
 from splitkit.exporters.protocol import KernelExporter
+from splitkit.graphs.narrow import LinkDtype, narrowed
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.hop import Hop
 from splitkit.latency.store import LutStore
@@ -42,6 +43,7 @@ class Examiner:
         source, result: the model's input and output.
         predictors: by side.
         hop: what lies between the sides.
+        link_dtype: what computed float32 tensors are sent as, if not as they are.
     """
 
     model: "onnx.ModelProto"
@@ -50,9 +52,10 @@ class Examiner:
     system: System
     predictors: Mapping[Side, GraphPredictor]
     hop: Hop
+    link_dtype: LinkDtype | None = None
 
     @classmethod
-    def of(cls, model: "onnx.ModelProto", system: System, store: LutStore) -> Self:
+    def of(cls, model: "onnx.ModelProto", system: System, store: LutStore, link_dtype: LinkDtype | None = None) -> Self:
         """With times as the table has them now.
 
         Raises:
@@ -60,12 +63,18 @@ class Examiner:
         """
         source, result = edges_of(model)
         predictors = {side: GraphPredictor(system.device(side), store) for side in SIDES}
-        return cls(model, source, result, system, predictors, Hop.of(store, system, 1))
+        return cls(model, source, result, system, predictors, Hop.of(store, system, 1), link_dtype)
 
     def halves(self, crossing: Sequence[str]) -> "tuple[dict[Side, onnx.ModelProto], tuple[str, ...]]":
-        """The halves of a cut that sends these tensors, and what crosses, in the order of the halves' inputs."""
-        computed = tuple(name for name in crossing if name != self.source.name)
-        return halves_of(self.model, computed or tuple(crossing), self.source.name, self.result.name)
+        """The halves of a cut that sends these tensors, and the model's tensors that cross, as the halves have them."""
+        at = tuple(name for name in crossing if name != self.source.name) or tuple(crossing)
+        model, origins = self.model, dict[str, str]()
+        if self.link_dtype and at not in ((self.source.name,), (self.result.name,)):
+            found = narrowed(model, at, self.link_dtype)
+            model, origins = found.model, {sent: name for name, sent in found.sent.items()}
+            at = found.at(at)
+        halves, names = halves_of(model, at, self.source.name, self.result.name)
+        return halves, tuple(origins.get(name, name) for name in names)
 
     def predict(self, cut: Cut) -> Option:
         """Both halves lowered as they would be compiled, and predicted."""

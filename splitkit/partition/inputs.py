@@ -1,5 +1,6 @@
-"""What a model is run on to prove its halves: the user's arrays, or noise."""
+"""What a model is run on to prove its halves and calibrate its link: the user's arrays or pictures, or noise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.errors import DataError
+from splitkit.partition.session import Arrays
 from splitkit.space.tensor import TensorSpec
 
 FRAMES = 64
@@ -48,3 +50,71 @@ def read_inputs(path: Path, tensor: TensorSpec) -> NDArray[Any]:
             f"{tensor.dtype} [frames, {', '.join(map(str, tensor.shape))}] is wanted",
         )
     return np.ascontiguousarray(found)
+
+
+def read_frames(path: Path, tensors: Sequence[TensorSpec]) -> list[Arrays]:
+    """Frames for a model's inputs out of a file, or out of a folder of pictures for a model of one input.
+
+    Args:
+        path: as `read_inputs` takes it, or a folder: every picture in it, its centre square at the input's size, as
+            bytes, or divided by 255 where the input is float32.
+
+    Raises:
+        DataError: as `read_inputs`; or there is no picture that can be read, or the input is no picture.
+    """
+    if path.is_dir():
+        if len(tensors) != 1:
+            raise DataError(
+                f"{path}: pictures are for models of one input, this has {len(tensors)}", "give an .npz file"
+            )
+        pixels = read_pictures(path, tensors[0])
+        if tensors[0].dtype != "uint8":
+            return [{tensors[0].name: (picture.astype(np.float32) / 255)[None]} for picture in pixels]
+        return [{tensors[0].name: picture[None]} for picture in pixels]
+    found = {tensor.name: read_inputs(path, tensor) for tensor in tensors}
+    counts = {len(frames) for frames in found.values()}
+    if len(counts) != 1:
+        raise DataError(f"{path}: inputs have {', '.join(map(str, sorted(counts)))} frames", "as many of each")
+    return [{name: frames[i] for name, frames in found.items()} for i in range(counts.pop())]
+
+
+def read_labels(path: Path, frames: int) -> NDArray[np.int64] | None:
+    """Class numbers of the frames, `labels` of an .npz file, (frames,); None where there are none.
+
+    Raises:
+        DataError: they are something else than one whole number a frame.
+    """
+    if path.suffix != ".npz":
+        return None
+    with np.load(path, allow_pickle=False) as content:
+        if "labels" not in content.files:
+            return None
+        labels: NDArray[Any] = content["labels"]
+    if labels.shape != (frames,) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+        raise DataError(f"{path}: labels: {labels.dtype} {list(labels.shape)}", f"whole numbers [{frames}] are wanted")
+    return labels.astype(np.int64)
+
+
+def read_pictures(folder: Path, tensor: TensorSpec) -> list[NDArray[np.uint8]]:
+    """The pictures of a folder at an input's size, each (channels, size, size).
+
+    Raises:
+        DataError: the input is no square picture, or none can be read.
+    """
+    from splitkit.data.decode import FullScale, UnreadableError, decode
+
+    channels, height, width = tensor.shape[1:] if len(tensor.shape) == 4 else (0, 0, 0)
+    if channels not in (1, 3) or height != width or tensor.dtype not in ("uint8", "float32"):
+        raise DataError(
+            f"input {tensor.name!r}: {tensor.dtype} {list(tensor.shape)}",
+            f"pictures are for squares of 1 or 3 channels; give an .npz file instead of {folder}",
+        )
+    found = []
+    for path in sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")):
+        try:
+            found.append(decode(path, channels, height, FullScale()))
+        except UnreadableError:
+            continue
+    if not found:
+        raise DataError(f"{folder}: holds no picture that can be read")
+    return found

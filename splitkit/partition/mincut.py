@@ -36,9 +36,9 @@ def least_cost(
     costs = {(source, i): float(us) for i, us in enumerate(aggregator_us)}
     costs |= {(i, sink): float(us) for i, us in enumerate(sensor_us)}
     never: set[tuple[int, int]] = {(node[network.result.name], sink)}  # the aggregator has the result in the end
-    for name, tensor in network.tensors.items():
+    for name in network.tensors:
         writer = network.writer.get(name, source)
-        costs[writer, node[name]] = tensor.bytes * us_per_byte
+        costs[writer, node[name]] = network.sent(name).bytes * us_per_byte
         for reader in network.readers.get(name, ()):
             never.add((node[name], reader))  # a reader on the aggregator has the tensor cross
             if writer != source:

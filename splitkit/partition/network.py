@@ -1,7 +1,7 @@
 """A model as pieces that go to one side or the other: what the compiler runs together stays together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
@@ -43,12 +43,14 @@ class Network:
     Attributes:
         source, result: the model's input and output.
         tensors: every tensor between pieces that may cross from one side to the other, by name.
+        link_dtype: what float32 tensors between pieces are sent as.
     """
 
     pieces: tuple[Piece, ...]
     source: TensorSpec
     result: TensorSpec
     tensors: Mapping[str, TensorSpec]
+    link_dtype: str = "float32"
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Network:
         known: Mapping[str, TensorSpec],
         source: TensorSpec,
         result: TensorSpec,
+        link_dtype: str = "float32",
     ) -> tuple[Self, tuple[int, ...]]:
         """The network of a compiled model, and by part the number of the piece that it belongs to.
 
@@ -79,8 +82,17 @@ class Network:
             pieces.append(Piece(tuple(reads), tuple(sorted(own))))
         used = {name for piece in pieces for name in piece.reads} | {result.name}
         pieces = [Piece(piece.reads, tuple(name for name in piece.writes if name in used)) for piece in pieces]
+        written = {name for piece in pieces for name in piece.writes}
+        assert all(name in written or name == source.name for piece in pieces for name in piece.reads)
         tensors = {name: known[name] for piece in pieces for name in piece.writes if name in sendable}
-        return cls(tuple(pieces), source, result, tensors | {source.name: source, result.name: result}), piece_of
+        tensors |= {source.name: source, result.name: result}
+        return cls(tuple(pieces), source, result, tensors, link_dtype), piece_of
+
+    def sent(self, name: str) -> TensorSpec:
+        """What crosses for a tensor; the model's own input and output cross as they are."""
+        tensor = self.tensors[name]
+        as_it_is = tensor.dtype != "float32" or name in (self.source.name, self.result.name)
+        return tensor if as_it_is else replace(tensor, dtype=self.link_dtype)
 
     @cached_property
     def writer(self) -> dict[str, int]:
@@ -129,7 +141,7 @@ class Network:
     @cached_property
     def bytes(self) -> NDArray[np.int64]:
         """Of each of `names`, (names,)."""
-        return np.array([self.tensors[name].bytes for name in self.names], dtype=np.int64)
+        return np.array([self.sent(name).bytes for name in self.names], dtype=np.int64)
 
 
 def _kept_together(needs: Sequence[Sequence[int]], bound: Sequence[tuple[int, int]]) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ class Partition:
         link: what the link's time is.
         devices: what each side's time is, by side.
         fallback: share of the model's kernel time, by side, in operators that run as TVM's default.
+        link_dtype: what computed float32 tensors are sent as.
     """
 
     model: str
@@ -76,6 +77,7 @@ class Partition:
     link: str
     devices: Mapping[Side, str]
     fallback: Mapping[Side, float]
+    link_dtype: str
 
     @property
     def best(self) -> Option:

@@ -1,28 +1,23 @@
 """The best place to cut a model that somebody else made."""
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from splitkit.bench.clock import TableClock
-from splitkit.bench.graphs import measure_graphs
 from splitkit.bundle.partition import edges_of
 from splitkit.devices import get_device
-from splitkit.errors import DeviceError
-from splitkit.graphs.cut import tensor_dtype, tensor_shape
-from splitkit.graphs.shapes import value_infos
-from splitkit.latency.graph_predictor import GraphPredictor
+from splitkit.graphs.narrow import LinkDtype
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import network_and_costs
 from splitkit.partition.cuts import Cut, cuts_of, least_memory, list_cuts
-from splitkit.partition.examine import Examiner, ModelGraph
+from splitkit.partition.examine import Examiner
+from splitkit.partition.measuring import measure_once, named_tensors
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.options import Option, Partition
 from splitkit.profiles.schema import System
-from splitkit.sides import SIDES, Side
-from splitkit.space.tensor import TensorSpec
+from splitkit.sides import SIDES
 
 if TYPE_CHECKING:
     import onnx
@@ -45,6 +40,7 @@ def partition(
     most_tensors: int = MOST_TENSORS,
     listed: int = LISTED,
     measure: int = 0,
+    link_dtype: LinkDtype | None = None,
     say: Say = lambda text: None,
 ) -> Partition:
     """Compare the ways to cut a model in two between the operators that the compiler runs together.
@@ -60,6 +56,7 @@ def partition(
         most_tensors: that may cross.
         listed: how many cuts to look at in full, beside the two that leave all to one side.
         measure: of how many of these, the fastest, to compile and time both halves, which then counts.
+        link_dtype: what computed float32 tensors are sent as; the operators around the link are counted in.
         say: told of every step.
 
     Raises:
@@ -69,9 +66,9 @@ def partition(
     edges_of(model)  # a model of another kind is better refused before it is measured
     known = named_tensors(model)
     for side in SIDES:
-        _measure_once(model, system, side, store, say)
+        measure_once(model, system.device(side), store, say)
     say("comparing cuts")
-    examiner = Examiner.of(model, system, store)
+    examiner = Examiner.of(model, system, store, link_dtype)
     network, costs = network_and_costs(examiner, known)
     cuts = list_cuts(network, most_tensors)
     sides = costs.pieces["sensor"], costs.pieces["aggregator"]
@@ -90,23 +87,8 @@ def partition(
     beyond = costs.total_us(best) if len(best.crossing) > most_tensors else None
     return Partition(
         name, system.name, options, len(cuts), most_tensors, beyond, costs.hop.label,
-        {side: get_device(system.device(side)).label() for side in SIDES}, costs.fallback,
+        {side: get_device(system.device(side)).label() for side in SIDES}, costs.fallback, link_dtype or "float32",
     )  # fmt: skip
-
-
-def _measure_once(model: "onnx.ModelProto", system: System, side: Side, store: LutStore, say: Say) -> None:
-    """Time the whole model on one side's device, unless all of its kernels are known there."""
-    profile = system.device(side)
-    predictor = GraphPredictor(profile, store)
-    kernels = predictor.lowering.graph(ModelGraph(model))
-    try:
-        if predictor.known(kernels).all():
-            return
-    except DeviceError:  # nothing was measured yet
-        pass
-    say(f"measuring the model on {profile.name}")
-    digest = sha256(" ".join(kernel.key for kernel in kernels).encode()).hexdigest()[:16]
-    measure_graphs(store, profile, {digest: ModelGraph(model)})
 
 
 def _examined(
@@ -147,14 +129,3 @@ def _rank(option: Option) -> tuple[bool, bool, float]:
     """What the sensor can hold first; of that what was measured, by its time, then what was predicted."""
     measured = option.measured_us is not None
     return not option.fits, not measured, option.total_us if option.measured_us is None else option.measured_us
-
-
-def named_tensors(model: "onnx.ModelProto") -> dict[str, TensorSpec]:
-    """Tensors of a model whose shape and type are known."""
-    found = {}
-    for name, value in value_infos(model).items():
-        if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
-            dims = value.type.tensor_type.shape.dim
-            if all(dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0 for dim in dims) and dims:
-                found[name] = TensorSpec(name, tensor_shape(value), tensor_dtype(value))
-    return found

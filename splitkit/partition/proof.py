@@ -1,6 +1,5 @@
 """Halves of a cut beside the model, in ONNX Runtime."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +7,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from splitkit.errors import ModelError
 from splitkit.graphs.cut import Halves
-
-Arrays = Mapping[str, NDArray[Any]]
+from splitkit.partition.session import Arrays, Session
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def prove(model: onnx.ModelProto, halves: Halves, inputs: Arrays, others: Arrays
     Raises:
         ModelError: ONNX Runtime cannot run the model or a half.
     """
-    run = {name: _Session(part) for name, part in (("model", model), ("head", halves.head), ("tail", halves.tail))}
+    run = {name: Session(part) for name, part in (("model", model), ("head", halves.head), ("tail", halves.tail))}
     whole, elsewhere = run["model"](inputs), run["model"](others)
     sent = run["head"](inputs)
     found = sent | run["tail"](dict(inputs) | sent)
@@ -52,29 +49,6 @@ def prove(model: onnx.ModelProto, halves: Halves, inputs: Arrays, others: Arrays
         worst = max(worst, _difference(expected, actual))
     silent = [name for name, value in whole.items() if _says_nothing(value, elsewhere[name])]
     return Proof(identical, worst, tuple(silent))
-
-
-class _Session:
-    def __init__(self, model: onnx.ModelProto) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its own classes derive from nothing narrower
-            raise ModelError(f"ONNX Runtime cannot run {model.graph.name!r}: {_first_line(error)}") from error
-
-    def __call__(self, given: Arrays) -> dict[str, NDArray[Any]]:
-        names = [value.name for value in self._session.get_outputs()]
-        wanted = {value.name: given[value.name] for value in self._session.get_inputs()}
-        try:
-            return dict(zip(names, self._session.run(names, wanted), strict=True))
-        except Exception as error:
-            raise ModelError(f"ONNX Runtime: {_first_line(error)}") from error
 
 
 def _difference(expected: NDArray[Any], actual: NDArray[Any]) -> float:
@@ -92,7 +66,3 @@ def _says_nothing(value: NDArray[Any], elsewhere: NDArray[Any]) -> bool:
     if value.dtype.kind == "f" and (not value.any() or bool(np.isnan(value).all())):
         return True
     return value.shape == elsewhere.shape and value.tobytes() == elsewhere.tobytes()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

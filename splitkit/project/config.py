@@ -160,7 +160,10 @@ class Project(_Section):
         return tuned_system(self._system(), Run.of(self).tuning)
 
     def _system(self) -> System:
-        return load_system(self._located(self.system)).with_exporters(self.runtimes)
+        system = load_system(self._located(self.system))
+        if system.hubs:
+            raise ConfigError(f"system {system.name} has hubs: `splitkit partition` alone uses them", "leave them out")
+        return system.with_exporters(self.runtimes)
 
     @property
     def data_source(self) -> str:

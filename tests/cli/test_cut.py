@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 
+from splitkit.bundle import load_bundle
 from splitkit.cli.main import main
 from tests.bundle.plain_models import image_twice, inputs_of, plain, residual
 
@@ -33,7 +34,7 @@ def test_halves_are_written_and_what_crosses_is_named(model: Path, tmp_path: Pat
     assert code == 0, text
     assert json.loads(out) == {
         "schema_version": 1, "tensors": ["inner", "first"], "passthrough": [],
-        "identical": True, "worst": 0.0, "silent": [],
+        "identical": True, "worst": 0.0, "silent": [], "costs": [],
     }  # fmt: skip
     assert "sent: first (crosses as well)" in text
     assert "halves equal the model bit for bit" in text
@@ -118,6 +119,92 @@ def test_an_output_that_says_nothing_of_the_input_is_named(tmp_path: Path) -> No
     code, _, text = run("cut", tmp_path / "dead.onnx", "--at", "active", "-o", tmp_path / "halves")
     assert code == 0
     assert "output logits does not depend on this input: of it that proves nothing" in text
+
+
+def test_a_link_of_fewer_bits_is_calibrated_and_its_cost_said(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "frames.npz", pixels=inputs_of(residual(), 6))
+    common = ("cut", model, "--at", "inner", "-o", tmp_path / "halves", "--link-dtype", "uint8")
+    code, _, text = run(*common)
+    assert code == 1
+    assert "uint8 over the link takes the range of what crosses (give --calibration)" in text
+    assert not (tmp_path / "halves").exists()
+    code, out, text = run(*common, "--calibration", tmp_path / "frames.npz", "--json")
+    assert code == 0, text
+    assert "sent: inner_uint8\n" in text
+    assert "sent: first_uint8 (crosses as well)" in text
+    assert "halves equal the model with that at the cut bit for bit" in text
+    body = json.loads(out)
+    assert body["tensors"] == ["inner_uint8", "first_uint8"]
+    [cost] = body["costs"]
+    assert 0 < cost["off"]["logits"] < 0.05
+    assert f"uint8 over the link: output logits is off by {cost['off']['logits']:.2%} (rms)" in text
+    head = onnxruntime.InferenceSession(str(tmp_path / "halves/head.onnx"))
+    assert {value.type for value in head.get_outputs()} == {"tensor(uint8)"}
+
+
+def test_float16_over_the_link_needs_no_calibration(model: Path, tmp_path: Path) -> None:
+    code, out, text = run("cut", model, "--at", "inner", "-o", tmp_path / "halves", "--link-dtype", "float16", "--json")
+    assert code == 0, text
+    assert 0 < json.loads(out)["costs"][0]["off"]["logits"] < 1e-3
+
+
+def test_a_bottleneck_says_what_it_costs_by_ratio(model: Path, tmp_path: Path) -> None:
+    frames = inputs_of(residual(), 24)
+    session = onnxruntime.InferenceSession(str(model))
+    labels = np.array([session.run(None, {"pixels": frame})[0].argmax() for frame in frames])
+    np.savez(tmp_path / "frames.npz", pixels=frames, labels=labels)
+    common = ("cut", model, "--at", "inner", "-o", tmp_path / "halves", "--inject-bottleneck", "0.5")
+    code, _, text = run(*common)
+    assert code == 1
+    assert "a bottleneck is made from the features of real inputs (give --calibration)" in text
+    code, out, text = run(*common, "--calibration", tmp_path / "frames.npz", "--json")
+    assert code == 0, text
+    body = json.loads(out)
+    assert body["tensors"] == ["inner_reduce", "first_reduce"]
+    assert [cost["ratio"] for cost in body["costs"]] == [0.25, 0.5, 1.0]
+    off = [cost["off"]["logits"] for cost in body["costs"]]
+    assert off == sorted(off, reverse=True)
+    assert (body["costs"][2]["accuracy"], body["costs"][0]["whole_accuracy"]) == (1.0, 1.0)
+    assert "0.5 of the channels over the link: output logits is off by" in text
+    assert "the model on 100.0%" in text
+
+
+def test_what_is_made_from_real_inputs_asks_for_them_first(model: Path) -> None:
+    common = ("partition", model, "--system", "hmd")
+    for arguments, message in (
+        (("-o", "bundle", "--link-dtype", "uint8"), "the range of uint8 is read from real inputs (give --calibration"),
+        (("-o", "bundle", "--inject-bottleneck", "0.5"), "a bottleneck is made from real inputs (give --calibration"),
+        (("--inject-bottleneck", "0.5"), "--inject-bottleneck is for the bundle: give -o, too"),
+    ):
+        code, _, text = run(*common, *arguments)
+        assert code == 2
+        assert message in text
+    code, out, text = run(*common, "--link-dtype", "uint8", "--json")
+    assert code == 0, text
+    assert json.loads(out)["link_dtype"] == "uint8"
+
+
+def test_the_best_cut_is_written_and_drawn(model: Path) -> None:
+    np.save("frames.npy", inputs_of(residual(), 64))
+    code, out, text = run(
+        "partition",
+        model,
+        "--system",
+        "hmd",
+        "--input-data",
+        "frames.npy",
+        "-o",
+        "bundle",
+        "--plot",
+        "cuts.png",
+        "--json",
+    )
+    assert code == 0, text
+    assert "next: splitkit bench bundle" in text
+    best = json.loads(out)["options"][0]
+    manifest = load_bundle("bundle").manifest
+    assert {link.name for link in manifest.links} == set(best["crossing"])
+    assert Path("cuts.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_best_cut_is_a_table(model: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitkit.partition.cuts import cuts_of, list_cuts
+from splitkit.partition.cuts import cuts_of, least_memory, list_cuts
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.network import Network
 from tests.partition.networks import all_cuts, networks
@@ -52,3 +52,11 @@ def test_the_minimum_cut_is_the_best_of_all(network: Network, data: st.DataObjec
     assert any(np.array_equal(best, sensor) for sensor in choices)
     scale = sensor_us.sum() + aggregator_us.sum() + us_per_byte * sum(t.bytes for t in network.tensors.values())
     assert cost(best) <= min(map(cost, choices)) + 1e-6 * scale
+
+
+@given(networks())
+def test_a_sensor_needs_at_least_its_largest_tensor(network: Network) -> None:
+    for cut in list_cuts(network):
+        own = [piece for piece, mine in zip(network.pieces, cut.sensor, strict=True) if mine]
+        sizes = [network.tensors[n].bytes for p in own for n in (*p.reads, *p.writes) if n in network.tensors]
+        assert least_memory(network, cut) == max(sizes, default=0)

@@ -149,3 +149,26 @@ def test_a_bundle_of_the_best_cut_computes_what_the_model_does(tmp_path: Path) -
     bundle = export_partition(plain(), origin, fast_system(), inputs_of(plain()), tmp_path / "bundle")
     assert bundle.link.payload_bytes == best.payload_bytes
     assert np.prod(bundle.link.shape) * 4 == best.payload_bytes
+
+
+def test_a_link_of_fewer_bits_sends_fewer_bytes_and_computes_the_conversion(tmp_path: Path) -> None:
+    with LutStore(tmp_path / "lut.db") as store:
+        plain_, narrow = (
+            {o.crossing: o for o in partition(plain(), system(1e5), store, listed=20, link_dtype=dtype).options}
+            for dtype in (None, "uint8")  # type: ignore[arg-type]
+        )
+    assert plain_.keys() == narrow.keys()
+    for crossing, option in narrow.items():
+        split = option.placement == "split"
+        assert option.payload_bytes == plain_[crossing].payload_bytes // (4 if split else 1)
+        if split:
+            assert option.sensor_us > plain_[crossing].sensor_us
+            assert option.aggregator_us > plain_[crossing].aggregator_us
+
+
+def test_what_cannot_fit_is_known_without_compiling_it(tmp_path: Path) -> None:
+    """Of splits whose largest tensor is too much, no more are looked at than are shown."""
+    with LutStore(tmp_path / "lut.db") as store:
+        result = partition(plain(), system(1e4, memory_bytes=100), store, listed=2)
+    assert [option.placement for option in result.options].count("split") == 2
+    assert not any(option.fits for option in result.options)

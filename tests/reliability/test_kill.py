@@ -32,8 +32,9 @@ def stopped_often(
     fresh: Callable[[], None],
     ended: Callable[[], None],
     *arguments: str,
+    wanted: int = STOPS,
 ) -> None:
-    """Stop a command `STOPS` times, starting it again each time; whenever it gets to its end, begin afresh.
+    """Stop a command so often, starting it again each time; whenever it gets to its end, begin afresh.
 
     Args:
         fresh: takes away what the command made.
@@ -51,7 +52,7 @@ def stopped_often(
     files = everything(directory)
     fresh()
     stops = completed = 0
-    while stops < STOPS:
+    while stops < wanted:
         victim = start(directory, *arguments, conditions=conditions)
         time.sleep(rng.uniform(0, duration_s))
         victim.signal(number)
@@ -69,7 +70,7 @@ def stopped_often(
             assert status in (-number, 128 + number), victim.text[-3000:]
             stops += 1
             check_no_partial_files(directory)
-        assert completed < 10 * STOPS, "it ends before it can be stopped"
+        assert completed < 10 * wanted, "it ends before it can be stopped"
     finish(directory, *arguments, conditions=conditions)
     ended()
     assert everything(directory) == files
@@ -101,7 +102,10 @@ def test_train(project: Callable[..., Path], undisturbed: Path, number: signal.S
         for name, tensor in expected["weights"].items():
             assert torch.equal(tensor, found["weights"][name]), name
 
-    stopped_often(directory, number, lambda: checkpoint.unlink(missing_ok=True), same_weights, "train", "--resume")
+    stops = 2 * STOPS if number == signal.SIGKILL else STOPS
+    stopped_often(
+        directory, number, lambda: checkpoint.unlink(missing_ok=True), same_weights, "train", "--resume", wanted=stops
+    )
 
 
 @signals
