@@ -77,9 +77,9 @@ def row(work: Path, system: str, seed: int) -> dict[str, Any]:
 
 
 def borrow(found: Iterable[Path], to: Path) -> None:
-    """A copy of the first file found, if any."""
+    """A copy of the first file found, if any, unless there is one."""
     to.parent.mkdir(parents=True, exist_ok=True)
-    for file in found:
+    for file in () if to.exists() else found:
         shutil.copy(file, to)
         return
 
