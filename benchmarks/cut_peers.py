@@ -10,6 +10,8 @@ refuses, a half does not load, more is needed than crosses, or the answer differ
 """
 
 import argparse
+import contextlib
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,16 +40,22 @@ def by_onnx(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> on
 
 
 def by_onnx_ir(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
-    """`onnx_ir.convenience.extract`."""
+    """`onnx_ir.convenience.extract`, types inferred first."""
     import onnx_ir
 
-    found = onnx_ir.convenience.extract(onnx_ir.serde.deserialize_model(model), inputs, outputs)
-    part = found if isinstance(found, onnx_ir.Model) else onnx_ir.Model(found, ir_version=model.ir_version)
-    return onnx_ir.serde.serialize_model(part)
+    whole = onnx_ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(model))
+    graph = onnx_ir.convenience.extract(whole.graph, inputs, outputs)
+    functions = tuple(whole.functions.values())
+    return onnx_ir.serde.serialize_model(onnx_ir.Model(graph, ir_version=model.ir_version, functions=functions))
 
 
 def by_graphsurgeon(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
-    """ONNX GraphSurgeon: new inputs and outputs of the graph, then `cleanup`."""
+    """ONNX GraphSurgeon: new inputs and outputs of the graph, types inferred first, then `cleanup`."""
+    with contextlib.redirect_stdout(sys.stderr):  # it logs there
+        return _by_graphsurgeon(onnx.shape_inference.infer_shapes(model), inputs, outputs)
+
+
+def _by_graphsurgeon(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
     import onnx_graphsurgeon
 
     graph = onnx_graphsurgeon.import_onnx(model)
