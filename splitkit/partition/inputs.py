@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from splitkit.errors import DataError
+from splitkit.errors import DataError, reason
 from splitkit.partition.session import Arrays
 from splitkit.space.tensor import TensorSpec
 
@@ -37,7 +37,8 @@ def read_inputs(path: Path, tensor: TensorSpec) -> NDArray[Any]:
         content = np.load(path, allow_pickle=False)
         arrays = {name: content[name] for name in content.files} if hasattr(content, "files") else {"": content}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path}: not an .npy or .npz file of numbers: {error}") from error
+        why = f": {reason(error)}" if isinstance(error, OSError) else ""
+        raise DataError(f"{path}: not an .npy or .npz file of numbers{why}") from error
     if tensor.name not in arrays and len(arrays) != 1:
         names = ", ".join(sorted(arrays)) or "nothing"
         raise DataError(f"{path}: holds {names}", f"one array is wanted, or one called {tensor.name!r}")
