@@ -22,7 +22,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,6 +64,9 @@ CHANCE = 0.1
 
 SMALL_MACS = 12.5e6
 """Multiply-accumulates of MLPerf Tiny's ResNet-8."""
+
+Examined = tuple[dict[str, float], list[dict[str, Any]]]
+"""Figures and rows."""
 
 WAYS = ("search", "search with accuracy model", "random draws")
 
@@ -332,25 +335,37 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
         quality: dict[str, float] = {}
         networks: list[dict[str, Any]] = []
         if arguments.networks:
-            result = search(
+            points = search(
                 space, system, setting.predictor, setting.evaluator, config_of(arguments, 0), journal=setting.journal
-            )
-            with clock.step("rank networks"):
-                found, more = rank_quality(
-                    project, supernet, data, result.points, arguments.networks, arguments.rank_steps
-                )
+            ).points
+            examinations: dict[str, Callable[[], Examined]] = {
+                "test shared weights": lambda: (shared_accuracies(supernet, data, 30, 0), []),
+                "deploy the best split and the best small network": lambda: deployed_accuracies(
+                    project, supernet, data, points, SMALL_MACS
+                ),
+                "rank networks": lambda: rank_quality(
+                    project, supernet, data, points, arguments.networks, arguments.rank_steps
+                ),
+            }
+            for name, examination in examinations.items():
+                found, more = once(work / f"{name}.json", name, examination, clock)
                 quality, networks = quality | found, networks + more
-            with clock.step("deploy the best split and the best small network"):
-                found, more = deployed_accuracies(project, supernet, data, result.points, SMALL_MACS)
-                quality, networks = quality | found, networks + more
-            with clock.step("test shared weights"):
-                quality |= shared_accuracies(supernet, data, 30, 0)
     figures, rows = compare(fronts, worst_us)
     figures, rows = quality | figures, rows + networks
     figures |= clock.figures()
     for row in deployed:
         figures[f"deployed_{row['system']}_test_accuracy"] = row["test accuracy, fine-tuned"]
         figures[f"deployed_{row['system']}_measured_us"] = row["measured us"]
+    return figures, rows
+
+
+def once(path: Path, name: str, find: Callable[[], Examined], clock: Clock) -> Examined:
+    """What `find` returns, kept in a file."""
+    if not path.exists():
+        with clock.step(name):
+            found = find()
+        path.write_text(json.dumps(found))
+    figures, rows = json.loads(path.read_text())
     return figures, rows
 
 

@@ -4,12 +4,13 @@ Random sub-networks of a space take one training step each (forward, backward, o
 
 * the supernet, as `splitkit train` runs it;
 * the same sub-networks as plain torch modules (`nn.Conv2d`, `nn.BatchNorm2d`, activation), channels last;
-* a supernet of stateful layers as public ones are built (`stateful_supernet.py`).
+* a supernet of stateful layers as public ones are built (`stateful_supernet.py`);
+* where the processor has instructions for it, the supernet in bfloat16.
 
-All three and a float32 product of 1,024 x 1,024 matrices take turns, so that all see the same machine.
+All of them and a float32 product of 1,024 x 1,024 matrices take turns, so that all see the same machine.
 `share_of_gemm` is multiply-adds per second of the supernet's steps over those of the product; a step is counted as
-three times the forward pass. `over_plain` and `over_stateful` are ratios of time. Sub-networks are all on the sensor:
-without a splitting module, which the stateful supernet does not have.
+three times the forward pass. `over_plain`, `over_stateful` and `bfloat16_over_float32` are ratios of time.
+Sub-networks are all on the sensor: without a splitting module, which the stateful supernet does not have.
 
     python benchmarks/train_step.py [--json] [--spaces cifar mobile] [--subnetworks 12] [--size 192]
 """
@@ -17,6 +18,7 @@ without a splitting module, which the stateful supernet does not have.
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from splitkit.supernet.interpret import Tail
 from splitkit.supernet.subnetwork import PlainUnit
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.optimise import apply_gradients, make_optimiser
+from splitkit.training.precision import computing_in, has_bfloat16
 
 GEMM = 1024
 
@@ -75,6 +78,13 @@ def stepper(model: nn.Module, labels: Tensor) -> Callable[[Callable[[], Tensor]]
     return step
 
 
+def rounded(supernet: Supernet, images: Tensor, architecture: Architecture) -> Tensor:
+    """The scores, computed in bfloat16."""
+    with computing_in("bfloat16", images.device):
+        scores: Tensor = supernet(images, architecture).float()
+    return scores
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Of one call."""
     start = time.perf_counter()
@@ -101,6 +111,8 @@ def compare(space: SearchSpace, size: int | None, batch: int, count: int, repeat
             "plain": lambda own=own, plain=plain: own(lambda: plain(images)),  # type: ignore[misc]
             "stateful": lambda: public(lambda: stateful(images)),
         }
+        if has_bfloat16(images.device):
+            ways["bfloat16"] = lambda a=architecture: ours(partial(rounded, supernet, images, a))  # type: ignore[misc]
         for work in ways.values():
             work()
         found = {way: [] for way in ways}  # type: dict[str, list[float]]
@@ -120,6 +132,7 @@ def compare(space: SearchSpace, size: int | None, batch: int, count: int, repeat
                 "ms": median["supernet"] * 1e3,
                 "plain ms": median["plain"] * 1e3,
                 "stateful ms": median["stateful"] * 1e3,
+                **({"bfloat16 ms": median["bfloat16"] * 1e3} if "bfloat16" in median else {}),
             }
         )
     return rows
@@ -129,11 +142,14 @@ def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Totals over sub-networks."""
     ours = sum(row["ms"] for row in rows)
     ideal = sum(row["ms"] * row["GMAC/s"] / row["GEMM GMAC/s"] for row in rows)
-    return {
+    figures = {
         "share_of_gemm": ideal / ours,
         "over_plain": ours / sum(row["plain ms"] for row in rows),
         "over_stateful": ours / sum(row["stateful ms"] for row in rows),
     }
+    if "bfloat16 ms" in rows[0]:
+        figures["bfloat16_over_float32"] = sum(row["bfloat16 ms"] for row in rows) / ours
+    return figures
 
 
 def main() -> None:

@@ -12,6 +12,12 @@ def shown_name(name: str) -> str:
     return name if plain else ascii(name)
 
 
+def names_in_short(names: Sequence[str], most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(shown_name(name) for name in names[:most]) + more
+
+
 def code_name(name: str) -> str:
     """A name as code in Markdown, in tables too, whatever is in it."""
     return "`" + shown_name(name).replace("`", "'").replace("|", "\\|") + "`"

@@ -13,13 +13,15 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Depthwise convolution, padded by half the window; by kernels where they can (`native.usable`), else by torch.
 
     Args:
-        x: float32 (n, c, h, w).
+        x: (n, c, h, w), computed with in float32.
         weight: (c, 1, k, k), k odd.
         stride: in both directions.
 
     Returns:
         (n, c, ceil(h / stride), ceil(w / stride)).
     """
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        x = x.float()
     if usable(x):
         return _Depthwise.apply(x, weight, stride)  # type: ignore[no-any-return, no-untyped-call]
     return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, groups=len(weight))

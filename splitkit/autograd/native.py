@@ -11,17 +11,22 @@ from torch import Tensor
 LANES = 8
 """Channels of a block: one vector of AVX2. Widths of a space are multiples of it."""
 
+STORAGE = {torch.float32: "float32", torch.bfloat16: "uint16"}
+"""What kernels see of tensors of a dtype: numbers, or their bits (see `rounding`)."""
+
 _compiling = Lock()
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Whether kernels can run on these (n, c, h, w): float32 on the processor, channels last, in whole blocks.
+    """Whether kernels can run on these (n, c, h, w): all float32 or all bfloat16, on the processor, channels last, in
+    whole blocks.
 
     Not for counting on: what is not usable is left to torch.
     """
     return all(
         x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in STORAGE
+        and x.dtype == tensors[0].dtype
         and x.shape[1] % LANES == 0
         and x.is_contiguous(memory_format=torch.channels_last)
         and x.numel() > 0
@@ -36,8 +41,14 @@ def pixels(x: Tensor) -> Tensor:
 
 
 def rows(x: Tensor) -> Tensor:
-    """(n, c, h, w) in memory order, (n h w, c / LANES, LANES), without gradient."""
-    return x.detach().permute(0, 2, 3, 1).reshape(-1, x.shape[1] // LANES, LANES)
+    """(n, c, h, w) in memory order, (n h w, c / LANES, LANES), without gradient; of bfloat16 the bits."""
+    found = x.detach().permute(0, 2, 3, 1).reshape(-1, x.shape[1] // LANES, LANES)
+    return found.view(torch.uint16) if x.dtype == torch.bfloat16 else found
+
+
+def storage_of(x: Tensor) -> str:
+    """The dtype that kernels know `x` by."""
+    return STORAGE[x.dtype]
 
 
 def compiled(make: Callable[..., Any], *arguments: Any) -> Callable[..., None]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from splitkit.autograd.activation import activate
-from splitkit.autograd.native import LANES, compiled, rows, usable
+from splitkit.autograd.native import LANES, compiled, rows, storage_of, usable
 
 FUSED_ACTIVATIONS = frozenset({"", "relu", "relu6", "hard_swish", "swish"})
 """Those that kernels compute."""
@@ -23,12 +23,13 @@ def normalise(
     nobody asks for afterwards.
 
     Args:
-        x: float32 (n, c, h, w).
+        x: float32 or bfloat16 (n, c, h, w); the result is the same.
         gain, shift: (c,).
         activation: as an operator names it; empty for none.
         residual: (n, c, h, w), or None.
         eps: added to the variance.
     """
+    residual = None if residual is None else residual.to(x.dtype)
     wanted = (x,) if residual is None else (x, residual)
     if activation in FUSED_ACTIVATIONS and usable(*wanted):
         return _Normalised.apply(x, gain, shift, residual, activation, eps)  # type: ignore[no-any-return, no-untyped-call]
@@ -43,9 +44,9 @@ class _Normalised(torch.autograd.Function):
     ) -> Tensor:
         from splitkit.autograd.norm_kernels import forward_kernel
 
-        run = compiled(forward_kernel, activation, residual is not None)
+        run = compiled(forward_kernel, activation, residual is not None, storage_of(x))
         y, blocks = torch.empty_like(x), x.shape[1] // LANES
-        saved = x.new_empty(4, blocks, LANES)
+        saved = gain.new_empty(4, blocks, LANES)
         added = rows(x if residual is None else residual)
         run(rows(x), gain.detach().view(-1, LANES), shift.detach().view(-1, LANES), eps, added, rows(y), saved)
         ctx.kept, ctx.activation, ctx.residual = (x.detach(), saved), activation, residual is not None
@@ -59,7 +60,7 @@ class _Normalised(torch.autograd.Function):
         if ctx.kept is None:
             raise RuntimeError("a second backward pass: the first one has used up what was kept for it")
         (x, saved), ctx.kept = ctx.kept, None
-        run = compiled(backward_kernel, ctx.activation)
+        run = compiled(backward_kernel, ctx.activation, storage_of(x))
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         slopes = saved.new_empty(2, *saved.shape[1:])
         run(rows(x), rows(gradient), saved, slopes)

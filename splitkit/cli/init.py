@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     "--space", help="Search space: a preset or a .toml file. By default one that fits the data; 'tiny' for digits."
 )
 @click.option("--system", default="demo", show_default=True, help="System: a profile or a .toml file.")
-@click.option("--data", default="digits", show_default=True, help="'digits' or a folder of pictures.")
+@click.option(
+    "--data", default="digits", show_default=True, help="'digits', 'shapes3d', or a folder of pictures or 3D models."
+)
 @click.option("--run", default="first", callback=run_name, show_default=True, help="Name of the run.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
@@ -36,7 +38,8 @@ def command(space: str | None, system: str, data: str, run: str, force: bool, sp
     """Write a commented splitkit.toml in this directory, and a space.toml for pictures that no preset fits.
 
     A folder of pictures is looked at: it holds train/<class>/ and val/<class>/, or <class>/ alone, of which a fifth is
-    then held back as the test set.
+    then held back as the test set. 3D models, and pictures of several views of a thing, are in <class>/train/ and
+    <class>/test/.
 
     \b
     Example:  splitkit init --data ~/images
@@ -44,6 +47,7 @@ def command(space: str | None, system: str, data: str, run: str, force: bool, sp
               splitkit init --space-template mine.toml
               splitkit init --space mine.toml --data ~/images
     """
+    from splitkit.embedded import EMBEDDED
     from splitkit.profiles import load_system
     from splitkit.project.config import FILE, TEMPLATE, load_project
     from splitkit.space import load_space
@@ -55,17 +59,23 @@ def command(space: str | None, system: str, data: str, run: str, force: bool, sp
         say_next("init", "--space", str(space_template), carry=False)
         return
     load_system(system)
-    fitted = None if data == "digits" else _fitted(Path(data).expanduser(), space)
+    fitted = None if data in EMBEDDED else _fitted(Path(data).expanduser(), space)
     space = fitted.name if fitted else space or "tiny"
     chosen = fitted.space() if fitted else load_space(space)
     quoted = {name: _quoted(name, text) for name, text in {"space": space, "system": system, "data": data}.items()}
-    files = {Path(FILE): TEMPLATE.format(run=run, **quoted)}
+    views = fitted.views if fitted else VIEWS.get(data, 1)
+    text = TEMPLATE.format(run=run, **quoted)
+    files = {Path(FILE): text if views == 1 else text.replace("# views = 2  ", f"views = {views:<4}")}
     if fitted and fitted.text is not None:
         files = {Path(fitted.name): fitted.text} | files
     _write_all(files, force, {Path(FILE): load_project})
     stderr.print(_summary(chosen))
     stderr.print(f"wrote {' and '.join(str(path) for path in files)}", markup=False)
     say_next("train", carry=False)
+
+
+VIEWS = {"shapes3d": 4}
+"""Sensors to begin with, of embedded data that wants several."""
 
 
 def _fitted(root: Path, space: str | None) -> "FittedSpace":

@@ -27,7 +27,7 @@ CONFIG = click.option(
 )
 SPACE = click.option("--space", help="Search space: a preset or a .toml file.")
 SYSTEM = click.option("--system", help="System: a profile or a .toml file.")
-DATA = click.option("--data", help="'digits', or a folder with train/<class>/ and val/<class>/, or <class>/.")
+DATA = click.option("--data", help="'digits', 'shapes3d', or a folder: train/<class>/ and val/<class>/, or <class>/.")
 
 
 def run_name(ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:

@@ -10,7 +10,7 @@ from splitkit.data.decode import UnreadableError, bombs_are_errors, kind_of, ope
 from splitkit.data.layout import find_layout
 from splitkit.data.table import Files
 from splitkit.errors import DataError
-from splitkit.labels import shown_name
+from splitkit.labels import names_in_short, shown_name
 
 LOOKED_AT = 300
 """Pictures that are opened, evenly spread over the classes."""
@@ -47,11 +47,9 @@ class Survey:
 
     def lines(self) -> list[str]:
         """What was seen, in words."""
-        names = ", ".join(shown_name(name) for name in self.classes[:8])
-        more = f" and {len(self.classes) - 8} more" if len(self.classes) > 8 else ""
         smallest, middle, largest = self.sides
         found = [
-            f"{len(self.classes)} classes: {names}{more}",
+            f"{len(self.classes)} classes: {names_in_short(self.classes)}",
             f"{sum(self.counts)} training pictures, {min(self.counts)} to {max(self.counts)} a class; "
             f"{self.test_pictures} test pictures: {self.test_set}",
             f"{'grey' if self.channels == 1 else 'colour'}, shorter sides {smallest} to {largest} pixels, {middle} in "
@@ -99,13 +97,14 @@ def _look(files: Files) -> tuple[list[int], bool]:
             try:
                 with opened(files.path(i)) as image:
                     sides.append(min(image.size))
-                    coloured = coloured or _has_colours(image)
+                    coloured = coloured or has_colours(image)
             except UnreadableError:
                 continue  # training names it
     return sides, coloured
 
 
-def _has_colours(image: Image.Image) -> bool:
+def has_colours(image: Image.Image) -> bool:
+    """Whether a picture is more than grey."""
     if kind_of(image) in ("integers", "reals"):
         return False
     pixels = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BOX)).astype(int)

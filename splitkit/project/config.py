@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from splitkit.embedded import EMBEDDED
 from splitkit.errors import ConfigError
 from splitkit.profiles import System, load_system
 from splitkit.project.duration import Duration
@@ -27,13 +28,16 @@ class _Section(BaseModel):
 
 
 class DataSection(_Section):
-    """`source` is `digits`, or a folder of pictures: `train/<class>/` and `val/<class>/`, or `<class>/`.
+    """`source` is `digits`, `shapes3d`, or a folder: pictures in `train/<class>/` and `val/<class>/`, or `<class>/`;
+    or objects that several cameras see in `<class>/train/` and `<class>/test/`.
 
     Attributes:
         search_images: bounds the slice of `train` that candidates are scored on.
         mirror: training pictures are mirrored at random; never right for text, signs or hands.
         shift: most pixels by which training pictures are moved; an eighth of the side by default.
         full_scale: the value of white in greys deeper than 8 bits; found from the training pictures by default.
+        cameras: how they stand around 3D models; a ring by default.
+        up: the axis that points up in 3D models; as the format has it, else z, by default.
     """
 
     source: str = "digits"
@@ -42,14 +46,14 @@ class DataSection(_Section):
     mirror: bool = False
     shift: Count | None = None
     full_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    cameras: Literal["ring", "dodecahedron"] | None = None
+    up: Literal["x", "y", "z"] | None = None
 
     @model_validator(mode="after")
-    def _digits_are_as_they_are(self) -> Self:
-        for name in ("mirror", "shift", "full_scale"):
-            if self.source == "digits" and getattr(self, name) not in (None, False):
-                raise ValueError(
-                    f"{name}: for folders of pictures: digits are varied in a way of their own; leave it out"
-                )
+    def _embedded_is_as_it_is(self) -> Self:
+        for name in ("mirror", "shift", "full_scale", "cameras", "up"):
+            if self.source in EMBEDDED and getattr(self, name) not in (None, False):
+                raise ValueError(f"{name}: for folders: {self.source} is varied in a way of its own; leave it out")
         return self
 
     def reading(self) -> dict[str, Any]:
@@ -64,6 +68,7 @@ class TrainSection(_Section):
         budget: how long training may take, "2h": the number of steps is chosen from this machine's speed, `steps` not
             being given.
         fine_tune_budget: the same of fine-tuning, for each network.
+        precision: of training's convolutions; `auto` is resolved by `training.precision.pick_precision`.
     """
 
     steps: Positive | None = None
@@ -74,6 +79,7 @@ class TrainSection(_Section):
     fine_tune_steps: Count | None = None
     fine_tune_budget: Duration | None = None
     device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -167,10 +173,9 @@ class Project(_Section):
 
     @property
     def data_source(self) -> str:
-        """`digits` or the data set's directory."""
-        return (
-            self.data.source if self.data.source == "digits" else str(self.root / Path(self.data.source).expanduser())
-        )
+        """`digits`, `shapes3d` or the data set's directory."""
+        source = self.data.source
+        return source if source in EMBEDDED else str(self.root / Path(source).expanduser())
 
     def search_config(self) -> SearchConfig:
         """Budget of one evolution."""
@@ -215,7 +220,7 @@ def load_project(path: Path | None = None, **overrides: Any) -> Project:
         if name in given and given[name].endswith(".toml"):
             given[name] = _from_here(given[name], file.parent)
     if (data := given.pop("data", None)) is not None:
-        given["data"] = {**body.get("data", {}), "source": data if data == "digits" else _from_here(data, file.parent)}
+        given["data"] = {**body.get("data", {}), "source": data if data in EMBEDDED else _from_here(data, file.parent)}
     body |= given
     try:
         return Project.model_validate(body | {"root": file.parent})
@@ -257,11 +262,15 @@ system = {system}            # a profile (`splitkit profiles`) or a .toml file
 # views = 2               # sensors, one view each; the space's own number by default
 
 [data]
-source = {data}         # "digits" (embedded), or a folder with train/<class>/ and val/<class>/, or <class>/ alone
+source = {data}         # "digits", "shapes3d" (embedded), or a folder with train/<class>/ and val/<class>/, or
+                          # <class>/ alone; for several views <class>/train/ and <class>/test/ with 3D models
+                          # (off, obj, stl, ply, glb) or pictures named OBJECT_VIEW.png
 # search_images = 1500    # of train, held back to score candidates on; fewer make a search faster and less exact
 # mirror = true           # train on mirrored pictures too: more of them, but text, signs and hands are lost
 # shift = 4               # most pixels by which training pictures are moved; an eighth of the side by default
 # full_scale = 4095       # white in greys deeper than 8 bits; by default what the training pictures fill
+# cameras = "ring"        # around 3D models: evenly, 30 degrees above; or "dodecahedron", at its corners
+# up = "z"                # what points up in 3D models; by default as their format has it, else z
 
 [train]
 # Left out, each follows the space's own schedule.
@@ -271,6 +280,7 @@ source = {data}         # "digits" (embedded), or a folder with train/<class>/ a
 # learning_rate = 0.006
 # fine_tune_steps = 150   # of a chosen network, when it is exported
 # device = "auto"         # "cpu", "cuda"
+# precision = "auto"      # "bfloat16" where that is fast and the space not small, else "float32"
 
 [search]
 population = 48           # candidates per generation, for each of: all on sensor, all on aggregator, split

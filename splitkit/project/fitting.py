@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitkit.data.decode import shown
+from splitkit.data.object_survey import ObjectSurvey, survey_objects
+from splitkit.data.object_tree import kind_of_tree
 from splitkit.data.survey import Survey, survey
+from splitkit.embedded import EMBEDDED
 from splitkit.errors import ConfigError, DataError
 from splitkit.space import SearchSpace, load_space
 from splitkit.space.fitting import fits, fitted_space, nearest_preset
@@ -23,9 +26,14 @@ class FittedSpace:
         text: what to write into that file; None for a preset and for a file that is there.
     """
 
-    seen: Survey
+    seen: Survey | ObjectSurvey
     name: str
     text: str | None = None
+
+    @property
+    def views(self) -> int:
+        """How many sensors to begin with."""
+        return self.seen.views if isinstance(self.seen, ObjectSurvey) else 1
 
     def space(self) -> SearchSpace:
         """The space itself."""
@@ -33,7 +41,8 @@ class FittedSpace:
 
 
 def fit_space(root: Path, wanted: str | None = None) -> FittedSpace:
-    """Look at the pictures in `root` and find a space with as many classes: `wanted` as it is, or changed if a preset.
+    """Look at the pictures or objects in `root` and find a space with as many classes: `wanted` as it is, or changed
+    if a preset.
 
     Raises:
         DataError: the folder is missing, or holds no classes of pictures.
@@ -41,8 +50,10 @@ def fit_space(root: Path, wanted: str | None = None) -> FittedSpace:
     """
     named = None if wanted is None else load_space(wanted)
     if not root.is_dir():
-        raise DataError(f"{shown(root)}: no such folder", "'digits', or a folder of pictures")
-    seen = survey(root)
+        words = ", ".join(f"'{name}'" for name in EMBEDDED)
+        raise DataError(f"{shown(root)}: no such folder", f"{words}, or a folder of pictures or 3D models")
+    kind = kind_of_tree(root)
+    seen = survey_objects(root, kind) if kind else survey(root)
     classes, channels = len(seen.classes), seen.channels
     if wanted is None or named is None:
         preset, size = nearest_preset(channels, seen.sides[1])

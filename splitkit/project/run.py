@@ -42,6 +42,11 @@ class Run:
         return self.directory / "pictures.db"
 
     @property
+    def renders(self) -> Path:
+        """Images rendered of 3D models; it outlives `forget`, since each is checked against its model."""
+        return self.directory / "renders"
+
+    @property
     def pareto(self) -> Path:
         """Result of `splitkit search`."""
         return self.directory / "pareto.json"

@@ -89,7 +89,8 @@ def smaller_window(weight: Tensor, kernel: int, kernels: Sequence[int], transfor
             break
         edge = (larger - smaller) // 2
         centre = weight[:, :, edge : larger - edge, edge : larger - edge]
-        weight = (centre.flatten(2) @ transforms[str(smaller)]).view_as(centre)
+        with torch.autocast(weight.device.type, enabled=False):  # weights are rounded once, where they are used
+            weight = (centre.flatten(2) @ transforms[str(smaller)]).view_as(centre)
     return weight
 
 

@@ -24,7 +24,7 @@ class Quantisation:
     @classmethod
     def covering(cls, low: Tensor, high: Tensor) -> "Quantisation":
         """The finest grid over [low, high] (scalars) on which zero is exact."""
-        low, high = low.clamp(max=0.0), high.clamp(min=0.0)
+        low, high = low.float().clamp(max=0.0), high.float().clamp(min=0.0)
         scale = ((high - low) / LEVELS).clamp(min=_LEAST_SCALE)
         return cls(scale, torch.round(-low / scale).clamp(0, LEVELS))
 
@@ -38,7 +38,7 @@ def fake_uint8(x: Tensor, quantisation: Quantisation) -> Tensor:
 
 def straight_through_codes(x: Tensor, inverse_scale: Tensor, zero_point: Tensor) -> Tensor:
     """uint8 codes of `x` as floats: rounding is straight-through, clipping is not."""
-    position = x * inverse_scale + zero_point
+    position = x.float() * inverse_scale + zero_point
     # Both differences are exact in float32, so the result is a whole number.
     rounded = position - (position - torch.round(position)).detach()
     return rounded.clamp(0, LEVELS)
@@ -47,4 +47,5 @@ def straight_through_codes(x: Tensor, inverse_scale: Tensor, zero_point: Tensor)
 def fake_float16(x: Tensor) -> Tensor:
     """`x` as it arrives over a float16 link, float32, with the gradient of the identity."""
     # A plain cast would also send the gradient through float16, where small ones vanish.
+    x = x.float()
     return x - (x - x.half().float()).detach()

@@ -10,6 +10,7 @@ from splitkit.space.search_space import SearchSpace
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["float32", "bfloat16"]
 
 
 class OptimiserConfig(BaseModel):
@@ -18,6 +19,7 @@ class OptimiserConfig(BaseModel):
     Attributes:
         learning_rate: of `muon` it is the share of a weight's norm that one step moves.
         weight_decay: not of `muon`, which holds norms where they are.
+        precision: of convolutions and products; see `training.precision`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -30,6 +32,7 @@ class OptimiserConfig(BaseModel):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     clip_norm: Rate = 5.0
     label_smoothing: Share = 0.0
+    precision: Precision = "float32"
     seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
 
 
@@ -91,7 +94,7 @@ def default_train_config(space: SearchSpace) -> TrainConfig:
     if macs <= MEDIUM_MACS:
         return TrainConfig(
             steps=6_000, batch=128, optimiser="muon", learning_rate=0.05, warmup_steps=300,
-            random_subnetworks=2, label_smoothing=0.1,
+            random_subnetworks=2, label_smoothing=0.1, coarse=0.5, largest_alone=0.1,
         )  # fmt: skip
     return TrainConfig(steps=200_000, batch=64, learning_rate=1e-3, weight_decay=0.05, warmup_steps=2_000)
 
@@ -112,6 +115,7 @@ def default_fine_tune_config(space: SearchSpace) -> FineTuneConfig:
         )
     if macs <= MEDIUM_MACS:
         return FineTuneConfig(
-            steps=2_000, batch=64, learning_rate=2e-3, weight_decay=0.05, warmup_steps=100, label_smoothing=0.1
-        )
+            steps=2_000, batch=64, optimiser="muon", learning_rate=0.03, warmup_steps=100,
+            label_smoothing=0.1, distillation=0.5,
+        )  # fmt: skip
     return FineTuneConfig(steps=20_000, batch=64, learning_rate=5e-4, weight_decay=0.05, warmup_steps=500)

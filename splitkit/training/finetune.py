@@ -12,6 +12,7 @@ from splitkit.space.network import describe
 from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
 from splitkit.training.config import FineTuneConfig, OptimiserConfig
 from splitkit.training.optimise import Batches, apply_gradients, diverged, first_not_finite, make_optimiser
+from splitkit.training.precision import computing_in
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.threads import threads_for, torch_threads
 from splitkit.training.workers import parts_of, side_by_side
@@ -103,7 +104,8 @@ class FineTuning:
 
     def _learn(self, share: tuple[Tensor, Tensor], weight: float, subnetwork: SubNetwork) -> tuple[float, float]:
         images, labels = share
-        scores = subnetwork(images)
+        with computing_in(self.config.precision, images.device):
+            scores = subnetwork(images).float()
         loss = F.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
         if self._teacher is not None:
             with torch.no_grad():

@@ -17,9 +17,10 @@ from splitkit.space.architecture import Architecture
 from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
-from splitkit.training.config import TrainConfig
+from splitkit.training.config import Precision, TrainConfig
 from splitkit.training.muon import step_macs
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
+from splitkit.training.precision import computing_in
 from splitkit.training.progress import StepReport
 from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.sandwich import Sandwich, SandwichSampler
@@ -39,7 +40,7 @@ class Steps:
     """The steps of one training run; what a step does depends on its number and the state it finds alone.
 
     Attributes:
-        supernet: trained in place, on its device.
+        supernet: trained in place, on its device, in the precision that `config` says.
         optimiser: whose state goes with it.
     """
 
@@ -101,7 +102,7 @@ class Steps:
             return []
         wanted = torch.cat([torch.arange(*span) for span in sorted(spans)])
         images, labels = (tensor.to(self._device) for tensor in self._batches.take(step, wanted))
-        return [partial(piece.learn, images, labels, self.config.label_smoothing) for piece in pieces]
+        return [partial(piece.learn, images, labels, self.config) for piece in pieces]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +123,24 @@ class Piece:
     reported: float
     cost: float
 
-    def learn(self, images: Tensor, labels: Tensor, label_smoothing: float, supernet: Supernet) -> Result:
+    def learn(self, images: Tensor, labels: Tensor, config: TrainConfig, supernet: Supernet) -> Result:
         """Add the gradients; loss and accuracy of the first network, as much as they count."""
         images, labels = images[slice(*self.span)], labels[slice(*self.span)]
         first, *others = self.networks
-        scores = supernet(images, first)
-        loss = F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
+        scores = _scores(supernet, images, first, config.precision)
+        loss = F.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
         (loss * self.weight).backward()  # type: ignore[no-untyped-call]
         answers = scores.detach().softmax(1)
         for other in others:
-            (F.cross_entropy(supernet(images, other), answers) * self.weight).backward()  # type: ignore[no-untyped-call]
+            loss_of_other = F.cross_entropy(_scores(supernet, images, other, config.precision), answers)
+            (loss_of_other * self.weight).backward()  # type: ignore[no-untyped-call]
         accuracy = float((scores.argmax(1) == labels).float().mean())
         return self.reported * float(loss.detach()), self.reported * accuracy
+
+
+def _scores(supernet: Supernet, images: Tensor, architecture: Architecture, precision: Precision) -> Tensor:
+    with computing_in(precision, images.device):
+        return supernet(images, architecture).float()  # type: ignore[no-any-return]
 
 
 def pieces_of(space: SearchSpace, sandwich: Sandwich, images: int, workers: int) -> list[Piece]:

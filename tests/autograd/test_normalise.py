@@ -49,6 +49,43 @@ def test_values_and_gradients_are_those_of_the_operators_one_by_one(
         torch.testing.assert_close(own.double(), wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()), msg=name)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ["", "relu", "relu6", "hard_swish", "swish"])
+@pytest.mark.parametrize("added", [False, True], ids=["alone", "with a residual"])
+def test_bfloat16_gives_what_float32_gives_rounded_once(shape: tuple[int, ...], activation: str, added: bool) -> None:
+    x, gain, shift, residual, upstream = given(shape, mean=3.0)
+    found: list[list[Tensor]] = []
+    for dtype in (torch.float32, torch.bfloat16):
+        # The same numbers: those that bfloat16 has.
+        inputs = [t.bfloat16().to(dtype).requires_grad_() for t in (x, residual)]
+        weights = [t.clone().requires_grad_() for t in (gain, shift)]
+        y = normalise(inputs[0] * 1, *weights, activation, inputs[1] if added else None)
+        assert y.dtype == dtype
+        y.backward(upstream.bfloat16().to(dtype))
+        found.append([y.detach(), *(t.grad for t in (inputs[0], *weights, inputs[1]) if t.grad is not None)])
+    exact, rounded = found
+    assert len(exact) == (5 if added else 4)
+    assert float(exact[0].abs().max()) > 1
+    for wanted, own in zip(exact, rounded, strict=True):
+        assert torch.equal(own, wanted.to(own.dtype))
+
+
+def test_a_residual_of_another_dtype_is_taken() -> None:
+    x, gain, shift, residual, _ = given((2, 8, 3, 3), mean=0.0)
+    assert torch.equal(
+        normalise(x.bfloat16(), gain, shift, "relu", residual),
+        normalise(x.bfloat16(), gain, shift, "relu", residual.bfloat16()),
+    )
+
+
+def test_what_is_not_a_number_stays_that_in_bfloat16() -> None:
+    x, gain, shift, _, _ = given((2, 8, 3, 3), mean=0.0)
+    x[0, 3, 1, 1] = float("nan")
+    y = normalise(x.bfloat16(), gain, shift)
+    assert bool(y[:, 3].isnan().all())
+    assert not bool(y[:, :3].isnan().any())
+
+
 def test_a_sigmoid_saturates_on_both_sides() -> None:
     x, _, shift, _, upstream = given((4, 16, 9, 9), mean=0.0)
     gain = torch.full_like(shift, 60.0)

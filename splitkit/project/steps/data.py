@@ -31,7 +31,8 @@ def load_data(
     """
     from splitkit.data import load_dataset
 
-    reading = project.data.reading() | {"index": Run.of(project).pictures, "say": say}
+    run = Run.of(project)
+    reading = project.data.reading() | {"index": run.pictures, "renders": run.renders, "say": say}
     data = load_dataset(project.data_source, space, project.seed, trained_on=trained_on, **reading)
     name_left_out(data.problems, say)
     return data

@@ -95,7 +95,11 @@ def _identity(project: Project, network: "SubNetwork", data: "Dataset", config: 
 def fine_tune_config(project: Project) -> "FineTuneConfig":
     """The space's own schedule, for this project's seed and number of steps."""
     from splitkit.training import default_fine_tune_config
+    from splitkit.training.optimise import pick_device
+    from splitkit.training.precision import pick_precision
 
-    config = default_fine_tune_config(project.load_space()).model_copy(update={"seed": project.seed})
+    space = project.load_space()
+    precision = pick_precision(project.train.precision, space, pick_device(project.train.device))
+    config = default_fine_tune_config(space).model_copy(update={"seed": project.seed, "precision": precision})
     steps = project.train.fine_tune_steps
     return config if steps is None else config.model_copy(update={"steps": steps})

@@ -12,8 +12,10 @@ from splitkit.project.steps.data import Say, load_data, silent
 
 if TYPE_CHECKING:
     from splitkit.data import Dataset
+    from splitkit.space import SearchSpace
     from splitkit.supernet import Supernet
     from splitkit.training import TrainConfig, TrainedSupernet
+    from splitkit.training.config import Precision
     from splitkit.training.progress import Reporter
     from splitkit.training.ranks import Ranks
 
@@ -51,16 +53,19 @@ def train_step(
     """
     from splitkit.training import default_train_config, load_supernet, train
     from splitkit.training.budget import fit_training
+    from splitkit.training.ranks import Alone
 
     run, space = Run.of(project), project.load_space()
     project.load_system()  # a mistake in it is better found now than after training
     if run.supernet.exists() and not resume:
         raise ConfigError(f"{run.supernet} exists", "add --resume to go on from it, or choose another --run")
+    begun = load_supernet(run.supernet, space).config if run.supernet.exists() else None
     config = default_train_config(space).model_copy(update=project.train.overrides() | {"seed": project.seed})
+    config = config.model_copy(update={"precision": _precision(project, space, begun, ranks or Alone())})
     prepare = _initialiser(project, init, say) if init else lambda supernet: None
     if project.train.budget is not None:
-        if run.supernet.exists():  # resumed: its length was chosen when it began
-            config = config.model_copy(update=_length(load_supernet(run.supernet, space).config))
+        if begun is not None:  # resumed: its length was chosen when it began
+            config = config.model_copy(update=_length(begun))
         else:
             config = fit_training(project.train.budget, space, data, config, project.train.device, ranks)
             say(f"{config.steps} steps in {project.train.budget / 60:.3g} min, at the speed of now")
@@ -99,6 +104,18 @@ def _initialiser(project: Project, init: Init, say: Say) -> "Callable[[Supernet]
             say(f"begins with the weights of {path}{rest}")
 
     return fill
+
+
+def _precision(project: Project, space: "SearchSpace", begun: "TrainConfig | None", ranks: "Ranks") -> "Precision":
+    """As the project says; if that is `auto`, as training began or as the first rank's device likes it."""
+    from splitkit.training.optimise import pick_device
+    from splitkit.training.precision import pick_precision
+
+    wanted = project.train.precision
+    if wanted == "auto" and begun is not None:
+        return begun.precision
+    picked = pick_precision(wanted, space, pick_device(ranks.device(project.train.device)))
+    return "bfloat16" if ranks.from_first(int(picked == "bfloat16")) else "float32"
 
 
 def _length(config: "TrainConfig") -> dict[str, int]:
