@@ -45,7 +45,7 @@ def subnetwork(space: SearchSpace, architecture: Architecture, seed: int = 0) ->
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in supernet.parameters():
-            if parameter.ndim == 1:
+            if parameter.ndim == 1 or not parameter.any():  # those too that begin at zero
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
     images = digit_images(space.views, space.input.channels)
     return extract(supernet, architecture, torch.from_numpy(images))

@@ -70,7 +70,10 @@ class _Graph:
             "dequantise": self._dequantise,
             "stack_views": self._reshape,
             "flatten": self._reshape,
+            "sum_views": partial(self._join_views, "Add"),
             "mean_views": self._mean_views,
+            "max_views": partial(self._join_views, "Max"),
+            "softmax_views": self._softmax_views,
             "add": partial(self._plain, "Add"),
             "scale": partial(self._plain, "Mul"),
             "pool": partial(self._plain, "GlobalAveragePool"),
@@ -158,9 +161,31 @@ class _Graph:
         shape = self._constant(f"{op.output.name}.shape", np.array(op.output.shape, dtype=np.int64))
         self._node("Reshape", [op.inputs[0].name, shape], op.output.name)
 
+    def _join_views(self, kind: str, op: Operator) -> None:
+        self._joined_views(kind, op, op.output.name)
+
+    def _joined_views(self, kind: str, op: Operator, name: str) -> str:
+        """Views one after the other: compilers read them where they are, in one chain."""
+        views = op.inputs[0].shape[0]
+        parts = [f"{name}.view{i}" for i in range(views)]
+        self.nodes.append(helper.make_node("Split", [op.inputs[0].name], parts, axis=0, num_outputs=views))
+        at = parts[0]
+        for i, part in enumerate(parts[1:], start=2):
+            at = self._node(kind, [at, part], name if i == views else f"{name}.of{i}")
+        return at
+
     def _mean_views(self, op: Operator) -> None:
-        axes = self._constant(f"{op.output.name}.axes", np.array([0], dtype=np.int64))
-        self._node("ReduceMean", [op.inputs[0].name, axes], op.output.name, keepdims=1)
+        name = op.output.name
+        share = self._constant(f"{name}.share", 1 / op.inputs[0].shape[0])
+        self._node("Mul", [self._joined_views("Add", op, f"{name}.sum"), share], name)
+
+    def _softmax_views(self, op: Operator) -> None:
+        name, source = op.output.name, op.inputs[0]
+        row = self._constant(f"{name}.row", np.array([1, source.shape[0]], dtype=np.int64))
+        flat = self._node("Reshape", [source.name, row], f"{name}.flat")
+        weights = self._node("Softmax", [flat], f"{name}.weights", axis=-1)
+        shape = self._constant(f"{name}.shape", np.array(op.output.shape, dtype=np.int64))
+        self._node("Reshape", [weights, shape], name)
 
 
 def _onnx_type(dtype: str) -> int:

@@ -101,7 +101,8 @@ def _row(placed: PlacedUnit) -> Row:
         kernel = f"{unit.kernel}x{unit.kernel}{_stride(unit.stride)}"
         return Row("block", channels, f"{where}, depthwise {kernel}, expand {unit.expand}{more}")
     if isinstance(unit, Reduce | Fuse):
-        return Row(_title(placed), channels, f"{where}, conv 1x1, {output.dtype}")
+        joined = f"{unit.fusion} of {unit.views} views, " if isinstance(unit, Fuse) and unit.views > 1 else ""
+        return Row(_title(placed), channels, f"{where}, {joined}conv 1x1, {output.dtype}")
     if isinstance(unit, MeanScores):
         return Row("mean", channels, f"{channels} classes, mean of {unit.views} views")
     return Row("head", channels, f"{channels} classes, conv 1x1, pool, linear")

@@ -8,7 +8,7 @@ from splitkit.search.candidate import Candidate
 from splitkit.space import Architecture, Network, SearchSpace, describe
 from splitkit.space.operators import Operator
 
-MOVING = frozenset({"conv", "linear", "pool", "resize", "stack_views", "mean_views"})
+MOVING = frozenset({"conv", "linear", "pool", "resize", "stack_views", "sum_views", "mean_views", "max_views"})
 """Operators that move their tensors through memory; the rest are fused into them."""
 
 

@@ -5,7 +5,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from splitkit.errors import ConfigError
-from splitkit.space.genes import at_a_splitting_module, gene, genes_of, over_a_link, phase_gene
+from splitkit.space.genes import (
+    at_a_splitting_module,
+    gene,
+    genes_of,
+    over_a_link,
+    phase_gene,
+    where_views_are_fused,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Architecture:
         resolution: side of the square network input in pixels; the captured image is resized to it.
         reduce_ratio: channels sent over the link as a fraction of the channels at the split.
         link_dtype: `float32`, `float16` or `uint8` (affine, with scale and zero-point).
+        fusion: how features of several views become one: `concat`, `sum`, `mean`, `max` or `attention`; see `Fuse`.
     """
 
     space: str
@@ -55,6 +63,7 @@ class Architecture:
     fuse: int = field(metadata=gene("fuses"))
     reduce_ratio: float = field(metadata=gene("link.reduce_ratios", at_a_splitting_module))
     link_dtype: str = field(metadata=gene("link.dtypes", over_a_link, grows=False))
+    fusion: str = field(default="concat", metadata=gene("fusions", where_views_are_fused, grows=False))
 
     @property
     def blocks(self) -> int:
@@ -115,6 +124,7 @@ class Architecture:
             f"{p.width}x{p.before}+1+{p.after}k{p.kernel}e{p.expand}{kinds[p.block]}" for p in self.phases
         )
         link = f" /{1 / self.reduce_ratio:g} {self.link_dtype}" if self.has_splitting_module else ""
+        link += f" {self.fusion}" if self.fusion != "concat" else ""
         return f"r{self.resolution} s{self.stem_width} {phases} cut {self.split}/{self.units}{link}"
 
     def digest(self) -> str:

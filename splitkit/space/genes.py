@@ -28,6 +28,11 @@ def at_a_splitting_module(views: int, placement: str) -> bool:
     return placement == "split" or (placement == "aggregator" and views > 1)
 
 
+def where_views_are_fused(views: int, placement: str) -> bool:
+    """It matters where features of several views are joined; scores of sensors that compute all are averaged."""
+    return views > 1 and placement != "sensor"
+
+
 @dataclass(frozen=True, slots=True)
 class Gene:
     """One choice.

@@ -131,8 +131,14 @@ def _splitting_module(space: SearchSpace, a: Architecture, slot: str, prefix: in
     dtype = a.link_dtype if linked else "float32"
     return (
         PlacedUnit(f"{slot}.reduce", Reduce(prefix, width, channels, size, dtype, linked)),
-        PlacedUnit(f"{slot}.fuse", Fuse(space.views, channels, width, size, dtype, linked)),
+        PlacedUnit(f"{slot}.fuse", fuse_unit(space, channels, width, size, dtype, linked, a.fusion)),
     )
+
+
+def fuse_unit(space: SearchSpace, channels: int, width: int, size: int, dtype: str, linked: bool, fusion: str) -> Fuse:
+    """The aggregator's half of a splitting module; one view has nothing to be fused with."""
+    fusion = fusion if space.views > 1 else "concat"
+    return Fuse(space.views, channels, width, size, dtype, linked, fusion)
 
 
 def size_at(space: SearchSpace, architecture: Architecture, boundary: int) -> int:

@@ -13,7 +13,7 @@ from splitkit.space.tensor import TensorSpec
 
 OperatorKind = Literal[
     "cast", "resize", "normalise", "conv", "activation", "add", "scale", "pool", "flatten", "linear",
-    "quantise", "dequantise", "stack_views", "mean_views",
+    "quantise", "dequantise", "stack_views", "sum_views", "mean_views", "max_views", "softmax_views",
 ]  # fmt: skip
 
 NORMALISE_SCALE = 1 / 127.5

@@ -14,6 +14,7 @@ from splitkit.space.architecture import Architecture, PhaseChoice
 from splitkit.space.explain import explain
 from splitkit.space.genes import Gene, genes_of, phase_gene
 
+Fusion = Literal["concat", "sum", "mean", "max", "attention"]
 LinkDtype = Literal["float32", "float16", "uint8"]
 Placement = Literal["aggregator", "split", "sensor"]
 ActivationName = Literal["relu", "relu6", "hard_swish", "swish"]
@@ -106,16 +107,18 @@ class HeadSpace(_Model):
 
 
 class LinkSpace(_Model):
-    """Choices of the splitting module."""
+    """Choices of the splitting module; `fusions` are how several views are joined."""
 
     reduce_ratios: tuple[Ratio, ...] = Field(min_length=1)
     dtypes: tuple[LinkDtype, ...] = Field(default=("float32", "float16", "uint8"), min_length=1)
+    fusions: tuple[Fusion, ...] = Field(default=("concat", "mean", "max", "attention"), min_length=1)
 
 
 class SearchSpace(_Model):
     """Every sub-network that can be chosen, and every place it can be cut.
 
-    Tuples are choices; they must be strictly increasing (dtypes: distinct) so that equal spaces are written equally.
+    Tuples are choices; they must be strictly increasing (dtypes, fusions: distinct) so that equal spaces are written
+    equally.
     """
 
     architecture: ClassVar[type[Architecture]] = Architecture
@@ -136,10 +139,15 @@ class SearchSpace(_Model):
         for where, section in sections:
             for field in type(section).model_fields:
                 value = getattr(section, field)
-                if isinstance(value, tuple) and field not in ("dtypes", "blocks") and list(value) != sorted(set(value)):
+                if (
+                    isinstance(value, tuple)
+                    and field not in ("dtypes", "blocks", "fusions")
+                    and list(value) != sorted(set(value))
+                ):
                     raise ValueError(f"{where}.{field}: choices must be strictly increasing, got {list(value)}")
-        if len(set(self.link.dtypes)) != len(self.link.dtypes):
-            raise ValueError("link.dtypes: choices must be distinct")
+        for name in ("dtypes", "fusions"):
+            if len(set(getattr(self.link, name))) != len(getattr(self.link, name)):
+                raise ValueError(f"link.{name}: choices must be distinct")
         if len(set(self.placements)) != len(self.placements):
             raise ValueError("placements: choices must be distinct")
         return self
@@ -163,6 +171,11 @@ class SearchSpace(_Model):
     def fuses(self) -> tuple[int, ...]:
         """Values of the gene `fuse`, which is free only where several views are joined on the aggregator."""
         return tuple(range(1, self.max_units)) if self.views > 1 else (1,)
+
+    @property
+    def fusions(self) -> tuple[Fusion, ...]:
+        """Values of the gene `fusion`, which is free only where there are several views."""
+        return self.link.fusions if self.views > 1 else self.link.fusions[:1]
 
     @property
     def genes(self) -> Mapping[str, Gene]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from splitkit.space.architecture import PhaseChoice
 from splitkit.space.encoding import Encoding, IntArray
 from splitkit.space.genes import phase_gene
-from splitkit.space.network import block_unit, head_unit, stem_unit
+from splitkit.space.network import block_unit, fuse_unit, head_unit, stem_unit
 from splitkit.space.search_space import PhaseSpace, SearchSpace
-from splitkit.space.units import Fuse, MeanScores, Reduce, Unit
+from splitkit.space.units import MeanScores, Reduce, Unit
 
 Counts = NDArray[np.int64]
 
@@ -174,10 +174,10 @@ class UnitTable:
             return Reduce(1 if linked else space.views, width, channels, size, dtype, linked)
 
         def fuse(*index: int) -> Unit:
-            width, channels, size, dtype, linked = parts(*index)
-            return Fuse(space.views, channels, width, size, dtype, linked)
+            width, channels, size, dtype, linked = parts(*index[:-1])
+            return fuse_unit(space, channels, width, size, dtype, linked, space.fusions[index[-1]])
 
-        return self._add(shape, reduce), self._add(shape, fuse)
+        return self._add(shape, reduce), self._add((*shape, len(space.fusions)), fuse)
 
     # --- which of them an architecture is made of ---
 
@@ -267,7 +267,7 @@ class UnitTable:
         for (here, (behind, width)), (reduce, fuse) in zip(modules, self._regions, strict=True):
             index = (gene["resolution"], behind, width, gene["reduce_ratio"], dtype)
             reduce_ids = np.where(here, reduce.ids(*index), reduce_ids)
-            fuse_ids = np.where(here, fuse.ids(*index), fuse_ids)
+            fuse_ids = np.where(here, fuse.ids(*index, gene["fusion"]), fuse_ids)
         present = (reduce_ids >= 0).astype(np.int64)
         reduce_ids, fuse_ids = np.maximum(reduce_ids, 0), np.maximum(fuse_ids, 0)
         on_sensor = linked.astype(np.int64)

@@ -16,8 +16,9 @@ SQUEEZE_RATIO = 4
 
 _Join = Literal["add", "scale"]
 _Unary = Literal[
-    "cast", "resize", "normalise", "pool", "flatten", "quantise", "dequantise", "stack_views", "mean_views"
-]
+    "cast", "resize", "normalise", "pool", "flatten", "quantise", "dequantise",
+    "stack_views", "sum_views", "mean_views", "max_views", "softmax_views",
+]  # fmt: skip
 
 
 class Unit(Protocol):
@@ -226,12 +227,16 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Fuse:
-    """Aggregator side of the splitting module: the views are joined along their channels, then a 1x1 conv.
+    """Aggregator side of the splitting module: the views are joined, then a 1x1 conv.
 
-    Input (views, link_channels, size, size).
+    Input (views, link_channels, size, size): the views are the batch of its one input. With one view this is
+    `recover`.
 
-    With one view this is `recover`. The views are the batch of its one input.
-    `linked` as in `Reduce`.
+    Attributes:
+        linked: as in `Reduce`.
+        fusion: `concat`: along their channels. `sum`, `mean`, `max`: element by element (max is the view pooling of Su
+            et al., ICCV 2015, section 3.2). `attention`: a sum, weighted by the softmax over views of a linear function
+            of each view's averaged features.
     """
 
     views: int
@@ -240,6 +245,7 @@ class Fuse:
     size: int
     dtype: str
     linked: bool = True
+    fusion: str = "concat"
 
     def input_tensors(self) -> tuple[TensorSpec, ...]:
         dtype = self.dtype if self.linked else "float32"
@@ -252,9 +258,30 @@ class Fuse:
         elif self.linked and self.dtype == "float16":
             chain.to("cast", "received", chain.at.shape)
         if self.views > 1:
-            chain.to("stack_views", "stacked", (1, self.views * self.link_channels, self.size, self.size))
-        chain.conv("fuse", self.out_channels)
+            self._join(chain)
+        # The weights of joined views are others than those of views side by side.
+        chain.conv("fuse" if self.fusion == "concat" else "fuse_joined", self.out_channels)
         return chain.operators
+
+    def _join(self, chain: _Chain) -> None:
+        pixels = (self.size, self.size)
+        match self.fusion:
+            case "concat":
+                chain.to("stack_views", "stacked", (1, self.views * self.link_channels, *pixels))
+                return
+            case "attention":
+                features = chain.at
+                chain.to("pool", "seen", (self.views, self.link_channels, 1, 1))
+                chain.conv("attend", 1)
+                chain.to("softmax_views", "attention", (self.views, 1, 1, 1))
+                chain.join("scale", "attended", features)
+                chain.to("sum_views", "joined", (1, self.link_channels, *pixels))
+            case "sum":
+                chain.to("sum_views", "joined", (1, self.link_channels, *pixels))
+            case "mean":
+                chain.to("mean_views", "joined", (1, self.link_channels, *pixels))
+            case "max":
+                chain.to("max_views", "joined", (1, self.link_channels, *pixels))
 
 
 @dataclass(frozen=True, slots=True)

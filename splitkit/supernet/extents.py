@@ -100,8 +100,8 @@ def _extreme_architectures(space: SearchSpace) -> Iterator[Architecture]:
             for choice, phase in zip(widest.phases, space.phases, strict=True)
         )
         base = replace(widest, phases=phases, head_width=space.head.widths[head])
-        for split, fuse in _positions(space, base.units):
-            wanted = replace(base, split=split, fuse=fuse, reduce_ratio=space.link.reduce_ratios[-1])
+        for (split, fuse), fusion in product(_positions(space, base.units), space.fusions):
+            wanted = replace(base, split=split, fuse=fuse, fusion=fusion, reduce_ratio=space.link.reduce_ratios[-1])
             yield space.canonical(wanted)
 
 

@@ -7,9 +7,10 @@ is what runs.
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -115,6 +116,14 @@ def _steps(operators: tuple[Operator, ...]) -> tuple[_Step, ...]:
     return tuple(steps)
 
 
+def _by_view(x: Tensor, operator: Operator) -> tuple[Tensor, ...]:
+    """The views of all frames, each (frames, ...), of a batch whose frames follow each other."""
+    views = operator.inputs[0].shape[0]
+    if x.shape[0] == views:
+        return torch.split(x, 1)  # what is exported: one frame, without an axis more
+    return torch.unbind(x.reshape(-1, views, *x.shape[1:]), 1)
+
+
 def _apply(operator: Operator, inputs: list[Tensor], layers: Layers) -> Tensor:
     x = inputs[0]
     match operator.kind:
@@ -142,7 +151,13 @@ def _apply(operator: Operator, inputs: list[Tensor], layers: Layers) -> Tensor:
             return x.flatten(1)
         case "stack_views":
             return x.reshape(-1, operator.output.shape[1], x.shape[2], x.shape[3])
+        case "sum_views":
+            return reduce(torch.add, _by_view(x, operator))
         case "mean_views":
-            return x.reshape(-1, operator.inputs[0].shape[0], x.shape[1]).mean(1)
+            return reduce(torch.add, _by_view(x, operator)) * (1 / operator.inputs[0].shape[0])
+        case "max_views":
+            return reduce(torch.maximum, _by_view(x, operator))
+        case "softmax_views":
+            return x.reshape(-1, operator.inputs[0].shape[0]).softmax(-1).reshape(x.shape)
         case "conv":
             raise AssertionError("run with its tail")

@@ -1,6 +1,7 @@
 """The supernet: two chains of elastic units with separate weights, stitched wherever an architecture is cut."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ from splitkit.supernet.link import fake_float16, fake_uint8
 from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.statistics import BatchStatistics, Calibration, Recorder, Statistics
 
-UNNORMED = frozenset({"squeeze_reduce", "squeeze_expand"})
+UNNORMED = frozenset({"squeeze_reduce", "squeeze_expand", "attend"})
 """Convolutions with a bias and no batch norm: what they see has been pooled to one pixel."""
 
 
@@ -156,11 +157,13 @@ class Supernet(nn.Module):
         for key in extents["aggregator"]:
             if not key.endswith("_fuse"):
                 continue
-            fuse = self.aggregator.unit(key).conv("fuse")
+            unit = self.aggregator.unit(key)
             partner = key.removesuffix("_fuse") + "_reduce"
-            for side in SIDES:
-                if partner in extents[side]:
-                    initialise_splitting_pair(self.side(side).unit(partner).conv("reduce"), fuse)
+            if "attend" in unit.convs:
+                nn.init.zeros_(unit.conv("attend").weight)  # all views alike
+            for side, name in product(SIDES, ("fuse", "fuse_joined")):
+                if partner in extents[side] and name in unit.convs:
+                    initialise_splitting_pair(self.side(side).unit(partner).conv("reduce"), unit.conv(name))
 
 
 PIXELS_PER_BATCH, MOST_PER_BATCH = 1 << 21, 512

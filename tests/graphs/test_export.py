@@ -11,15 +11,27 @@ from splitkit.graphs.export import export_half, export_module, export_whole
 from splitkit.graphs.render import render
 from splitkit.sides import SIDES
 from splitkit.space import describe
+from splitkit.space.search_space import Fusion
 from tests.graphs.cuttable import run
 from tests.networks import digit_images, random_architectures, space_of, subnetwork, with_link
+from tests.space.strategies import with_fusions
 
 
-@pytest.mark.parametrize(("space_name", "views", "dtype"), [("tiny", 1, "uint8"), ("cifar", 2, "float16")])
-def test_trained_networks_are_what_was_predicted(space_name: str, views: int, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("space_name", "views", "dtype", "fusion"),
+    [
+        ("tiny", 1, "uint8", "concat"),
+        ("cifar", 2, "float16", "concat"),
+        ("tiny", 3, "float32", "sum"),
+        ("tiny", 3, "uint8", "mean"),
+        ("tiny", 2, "float32", "max"),
+        ("tiny", 3, "float16", "attention"),
+    ],
+)
+def test_trained_networks_are_what_was_predicted(space_name: str, views: int, dtype: str, fusion: Fusion) -> None:
     """Operators, shapes and compiled kernels are those of the description, from which latency is predicted."""
-    space = space_of(space_name, views)
-    architecture = with_link(space, random_architectures(space, 1, 3)[0], 2, dtype)
+    space = with_fusions(space_of(space_name, views), fusion)
+    architecture = with_link(space, space.canonical(random_architectures(space, 1, 3)[0]), 2, dtype)
     network, described = subnetwork(space, architecture), describe(space, architecture)
     exporter = get_exporter("tvm")
     assert isinstance(exporter, KernelExporter)

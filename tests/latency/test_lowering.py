@@ -16,12 +16,12 @@ from splitkit.latency.store import LutStore
 from splitkit.sides import SIDES
 from splitkit.space import describe, load_space
 from tests.latency.systems import analytical_system, drawn
-from tests.space.strategies import with_views
+from tests.space.strategies import FUSIONS, with_fusions, with_views
 
 
-@pytest.mark.parametrize(("name", "views", "count"), [("cifar", 1, 20), ("tiny", 1, 20), ("tiny", 2, 10)])
+@pytest.mark.parametrize(("name", "views", "count"), [("cifar", 1, 20), ("tiny", 1, 20), ("tiny", 3, 20)])
 def test_kernels_of_units_are_those_of_the_whole_network(tmp_path: Path, name: str, views: int, count: int) -> None:
-    space = with_views(load_space(name), views)
+    space = with_fusions(with_views(load_space(name), views), *FUSIONS)
     target = CompileTarget()
     lowering = Lowering(LutStore(tmp_path / "lut.db"), "tvm", target)
     graphs = 0
@@ -36,7 +36,11 @@ def test_kernels_of_units_are_those_of_the_whole_network(tmp_path: Path, name: s
             chained = [kernel for unit in units for kernel in lowered[unit]]
             whole = lowering.exporter.lower(render(operators), target)  # type: ignore[attr-defined]
             assert Counter(k.key for k in chained) == Counter(k.key for k in whole)
-            assert sum(k.macs for k in chained) == network.macs(side)
+            macs = sum(k.macs for k in chained)
+            if architecture.fusion == "attention":  # its layer of one output is padded to whole blocks of inputs
+                assert network.macs(side) <= macs <= 1.01 * network.macs(side)
+            else:
+                assert macs == network.macs(side)
             graphs += 1
     assert graphs >= count
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from splitkit.space import Architecture, SearchSpace, load_space
 from splitkit.space.encoding import Encoding
+from splitkit.space.search_space import Fusion
 
 
 def with_views(space: SearchSpace, views: int) -> SearchSpace:
@@ -12,10 +13,19 @@ def with_views(space: SearchSpace, views: int) -> SearchSpace:
     return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
 
 
+FUSIONS: tuple[Fusion, ...] = ("concat", "sum", "mean", "max", "attention")
+
+
+def with_fusions(space: SearchSpace, *fusions: Fusion) -> SearchSpace:
+    """The same space with other ways of joining views."""
+    return space.model_copy(update={"link": space.link.model_copy(update={"fusions": fusions})})
+
+
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """A preset, for one to three views, with any choice of placements."""
     space = with_views(load_space(draw(st.sampled_from(["tiny", "cifar", "mobile"]))), draw(st.integers(1, 3)))
+    space = with_fusions(space, *draw(st.lists(st.sampled_from(FUSIONS), min_size=1, unique=True)))
     placements = draw(st.lists(st.sampled_from(["aggregator", "split", "sensor"]), min_size=1, unique=True))
     return space.restricted(*placements)  # type: ignore[arg-type]
 

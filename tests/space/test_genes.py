@@ -30,7 +30,7 @@ class DampedChoice(PhaseChoice):
 
 @dataclass(frozen=True, slots=True)
 class ToneArchitecture(Architecture):
-    tone: str = field(metadata=gene("tones", with_a_sensor, grows=False))
+    tone: str = field(default="plain", metadata=gene("tones", with_a_sensor, grows=False))
 
 
 class DampedPhase(PhaseSpace):

@@ -12,10 +12,7 @@ from splitkit.errors import CheckpointError, ConfigError
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
 from splitkit.space.search_space import PhaseSpace
 from splitkit.supernet import SubNetwork, Supernet, calibrate, extract
-
-
-def with_views(space: SearchSpace, views: int) -> SearchSpace:
-    return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
+from tests.space.strategies import FUSIONS, with_fusions, with_views
 
 
 def with_squeeze_excite(space: SearchSpace) -> SearchSpace:
@@ -27,6 +24,7 @@ def with_squeeze_excite(space: SearchSpace) -> SearchSpace:
 SPACES = {
     "tiny": load_space("tiny"),
     "two views": with_views(load_space("tiny"), 2),
+    "three views, any fusion": with_fusions(with_views(load_space("tiny"), 3), *FUSIONS),
     "cifar": load_space("cifar"),
     "squeeze-excite": with_squeeze_excite(load_space("tiny")),
 }
