@@ -60,9 +60,7 @@ def command(
     from splitkit.partition.proof import prove
     from splitkit.partition.save import save_halves
 
-    loaded = load_model(model)
-    if shapes:
-        loaded = with_input_shapes(loaded, shapes)
+    loaded = with_input_shapes(load_model(model), shapes)
     names = tuple(name.strip() for name in at.split(",") if name.strip())
     tensors = tensors_named(loaded, names)
     inputs = _inputs(loaded)

@@ -104,9 +104,7 @@ def command(
         raise click.UsageError("--inject-bottleneck is for the bundle: give -o, too")
     if plot is not None:
         require_own_picture(plot)
-    loaded, chosen = load_model(model), load_system(system)
-    if shapes:
-        loaded = with_input_shapes(loaded, shapes)
+    loaded, chosen = with_input_shapes(load_model(model), shapes), load_system(system)
     if stages > 2:
         if output or plot or measure or link_dtype:
             raise click.UsageError("--stages prints a table: no -o, --plot, --measure or --link-dtype with it")

@@ -9,10 +9,13 @@ from splitkit.errors import ModelError
 
 def with_input_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
     """A copy of the model whose inputs have these shapes; what it said of inner tensors' shapes is inferred anew.
+    Without `shapes` the model itself.
 
     Raises:
         ModelError: it has no such input, or one with another number of axes or other fixed extents.
     """
+    if not shapes:
+        return model
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     inputs = {value.name: value for value in fixed.graph.input}

@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
             sizes = torch.stack(torch._foreach_norm(updates))
             torch._foreach_mul_(updates, (-group["lr"] * norms / (sizes + 1e-12)).tolist())
             torch._foreach_add_(moved, updates)
-            torch._foreach_mul_(moved, (norms / torch.stack(torch._foreach_norm(moved))).tolist())
+            torch._foreach_mul_(moved, (norms / (torch.stack(torch._foreach_norm(moved)) + 1e-12)).tolist())
 
 
 def _orthogonalised(weights: Sequence[Tensor]) -> list[Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from splitkit.data import Augmentation, SampleSource
 from splitkit.data.ahead import AHEAD, ReadAhead
 from splitkit.errors import TrainingError
+from splitkit.supernet.supernet import UNNORMED
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.muon import Muon
 
@@ -25,7 +26,7 @@ def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Opt
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if config.optimiser == "muon":
-        normed = {id(p) for name, p in named if p.ndim == 4 and "squeeze" not in name}
+        normed = {id(p) for name, p in named if p.ndim == 4 and UNNORMED.isdisjoint(name.split("."))}
         matrices = [p for _, p in named if id(p) in normed]
         return Muon(matrices, [p for _, p in named if id(p) not in normed], config.learning_rate)
     decayed = [p for name, p in named if p.ndim > 1 and "transforms" not in name]

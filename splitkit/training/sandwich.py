@@ -60,7 +60,7 @@ class SandwichSampler:
         position = int(rng.choice(allowed))
         genes, upper = self._encoding.encode(architecture), self._encoding.upper
         # Where the old cut had made these genes canonical, they matter again.
-        for name in ("fuse", "reduce_ratio", "link_dtype"):
+        for name in ("fuse", "reduce_ratio", "link_dtype", "fusion"):
             gene = self._encoding.names.index(name)
             genes[gene] = rng.integers(0, upper[gene] + 1)
         if coarse:

@@ -35,6 +35,27 @@ def test_a_step_moves_the_weight_by_the_learning_rate_and_keeps_its_norm() -> No
     assert float((weight.detach() - before).norm() / before.norm()) == pytest.approx(0.1, rel=0.1)
 
 
+def test_a_weight_of_zeros_has_no_norm_to_keep_and_does_no_harm() -> None:
+    weight = nn.Parameter(torch.zeros(4, 4, 1, 1))
+    optimiser = Muon([weight], [], lr=0.1)
+    weight.grad = torch.ones_like(weight)
+    optimiser.step()
+    assert not weight.detach().any()
+
+
+def test_attention_over_views_takes_plain_steps() -> None:
+    tiny = load_space("tiny")
+    space = tiny.model_copy(update={"input": tiny.input.model_copy(update={"views": 2})})
+    supernet = Supernet(space)
+    matrices, others = make_optimiser(
+        supernet, TrainConfig(steps=4, batch=8, optimiser="muon", learning_rate=0.01)
+    ).param_groups
+    attend = [p for name, p in supernet.named_parameters() if "attend.weight" in name]
+    assert attend
+    assert {id(p) for p in attend} <= {id(p) for p in others["params"]}
+    assert {id(p) for p in attend}.isdisjoint(id(p) for p in matrices["params"])
+
+
 def test_what_no_batch_norm_follows_takes_plain_steps() -> None:
     supernet = Supernet(load_space("mobile"))
     config = TrainConfig(steps=4, batch=8, optimiser="muon", learning_rate=0.01)
