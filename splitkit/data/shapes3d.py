@@ -1,6 +1,6 @@
 """Ten classes of solids that one camera cannot tell apart and several can: what they differ in is on one side of them.
 
-A block or a drum, plain or with knobs, hollows, handles or a slot; proportions, places and the way it faces are drawn
+A block or a can, plain or with pegs, notches, handles or a slot; proportions, places and the way it faces are drawn
 anew for every solid. They are rendered by `meshes.render`, a ring of cameras around them.
 """
 
@@ -19,7 +19,7 @@ from splitkit.data.meshes.model import Model
 from splitkit.data.meshes.render import render
 from splitkit.space.search_space import InputSpace
 
-TRAIN, TEST = 60, 30
+TRAIN, TEST = 100, 40
 """Solids of each class."""
 
 _SEED = 20_261_127
@@ -37,7 +37,7 @@ Draw = np.random.Generator
 
 
 def load(space: InputSpace, seed: int = 0, search_fraction: float = 0.2, search_images: int | None = None) -> Dataset:
-    """600 solids to train and search with, 300 to test, seen by a ring of `space.views` cameras.
+    """1,000 solids to train and search with, 400 to test, seen by a ring of `space.views` cameras.
 
     A fifth of the training solids, at most `search_images`, is the search slice. Rendering takes some seconds; of the
     test set it is done when that is opened.
@@ -111,29 +111,28 @@ def _turned(parts: Sequence[Model]) -> list[Model]:
 
 
 def _block(draw: Draw, positive: str = "", negative: str = "") -> list[Model]:
-    """A block with a `knob` or a `hollow` on its sides at +x and -x."""
+    """A block with a `peg` or a `notch` at its ends, +x and -x."""
     length, width, height = draw.uniform(0.7, 1.0), draw.uniform(0.6, 1.0), draw.uniform(0.7, 1.1)
-    deep = 0.35 * length
+    deep = 0.5 * length
     parts = [_box((-length + deep, length - deep), (-width, width), (0, height))]
-    for side, turn in ((positive, list[Model]), (negative, _turned)):
-        across, up = draw.uniform(0.7, 1.0) * width, draw.uniform(0.45, 0.6) * height
-        left, low = draw.uniform(-0.85 * width, 0.85 * width - across), draw.uniform(0.15, 0.35) * height
-        parts += turn(_end(side, length, deep, width, height, (left, left + across), (low, low + up)))
+    for end, turn in ((positive, list[Model]), (negative, _turned)):
+        parts += turn(_end(draw, end, length, deep, width, height))
     return parts
 
 
-def _end(
-    side: str, length: float, deep: float, width: float, height: float, y: tuple[float, float], z: tuple[float, float]
-) -> list[Model]:
-    """The part of a block next to its side at +x, with what is in or on it at `y` and `z`."""
+def _end(draw: Draw, end: str, length: float, deep: float, width: float, height: float) -> list[Model]:
+    """The end of a block at +x. A peg stands out of it; a notch is a corner that is missing below the lid."""
     x = (length - deep, length)
-    if side == "hollow":
-        return [
-            _box(x, (-width, y[0]), (0, height)), _box(x, (y[1], width), (0, height)),
-            _box(x, y, (0, z[0])), _box(x, y, (z[1], height)),
-        ]  # fmt: skip
-    knob = [_box((length, length + 0.3), y, z)] if side == "knob" else []
-    return [_box(x, (-width, width), (0, height)), *knob]
+    if end == "notch":
+        inner = width - draw.uniform(0.7, 1.0) * width
+        lid = 0.8 * height
+        return [_box(x, (-width, inner), (0, height)), _box(x, (inner, width), (lid, height))]
+    peg = []
+    if end == "peg":
+        across, up = draw.uniform(0.7, 1.1) * width, draw.uniform(0.4, 0.6) * height
+        left, low = draw.uniform(-0.9 * width, 0.9 * width - across), draw.uniform(0.15, 0.35) * height
+        peg = [_box((length, length + draw.uniform(0.35, 0.5)), (left, left + across), (low, low + up))]
+    return [_box(x, (-width, width), (0, height)), *peg]
 
 
 def _can(draw: Draw, handles: int = 0, slot: bool = False) -> list[Model]:
@@ -145,7 +144,7 @@ def _can(draw: Draw, handles: int = 0, slot: bool = False) -> list[Model]:
         _drum(radius, (height - lid, height)),
     ]
     for turn in (list[Model], _turned)[:handles]:
-        reach, thick = draw.uniform(0.3, 0.45), draw.uniform(0.08, 0.13)
+        reach, thick = draw.uniform(0.4, 0.55), draw.uniform(0.11, 0.16)
         low, high = draw.uniform(0.15, 0.3) * height, draw.uniform(0.6, 0.8) * height
         y = (-thick, thick)
         out = (radius * 0.9, radius + reach)
@@ -161,11 +160,11 @@ def _can(draw: Draw, handles: int = 0, slot: bool = False) -> list[Model]:
 
 CLASSES: dict[str, Callable[[Draw], list[Model]]] = {
     "block": _block,
-    "block with a knob": partial(_block, positive="knob"),
-    "block with two knobs": partial(_block, positive="knob", negative="knob"),
-    "block with a hollow": partial(_block, positive="hollow"),
-    "block with two hollows": partial(_block, positive="hollow", negative="hollow"),
-    "block with knob and hollow": partial(_block, positive="knob", negative="hollow"),
+    "block with a peg": partial(_block, positive="peg"),
+    "block with two pegs": partial(_block, positive="peg", negative="peg"),
+    "block with a notch": partial(_block, positive="notch"),
+    "block with two notches": partial(_block, positive="notch", negative="notch"),
+    "block with peg and notch": partial(_block, positive="peg", negative="notch"),
     "can": _can,
     "can with a handle": partial(_can, handles=1),
     "can with two handles": partial(_can, handles=2),

@@ -239,8 +239,8 @@ def test_init_finds_a_space_for_them(meshes: Path, views: Path) -> None:
 def test_generated_solids_are_the_same_for_all_and_told_apart_by_several_views() -> None:
     one, again = (load_dataset("shapes3d", space(4, classes=10), seed) for seed in (0, 1))
     assert one.classes == tuple(CLASSES)
-    assert len(one.all_training) == 600
-    assert (len(one.search), len(one.test)) == (120, 300)
+    assert len(one.all_training) == 1000
+    assert (len(one.search), len(one.test)) == (200, 400)
     assert torch.equal(one.test.take(torch.arange(5)).images, again.test.take(torch.arange(5)).images)
     assert not torch.equal(one.train.take(torch.arange(50)).images, again.train.take(torch.arange(50)).images)
     images, labels = everything(one).float(), one.all_training.labels
