@@ -6,25 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from splitkit.autograd.native import LANES, compiled, pixels, usable
+from splitkit.autograd.native import LANES, compiled, pixels, storage_of, usable
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Depthwise convolution, padded by half the window; by kernels where they can (`native.usable`), else by torch.
 
     Args:
-        x: (n, c, h, w), computed with in float32.
-        weight: (c, 1, k, k), k odd.
+        x: float32 or bfloat16 (n, c, h, w); so is the result, and sums are float32.
+        weight: float32 (c, 1, k, k), k odd.
         stride: in both directions.
 
     Returns:
         (n, c, ceil(h / stride), ceil(w / stride)).
     """
-    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
-        x = x.float()
     if usable(x):
         return _Depthwise.apply(x, weight, stride)  # type: ignore[no-any-return, no-untyped-call]
-    return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, groups=len(weight))
+    return F.conv2d(x, weight.to(x.dtype), None, stride, weight.shape[2] // 2, groups=len(weight))
 
 
 class _Depthwise(torch.autograd.Function):
@@ -35,9 +33,10 @@ class _Depthwise(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
         n, c, h, w = x.shape
-        y = torch.empty((n, c, -(-h // stride), -(-w // stride)), memory_format=torch.channels_last)
+        y = torch.empty((n, c, -(-h // stride), -(-w // stride)), dtype=x.dtype, memory_format=torch.channels_last)
         kernel = weight.shape[2]
-        compiled(window_kernel, kernel, stride, 1)(pixels(x), _window(weight), pixels(y), _plane(x, kernel, stride))
+        run = compiled(window_kernel, kernel, stride, 1, storage_of(x))
+        run(pixels(x), _window(weight), pixels(y), _plane(x, kernel, stride))
         return y
 
     @staticmethod
@@ -51,11 +50,11 @@ class _Depthwise(torch.autograd.Function):
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
             of_x, turned = torch.empty_like(x), _window(weight).flip(0, 1)
-            run = compiled(window_kernel, kernel, 1, stride)
+            run = compiled(window_kernel, kernel, 1, stride, storage_of(x))
             run(pixels(gradient), turned, pixels(of_x), _plane(x, kernel, stride))
         if ctx.needs_input_grad[1]:
-            slopes = x.new_empty(kernel, kernel, x.shape[1] // LANES, LANES)
-            run = compiled(weight_gradient_kernel, kernel, stride)
+            slopes = weight.new_empty(kernel, kernel, x.shape[1] // LANES, LANES)
+            run = compiled(weight_gradient_kernel, kernel, stride, storage_of(x))
             run(pixels(x), pixels(gradient), slopes, _plane(x, kernel, stride))
             of_weight = slopes.flatten(2).permute(2, 0, 1).unsqueeze(1)
         return of_x, of_weight, None
@@ -70,4 +69,4 @@ def _window(weight: Tensor) -> Tensor:
 def _plane(x: Tensor, kernel: int, stride: int) -> Tensor:
     """One block of channels of one image, with its border; what strides leave over included."""
     border = kernel + stride
-    return x.new_zeros(x.shape[2] + border, x.shape[3] + border, LANES)
+    return x.new_zeros(x.shape[2] + border, x.shape[3] + border, LANES, dtype=torch.float32)

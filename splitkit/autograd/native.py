@@ -35,15 +35,18 @@ def usable(*tensors: Tensor) -> bool:
 
 
 def pixels(x: Tensor) -> Tensor:
-    """(n, c, h, w) in memory order, (n, h, w, c / LANES, LANES), without gradient."""
+    """(n, c, h, w) in memory order, (n, h, w, c / LANES, LANES), without gradient; of bfloat16 the bits."""
     n, c, h, w = x.shape
-    return x.detach().permute(0, 2, 3, 1).view(n, h, w, c // LANES, LANES)
+    return _bits(x.detach().permute(0, 2, 3, 1).view(n, h, w, c // LANES, LANES))
 
 
 def rows(x: Tensor) -> Tensor:
     """(n, c, h, w) in memory order, (n h w, c / LANES, LANES), without gradient; of bfloat16 the bits."""
-    found = x.detach().permute(0, 2, 3, 1).reshape(-1, x.shape[1] // LANES, LANES)
-    return found.view(torch.uint16) if x.dtype == torch.bfloat16 else found
+    return _bits(x.detach().permute(0, 2, 3, 1).reshape(-1, x.shape[1] // LANES, LANES))
+
+
+def _bits(x: Tensor) -> Tensor:
+    return x.view(torch.uint16) if x.dtype == torch.bfloat16 else x
 
 
 def storage_of(x: Tensor) -> str:

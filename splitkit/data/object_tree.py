@@ -42,7 +42,6 @@ class Object:
 class ObjectTree:
     """The objects of a tree, in order of label and name, and what was left out: "path: why"."""
 
-    root: Path
     kind: Kind
     classes: tuple[str, ...]
     train: tuple[Object, ...]
@@ -83,7 +82,7 @@ def find_objects(root: Path, kind: Kind) -> ObjectTree:
             if len(found) < least:
                 raise DataError(f"{shown(folder / part)}: {len(found)} objects, at least {least} are needed")
             objects += found
-    return ObjectTree(root, kind, classes, tuple(parts[TRAIN]), tuple(parts[TEST]), tuple(left_out))
+    return ObjectTree(kind, classes, tuple(parts[TRAIN]), tuple(parts[TEST]), tuple(left_out))
 
 
 def _folders(root: Path) -> list[Path]:

@@ -144,7 +144,10 @@ def _rendered(
     file = thing.files[0]
     images, kept = None, None
     if renders is not None:
-        status = file.stat()
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise NoModelError(f"cannot be read: {reason(error)}") from error
         made_of = f"{VERSION} {status.st_size} {status.st_mtime_ns} {up or ''}"
         kept = renders / f"{cameras}{len(directions)}-{space.size}" / f"{thing.name}.png"
         images = read_kept(kept, made_of, shape)

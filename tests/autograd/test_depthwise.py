@@ -30,6 +30,26 @@ def test_values_and_gradients_are_torchs(kernel: int, stride: int, shape: tuple[
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_bfloat16_gives_what_float32_gives_rounded_once(kernel: int, stride: int) -> None:
+    noise = torch.Generator().manual_seed(kernel)
+    x = torch.randn((3, 16, 9, 7), generator=noise).to(memory_format=torch.channels_last).bfloat16()
+    weight = torch.randn(16, 1, kernel, kernel, generator=noise)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        pixels, window = x.to(dtype).requires_grad_(), weight.clone().requires_grad_()
+        y = depthwise(pixels, window, stride)
+        assert y.dtype == dtype
+        upstream = torch.cos(torch.arange(y.numel(), dtype=torch.float32)).view(y.shape).bfloat16()
+        y.backward(upstream.to(dtype))
+        found.append((y.detach(), pixels.grad, window.grad))
+    for wanted, got in zip(*found, strict=True):
+        assert wanted is not None
+        assert got is not None
+        assert torch.equal(got, wanted.to(got.dtype))
+
+
 def test_channels_that_fill_no_block_are_left_to_torch() -> None:
     x = torch.randn(2, 12, 5, 5).to(memory_format=torch.channels_last)
     weight = torch.randn(12, 1, 3, 3)
