@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from splitkit.bundle import load_bundle
 from splitkit.cli.main import main
@@ -205,6 +205,41 @@ def test_the_best_cut_is_written_and_drawn(model: Path) -> None:
     manifest = load_bundle("bundle").manifest
     assert {link.name for link in manifest.links} == set(best["crossing"])
     assert Path("cuts.png").read_bytes().startswith(b"\x89PNG")
+
+
+def narrow_waist() -> onnx.ModelProto:
+    """A large input, few channels at `small`, much work behind it: worth a split where the sensor is slow."""
+    random, shapes = np.random.default_rng(0), {"a": (8, 3, 4, 4), "b": (128, 8, 3, 3), "c": (128, 128, 3, 3)}
+    weights = [
+        numpy_helper.from_array((random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["pixels", "a"], ["small"], strides=[4, 4]),
+        helper.make_node("Conv", ["small", "b"], ["wide"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["wide"], ["active"]),
+        helper.make_node("Conv", ["active", "c"], ["wider"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["wider"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["logits"]),
+    ]
+    ends = [("pixels", (1, 3, 64, 64)), ("logits", (1, 128))]
+    inputs, outputs = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, s)] for n, s in ends)
+    graph = helper.make_graph(nodes, "waist", inputs, outputs, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_a_bottleneck_and_a_narrow_link_are_in_the_bundle_as_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(narrow_waist(), "model.onnx")
+    np.savez("frames.npz", pixels=np.random.default_rng(1).standard_normal((64, 1, 3, 64, 64)).astype(np.float32))
+    common = ("partition", "model.onnx", "--system", "hmd", "--calibration", "frames.npz", "-o", "bundle")
+    code, out, text = run(*common, "--inject-bottleneck", "0.5", "--link-dtype", "uint8", "--json")
+    assert code == 0, text
+    assert json.loads(out)["options"][0]["crossing"] == ["small"]
+    [link] = load_bundle("bundle").manifest.links
+    assert (link.name, link.shape, link.dtype) == ("small_reduce_uint8", (1, 4, 16, 16), "uint8")
 
 
 def test_the_best_cut_is_a_table(model: Path, tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from splitkit.cli.demo import show
+from splitkit.cli.main import main
+from splitkit.project import Project
 from splitkit.project.demo import Demo, Deployed
 from splitkit.runtime.measure import measure_bundle
 from splitkit.scores import ImageScores
@@ -43,6 +46,24 @@ def test_the_last_line_says_which_system_wins(demo: Demo, as_json: bool, capsys:
     assert before.startswith("next: splitkit bench ")
     if as_json:
         assert json.loads(printed.out)["verdict"] == {"winner": demo.verdict.winner, "text": last}
+
+
+@pytest.mark.parametrize(("arguments", "views", "source"), [((), 1, "digits"), (("--views", "4"), 4, "shapes3d")])
+def test_several_views_are_of_solids(
+    arguments: tuple[str, ...], views: int, source: str, demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Project] = []
+
+    def run(project: Project, reporters: object) -> Demo:
+        given.append(project)
+        return demo
+
+    monkeypatch.setattr("splitkit.project.demo.run_demo", run)
+    result = CliRunner().invoke(main, ["demo", *arguments])
+    assert result.exit_code == 0, result.output
+    [project] = given
+    assert (project.data.source, project.load_space().views) == (source, views)
+    assert project.load_space().head.classes == 10
 
 
 def test_without_any_system_the_sentence_says_so(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
