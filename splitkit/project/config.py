@@ -53,7 +53,8 @@ class DataSection(_Section):
     def _embedded_is_as_it_is(self) -> Self:
         for name in ("mirror", "shift", "full_scale", "cameras", "up"):
             if self.source in EMBEDDED and getattr(self, name) not in (None, False):
-                raise ValueError(f"{name}: for folders: {self.source} is varied in a way of its own; leave it out")
+                why = f"{self.source} is varied in a way of its own"
+                raise ValueError(f"{name}: for folders of pictures or 3D models: {why}; leave it out")
         return self
 
     def reading(self) -> dict[str, Any]:
