@@ -23,6 +23,9 @@ from splitkit.runtime.wire import HEADER_BYTES, MAGIC, Kind, Message, TensorType
 MOST_STRANGERS = 16
 """How many peers, beside those that are missing, may be in the middle of their greeting; then the eldest is dropped."""
 
+TLS_HANDSHAKE = b"\x16\x03"
+"""How every TLS connection begins: the type of its first record, and the major version."""
+
 KEEPALIVE_S = 10
 """A sensor that has lost its power sends no goodbye; the system asks after it this often, and twice more."""
 
@@ -95,6 +98,8 @@ class Greeting:
             if not data:
                 raise LinkError(f"closed the connection after {len(self.head)} of {HEADER_BYTES} bytes of a greeting")
             if not MAGIC.startswith(self.head[: len(MAGIC)]):
+                if self.head.startswith(TLS_HANDSHAKE):
+                    raise LinkError("speaks TLS, and this aggregator was started without --tls-cert")
                 raise LinkError(f"does not speak splitkit's protocol: it sent {bytes(self.head[:16])!r}")
         if rank_of(self.head):
             raise LinkError("sent a tensor where HELLO was due")

@@ -37,7 +37,7 @@ STRAYS: dict[str, tuple[bytes, str]] = {
     "port scan": (b"", "closed the connection after 0 of 68 bytes of a greeting"),
     "health check": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "does not speak splitkit's protocol: it sent b'GET / HTTP"),
     "one wrong byte": (b"X", "does not speak splitkit's protocol"),
-    "TLS": (b"\x16\x03\x01\x02\x00", "does not speak splitkit's protocol"),
+    "TLS": (b"\x16\x03\x01\x02\x00", "speaks TLS, and this aggregator was started without --tls-cert"),
     "half a greeting": (HELLO[:40], "closed the connection after 40 of 68 bytes"),
     "damaged greeting": (HELLO[:20] + b"\xff" + HELLO[21:], "damaged header: CRC-32"),
     "another kind": (encode(Message(Kind.CAPTURE, KEY))[0], "sent CAPTURE where HELLO was due"),
