@@ -120,7 +120,9 @@ def test_a_sensor_talks_to_no_other_aggregator(keys: Path, foreign: Path) -> Non
 def test_a_sensor_in_tls_notices_that_the_other_side_has_none(keys: Path) -> None:
     with Aggregator(timeout_s=1.0) as aggregator:
         assert "no TLS connection with the aggregator: " in refused(aggregator, credentials(keys, "sensor"))
-    assert aggregator.lines[0].endswith("was turned away: speaks TLS, and this aggregator was started without --tls-cert")
+    assert aggregator.lines[0].endswith(
+        "was turned away: speaks TLS, and this aggregator was started without --tls-cert"
+    )
 
 
 def test_silent_peers_hold_up_nobody_in_tls_either(keys: Path) -> None:
