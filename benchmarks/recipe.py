@@ -30,6 +30,7 @@ from splitkit.supernet import Supernet
 from splitkit.training import StepReport, TrainConfig, calibration_images, score, train
 from splitkit.training.budget import fit_training
 from splitkit.training.config import default_train_config
+from splitkit.training.precision import pick_precision
 
 NETWORKS = 24
 """Random ones that are scored."""
@@ -72,11 +73,13 @@ VARIATIONS = {
     "no label smoothing": Variation({"label_smoothing": 0.0}),
     "whitened stem": Variation(prepare=whiten_stem),
     "largest alone, 0.3": Variation({"largest_alone": 0.3}),
-    "coarse, 0.5": Variation({"coarse": 0.5}),
-    "coarse 0.5, largest alone 0.3": Variation({"coarse": 0.5, "largest_alone": 0.3}),
+    "largest never alone": Variation({"largest_alone": 0.0}),
+    "never coarse": Variation({"coarse": 0.0}),
     "batch 64": Variation({"batch": 64, "learning_rate": 0.035}),
+    "batch 256": Variation({"batch": 256, "learning_rate": 0.06}),
     "sandwich every 4th": Variation({"sandwich_every": 4}),
     "one random network": Variation({"random_subnetworks": 1}),
+    "four random networks": Variation({"random_subnetworks": 4}),
     "moving average": Variation(average=0.998),
     "separate sides": Variation({"sides": "separate"}),
 }
@@ -124,7 +127,9 @@ def run(space: SearchSpace, source: str, variation: Variation, seed: int, second
     """Train and score one variation."""
     reading = {} if source == "digits" else {"mirror": True, "shift": variation.shift}
     data = load_dataset(source, space, search_images=2000, **reading)
-    config = TrainConfig.model_validate(default_train_config(space).model_dump() | variation.changes | {"seed": seed})
+    precision = pick_precision("auto", space, torch.device("cpu"))
+    changes = {"seed": seed, "precision": precision} | variation.changes
+    config = TrainConfig.model_validate(default_train_config(space).model_dump() | changes)
     config = fit_training(seconds, space, data, config, "cpu", clock=time.process_time)
     average = Average(variation.average)
 

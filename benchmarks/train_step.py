@@ -5,12 +5,14 @@ Random sub-networks of a space take one training step each (forward, backward, o
 * the supernet, as `splitkit train` runs it;
 * the same sub-networks as plain torch modules (`nn.Conv2d`, `nn.BatchNorm2d`, activation), channels last;
 * a supernet of stateful layers as public ones are built (`stateful_supernet.py`);
-* where the processor has instructions for it, the supernet in bfloat16.
+* where the processor has instructions for it, the supernet in bfloat16: as `splitkit train` runs it there.
 
 All of them and a float32 product of 1,024 x 1,024 matrices take turns, so that all see the same machine.
 `share_of_gemm` is multiply-adds per second of the supernet's steps over those of the product; a step is counted as
-three times the forward pass. `over_plain`, `over_stateful` and `bfloat16_over_float32` are ratios of time.
-Sub-networks are all on the sensor: without a splitting module, which the stateful supernet does not have.
+three times the forward pass. `over_plain`, `over_stateful`, `bfloat16_over_plain` ... are ratios of time.
+`products_over_plain` is the part of the plain modules' time that torch's profiler sees in convolutions and matrix
+products: what `over_plain` would be if all the rest took no time and torch's products were kept. Sub-networks are all
+on the sensor: without a splitting module, which the stateful supernet does not have.
 
     python benchmarks/train_step.py [--json] [--spaces cifar mobile] [--subnetworks 12] [--size 192]
 """
@@ -26,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from stateful_supernet import StatefulSupernet
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from report import emit
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
@@ -38,6 +41,9 @@ from splitkit.training.optimise import apply_gradients, make_optimiser
 from splitkit.training.precision import computing_in, has_bfloat16
 
 GEMM = 1024
+
+PRODUCTS = {"aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm"}
+"""What torch's profiler calls convolutions and matrix products, forward and backward."""
 
 
 class PlainTorch(PlainUnit):
@@ -92,6 +98,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def share_of_products(work: Callable[[], object]) -> float:
+    """Of a call's time in torch's operators."""
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        work()
+    times = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    return sum(us for name, us in times.items() if name in PRODUCTS) / sum(times.values())
+
+
 def compare(space: SearchSpace, size: int | None, batch: int, count: int, repeats: int) -> list[dict[str, Any]]:
     """One row per sub-network: multiply-accumulates and the median seconds of each way."""
     shape = (batch, space.views, space.input.channels, space.input.size, space.input.size)
@@ -131,6 +145,7 @@ def compare(space: SearchSpace, size: int | None, batch: int, count: int, repeat
                 "GMAC/s": rate / 1e9,
                 "ms": median["supernet"] * 1e3,
                 "plain ms": median["plain"] * 1e3,
+                "products' share of plain": share_of_products(ways["plain"]),
                 "stateful ms": median["stateful"] * 1e3,
                 **({"bfloat16 ms": median["bfloat16"] * 1e3} if "bfloat16" in median else {}),
             }
@@ -141,14 +156,18 @@ def compare(space: SearchSpace, size: int | None, batch: int, count: int, repeat
 def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Totals over sub-networks."""
     ours = sum(row["ms"] for row in rows)
+    plain, stateful = (sum(row[f"{way} ms"] for row in rows) for way in ("plain", "stateful"))
     ideal = sum(row["ms"] * row["GMAC/s"] / row["GEMM GMAC/s"] for row in rows)
+    products = sum(row["plain ms"] * row["products' share of plain"] for row in rows)
     figures = {
         "share_of_gemm": ideal / ours,
-        "over_plain": ours / sum(row["plain ms"] for row in rows),
-        "over_stateful": ours / sum(row["stateful ms"] for row in rows),
+        "over_plain": ours / plain,
+        "over_stateful": ours / stateful,
+        "products_over_plain": products / plain,
     }
     if "bfloat16 ms" in rows[0]:
-        figures["bfloat16_over_float32"] = sum(row["bfloat16 ms"] for row in rows) / ours
+        rounded_ms = sum(row["bfloat16 ms"] for row in rows)
+        figures |= {"bfloat16_over_plain": rounded_ms / plain, "bfloat16_over_stateful": rounded_ms / stateful}
     return figures
 
 

@@ -33,7 +33,7 @@ from splitkit.devices.linux_cross.architecture import ARCHITECTURES, compiler_fo
 from splitkit.errors import LinkError
 from splitkit.profiles.schema import LinkProfile
 from splitkit.runtime.admission import Gathering, Terms
-from splitkit.runtime.aggregator import _run_frame
+from splitkit.runtime.aggregator import Views, run_frame
 from splitkit.runtime.allowance import Allowance
 from splitkit.runtime.clock import Patience
 from splitkit.runtime.connection import Connection
@@ -47,7 +47,7 @@ ROOM_BYTES = 64 << 20
 """How much more address space the process may take while it is fuzzed."""
 
 IMPATIENT = Patience(spin_ns=0, poll_ns=0)
-NOTHING = Stage(None, "", "", 1.0, None, "nothing to compute", IMPATIENT)
+NOTHING = Stage(None, (), "", 1.0, None, "nothing to compute", IMPATIENT)
 SILENCE_S = 0.02
 ADMITTED = "turned away, the good one admitted"
 HELD_OPEN = 97
@@ -75,17 +75,18 @@ def against_aggregator(number: int, stream: bytes, server: socket.socket) -> str
         _deliver(peer, stream, number)
         _deliver(good, encode(Message(Kind.HELLO, KEY))[0], HELD_OPEN)
         lines: list[str] = []
-        (sensor,) = Gathering(server, terms, lines.append).run()
         try:
-            if lines:
-                one_line(LinkError(lines[0]))
-                return ADMITTED
-            for frame in range(FRAMES):
-                _run_frame(frame, [sensor], NOTHING, KEY)
+            with Gathering(server, terms, lines.append) as gathering:
+                gathering.wait()
+                if lines:
+                    one_line(LinkError(lines[0]))
+                    return ADMITTED
+                views = Views(gathering, 1, KEY, tolerant=False)
+                for frame in range(FRAMES):
+                    run_frame(frame, views, NOTHING)
         except LinkError as error:
             return one_line(error)
         finally:
-            sensor.close()
             while _pending(server):  # the good one, where it was not needed
                 server.accept()[0].close()
     return "accepted"

@@ -9,12 +9,12 @@ from sklearn.datasets import load_digits
 
 from splitkit.space import Architecture, Sampler, SearchSpace, load_space
 from splitkit.supernet import SubNetwork, Supernet, extract
+from tests.space.strategies import with_views
 
 
-def space_of(name: str = "tiny", views: int = 1) -> SearchSpace:
-    """A preset for another number of sensors."""
-    space = load_space(name)
-    return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
+def space_of(name: str = "tiny", views: int = 1, *, masked: bool = False) -> SearchSpace:
+    """A preset for another number of sensors, whose views may lack or not."""
+    return with_views(load_space(name), views, masked=masked)
 
 
 @cache

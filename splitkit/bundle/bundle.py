@@ -35,6 +35,7 @@ from splitkit.inside import names_below, read_inside, sha256_inside
 from splitkit.labels import listed
 from splitkit.reading import parse_json
 from splitkit.sides import SIDES, Side
+from splitkit.space.units import PRESENT
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 4 << 20
@@ -101,7 +102,8 @@ class Bundle:
         """The compiled half as a function, run by the system's device; None where that side computes nothing.
 
         The sensor's takes an image, uint8 (1, channels, size, size), and gives its link tensor (1, ...). The
-        aggregator's takes the link tensors (or images) of all views, (views, ...), and gives scores (1, classes).
+        aggregator's takes the link tensors (or images) of all views, (views, ...), and gives scores (1, classes). Where
+        frames may lack views it also takes which are there: `half(received, present)`, see `Half`.
         It may be called from any thread; calls at the same time wait for each other, so that each gets its own result.
         To compute in parallel open it once per thread.
 
@@ -149,14 +151,23 @@ def part_of(artifact: Artifact, session: Session) -> Part:
 
 
 def half_of(artifact: Artifact, session: Session) -> Half:
-    """A compiled graph with one input and one output, opened, as a function of one array; safe to call from threads."""
+    """A compiled graph with one output and, but for a mask, one input, opened, as a function; safe from threads."""
     part = part_of(artifact, session)
+    masks = [tensor for tensor in artifact.inputs if tensor.name == PRESENT]
 
-    def run(array: Array) -> Array:
-        (result,) = part((array,))
+    def run(array: Array, /, present: Array | None = None) -> Array:
+        if present is not None and not masks:
+            raise ValueError("present: this half takes no mask")
+        given = [np.ones(mask.shape, np.float32) if present is None else mask_of(present) for mask in masks]
+        (result,) = part((array, *given))
         return result
 
     return run
+
+
+def mask_of(present: Array) -> Array:
+    """Which views are there, (views,), as an aggregator's graph takes it: float32 (views, 1, 1, 1)."""
+    return np.ascontiguousarray(present, dtype=np.float32).reshape(-1, 1, 1, 1)
 
 
 def load_bundle(path: str | Path, verify_key: str | Path | None = None) -> Bundle:

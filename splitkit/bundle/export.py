@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, LinkRecord, Searched
 from splitkit.bundle.build import Draft, Progress, build_bundle, require_place
+from splitkit.bundle.sample import SAMPLE_FRAMES
 from splitkit.bundle.verify import Reference
 from splitkit.graphs.export import IMAGE, export_half
 from splitkit.profiles.schema import System
@@ -69,13 +70,26 @@ def export_bundle(
 
 
 def reference_of(subnetwork: SubNetwork, images: NDArray[np.uint8]) -> Reference:
-    """What the unsplit torch network computes on `images`, uint8 (frames, views, channels, size, size)."""
+    """What the unsplit torch network computes on `images`, uint8 (frames, views, channels, size, size).
+
+    In a masked space some of the later ones lack views.
+    """
     network = subnetwork.eval()
     batch = torch.from_numpy(np.ascontiguousarray(images))
+    present = _present(*batch.shape[:2]) if subnetwork.space.input.masked else None
     with torch.no_grad():
-        scores = network(batch)
+        scores = network(batch, present)
         link = batch if network.sensor is None else network.sensor(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])
-    return Reference(images, (link.numpy(),), scores.numpy(), "torch")
+    mask = None if present is None else present.numpy()
+    return Reference(images, (link.numpy(),), scores.numpy(), "torch", mask)
+
+
+def _present(frames: int, views: int) -> torch.Tensor:
+    """All views in the frames that a bundle's sample holds, and in half of all; in the others any, but never none."""
+    drawn = np.random.default_rng(0).random((frames, views))
+    present = (drawn < 0.5) | (drawn == drawn.min(axis=1, keepdims=True))
+    present[: max(SAMPLE_FRAMES, frames // 2)] = True
+    return torch.from_numpy(present.astype(np.float32))
 
 
 def _link_record(subnetwork: SubNetwork, network: Network) -> LinkRecord:

@@ -15,6 +15,7 @@ from splitkit.inside import checked_name
 from splitkit.profiles.schema import System
 from splitkit.sides import Side
 from splitkit.space.tensor import TensorSpec
+from splitkit.space.units import PRESENT
 
 SCHEMA_VERSION = 3
 
@@ -198,7 +199,7 @@ class Manifest(_Record):
                 raise ValueError("aggregator: there is none, and the sensor does not give the scores")
             return
         self._check_files("aggregator", self.aggregator)
-        taken, given = [self.received(link) for link in self.links], [self.scores]
+        taken, given = [*(self.received(link) for link in self.links), *self.masks], [self.scores]
         half = self.aggregator
         if (_types(half.inputs), _types(half.outputs)) != (_types(taken), _types(given)):
             raise ValueError(f"aggregator: inputs, outputs: must be {_text(taken)} and {_text(given)}")
@@ -209,6 +210,11 @@ class Manifest(_Record):
         for name in (half.onnx, f"{half.artifact}/{ARTIFACT_FILE}"):
             if self.files and name not in self.files:
                 raise ValueError(f"files: {name} is not listed")
+
+    @property
+    def masks(self) -> tuple[TensorSpec, ...]:
+        """The mask that the aggregator takes behind what is received, where frames may lack views."""
+        return (TensorSpec(PRESENT, (self.views, 1, 1, 1)),) if self.origin.masked else ()
 
     def received(self, link: TensorRecord) -> TensorSpec:
         """A link tensor as the aggregator takes it, all views one after the other."""

@@ -30,6 +30,11 @@ class Searched(BaseModel):
     architecture: Architecture
 
     @property
+    def masked(self) -> bool:
+        """Whether frames may lack views: the aggregator then takes a mask."""
+        return self.space.input.masked
+
+    @property
     def title(self) -> str:
         """For people, what the bundle holds."""
         return f"Network of space `{self.space.name}`"
@@ -100,6 +105,11 @@ class Partitioned(BaseModel):
         from splitkit.graphs.model import sha256_of_model
 
         return cls(model=Path(path).name, sha256=sha256_of_model(path), cut=cut)
+
+    @property
+    def masked(self) -> bool:
+        """There is one view, which is there."""
+        return False
 
     @property
     def title(self) -> str:

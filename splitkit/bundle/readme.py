@@ -114,7 +114,9 @@ def _aggregator(m: Manifest) -> list[str]:
     given, plain = _received(m)
     if m.link is not None:
         compiled = 'computed = bundle.open("aggregator")(received)'
-        arrays = f"{{{_name(m.aggregator.inputs[0].name)}: received}}"
+        taken = {_name(m.aggregator.inputs[0].name): "received"}
+        taken |= {_name(mask.name): f"np.ones({list(mask.shape)}, np.float32)" for mask in m.masks}
+        arrays = f"{{{', '.join(f'{name}: {value}' for name, value in taken.items())}}}"
     else:
         result = _name(m.aggregator.outputs[0].name)
         compiled, arrays = f'computed = bundle.session("aggregator").run(received)[{result}]', "received"

@@ -13,7 +13,7 @@ border, a tensor of another node, is thousands of times larger.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,16 @@ from numpy.typing import NDArray
 from splitkit.errors import VerificationError
 
 Array = NDArray[Any]
-Half = Callable[[Array], Array]
-"""One half as a function: image (1, c, s, s) -> link tensor (1, ...), or (views, ...) of one frame -> (1, classes)."""
+
+
+class Half(Protocol):
+    """One half as a function: image (1, c, s, s) -> link tensor (1, ...), or (views, ...) of one frame -> (1, classes).
+
+    An aggregator whose frames may lack views is told which are there, float32 (views,), 1 or 0; left out: all of them.
+    """
+
+    def __call__(self, array: Array, /, present: Array | None = None) -> Array: ...
+
 
 Part = Callable[[Sequence[Array]], tuple[Array, ...]]
 """The same of a half through whose edge several tensors may pass, in the order of its graph."""
@@ -48,12 +56,20 @@ class Reference:
             where the aggregator takes them as they are.
         scores: float32 (frames, classes), or (frames, ...) whatever the network gives.
         runtime: what computed it.
+        present: float32 (frames, views), which views the scores are of, where the aggregator takes a mask. All of them
+            in the first half of the frames.
     """
 
     images: Array
     links: tuple[Array, ...]
     scores: Array
     runtime: Literal["torch", "onnxruntime"]
+    present: Array | None = None
+
+    @property
+    def masks(self) -> tuple[Array, ...]:
+        """The mask of every frame as an aggregator takes it, (frames, views, 1, 1, 1); none where it takes none."""
+        return () if self.present is None else (self.present[:, :, None, None, None],)
 
     def check_is_telling(self) -> None:
         """Raise if agreement with this reference would prove nothing.
@@ -112,8 +128,8 @@ def verify(reference: Reference, runtime: str, sensor: Part | None, aggregator: 
     reference.check_is_telling()
     computed = () if sensor is None else _per_view(sensor, reference.images)
     sent = (*computed, *reference.links[len(computed) :])
-    alone = None if aggregator is None else _per_frame(aggregator, reference.links)
-    scores = sent[0][:, 0] if aggregator is None else _per_frame(aggregator, sent)
+    alone = None if aggregator is None else _per_frame(aggregator, (*reference.links, *reference.masks))
+    scores = sent[0][:, 0] if aggregator is None else _per_frame(aggregator, (*sent, *reference.masks))
     error, tolerance = _link_error(computed, reference.links)
     dtypes = set() if aggregator is None else {str(link.dtype) for link in reference.links[: len(computed)]}
     largest = max((RELATIVE_TOLERANCE[dtype] for dtype in dtypes - {"uint8"}), default=COMPUTE_TOLERANCE)

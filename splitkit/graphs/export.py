@@ -17,6 +17,7 @@ from splitkit.errors import ModelError
 from splitkit.graphs.quantisation import state_quantisation
 from splitkit.sides import Side
 from splitkit.space.network import PlacedUnit, describe
+from splitkit.space.units import PRESENT
 from splitkit.supernet.subnetwork import SubNetwork
 
 OPSET = 20
@@ -38,7 +39,8 @@ def export_half(subnetwork: SubNetwork, side: Side) -> onnx.ModelProto | None:
 
     The sensor's graph takes `image`, uint8 (1, channels, size, size), and gives `link`, or `scores` when nothing is
     left to do. The aggregator's takes `link` (views, ...), or `images`, uint8 (views, channels, size, size), when the
-    sensors compute nothing, and gives `scores`, float32 (1, classes). Batch norms are folded.
+    sensors compute nothing, and gives `scores`, float32 (1, classes). In a masked space it takes `present` as well,
+    float32 (views, 1, 1, 1). Batch norms are folded.
 
     Raises:
         ModelError: torch cannot export the module, or the exported graph is not valid.
@@ -51,18 +53,21 @@ def export_half(subnetwork: SubNetwork, side: Side) -> onnx.ModelProto | None:
         output = SCORES if folded.aggregator is None else LINK
         slots = _slots(folded.sensor, network.sensor)
         image = torch.zeros(network.image.shape, dtype=torch.uint8)
-        return _with_link(export_module(folded.sensor, image, IMAGE, output, slots), subnetwork)
+        return _with_link(export_module(folded.sensor, {IMAGE: image}, output, slots), subnetwork)
     if folded.aggregator is None:
         return None
     received = network.link
     example = torch.zeros((network.views, *received.shape[1:]), dtype=getattr(torch, received.dtype))
     slots = _slots(folded.aggregator, network.aggregator)
-    model = export_module(folded.aggregator, example, LINK if network.sensor else IMAGES, SCORES, slots)
+    taken = {LINK if network.sensor else IMAGES: example} | _mask(folded)
+    model = export_module(folded.aggregator, taken, SCORES, slots)
     return _with_link(model, subnetwork)
 
 
 def export_whole(subnetwork: SubNetwork) -> onnx.ModelProto:
     """Both halves as one graph: `images`, uint8 (views, channels, size, size) -> `scores`, float32 (1, classes).
+
+    In a masked space it takes `present` as well.
 
     Where there is a link its tensor is called `link`: cutting there gives the two halves (the sensor's for all views
     at once).
@@ -72,7 +77,7 @@ def export_whole(subnetwork: SubNetwork) -> onnx.ModelProto:
     """
     folded = _exportable(subnetwork)
     network = describe(folded.space, folded.architecture)
-    sides = nn.Sequential()
+    sides = _Whole()
     slots: dict[str, str] = {}
     for name, side, chain in (
         ("sensor", folded.sensor, network.sensor),
@@ -82,16 +87,32 @@ def export_whole(subnetwork: SubNetwork) -> onnx.ModelProto:
             sides.add_module(name, side)
             slots |= {f"{name}.{path}": slot for path, slot in _slots(side, chain).items()}
     example = torch.zeros((network.views, *network.image.shape[1:]), dtype=torch.uint8)
-    model = export_module(sides.eval(), example, IMAGES, SCORES, slots)
+    model = export_module(sides.eval(), {IMAGES: example} | _mask(folded), SCORES, slots)
     if network.sensor and network.aggregator:
         _rename(model, {_last_output(model, network.sensor[-1].slot): LINK})
     return model
 
 
+class _Whole(nn.Module):
+    """Sides in a row; the last one takes the mask, if there is one."""
+
+    def forward(self, images: Tensor, *present: Tensor) -> Tensor:
+        *others, last = self.children()
+        for side in others:
+            images = side(images)
+        return last(images, *present)  # type: ignore[no-any-return]
+
+
+def _mask(subnetwork: SubNetwork) -> dict[str, Tensor]:
+    """An example of the mask, where the aggregator takes one."""
+    masked = subnetwork.space.input.masked and subnetwork.aggregator is not None
+    return {PRESENT: torch.ones(subnetwork.space.views, 1, 1, 1)} if masked else {}
+
+
 def export_module(
-    module: nn.Module, example: Tensor, input_name: str, output_name: str, slots: Mapping[str, str] | None = None
+    module: nn.Module, examples: Mapping[str, Tensor], output_name: str, slots: Mapping[str, str] | None = None
 ) -> onnx.ModelProto:
-    """A module with one input and one output as a checked, simplified ONNX graph of the example's shape.
+    """A module with one output as a checked, simplified ONNX graph of the shapes of its inputs' examples.
 
     `slots` maps submodule paths to the names their tensors begin with; submodules left out keep their path.
 
@@ -102,9 +123,9 @@ def export_module(
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(),
-                (example,),
+                tuple(examples.values()),
                 dynamo=True,
-                input_names=[input_name],
+                input_names=list(examples),
                 output_names=[output_name],
                 opset_version=OPSET,
                 verbose=False,

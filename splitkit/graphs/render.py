@@ -5,6 +5,7 @@ network, or torch. Weights preserve variance, so that outputs of deep chains nei
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from splitkit.space.operators import NORMALISE_SCALE, NORMALISE_SHIFT, Operator
+from splitkit.space.operators import FAR, NORMALISE_SCALE, NORMALISE_SHIFT, Operator
 from splitkit.space.tensor import TensorSpec
+from splitkit.space.units import PRESENT
 
 OPSET = 20
 IR_VERSION = 10
@@ -25,7 +27,8 @@ LINK_SCALE, LINK_ZERO_POINT = 8 / 255, 128.0
 def render(operators: Sequence[Operator], seed: int = 0) -> onnx.ModelProto:
     """The graph of `operators`, static shapes, opset 20.
 
-    Graph inputs are the tensors that no operator produces, in order of use; the output is the last operator's.
+    Graph inputs are the tensors that no operator produces, in order of use, a mask of views behind the others; the
+    output is the last operator's.
 
     Raises:
         ValueError: there are no operators.
@@ -35,6 +38,7 @@ def render(operators: Sequence[Operator], seed: int = 0) -> onnx.ModelProto:
     graph = _Graph(np.random.default_rng(seed), {t.name: op.kind for op in operators for t in op.inputs})
     produced = {op.output.name for op in operators}
     inputs = {t.name: t for op in operators for t in op.inputs if t.name not in produced}
+    inputs |= {PRESENT: inputs.pop(PRESENT)} if PRESENT in inputs else {}
     for op in operators:
         graph.add(op)
     proto = helper.make_graph(
@@ -70,10 +74,11 @@ class _Graph:
             "dequantise": self._dequantise,
             "stack_views": self._reshape,
             "flatten": self._reshape,
-            "sum_views": partial(self._join_views, "Add"),
+            "sum_views": self._sum_views,
             "mean_views": self._mean_views,
-            "max_views": partial(self._join_views, "Max"),
+            "max_views": self._max_views,
             "softmax_views": self._softmax_views,
+            "share_views": self._share_views,
             "add": partial(self._plain, "Add"),
             "scale": partial(self._plain, "Mul"),
             "pool": partial(self._plain, "GlobalAveragePool"),
@@ -161,31 +166,63 @@ class _Graph:
         shape = self._constant(f"{op.output.name}.shape", np.array(op.output.shape, dtype=np.int64))
         self._node("Reshape", [op.inputs[0].name, shape], op.output.name)
 
-    def _join_views(self, kind: str, op: Operator) -> None:
-        self._joined_views(kind, op, op.output.name)
-
-    def _joined_views(self, kind: str, op: Operator, name: str) -> str:
-        """Views one after the other: compilers read them where they are, in one chain."""
-        views = op.inputs[0].shape[0]
+    def _views_of(self, tensor: TensorSpec, name: str) -> list[str]:
+        views = tensor.shape[0]
         parts = [f"{name}.view{i}" for i in range(views)]
-        self.nodes.append(helper.make_node("Split", [op.inputs[0].name], parts, axis=0, num_outputs=views))
+        self.nodes.append(helper.make_node("Split", [tensor.name], parts, axis=0, num_outputs=views))
+        return parts
+
+    def _chained(self, kind: str, parts: Sequence[str], name: str) -> str:
+        """Views one after the other: compilers read them where they are, in one chain."""
         at = parts[0]
         for i, part in enumerate(parts[1:], start=2):
-            at = self._node(kind, [at, part], name if i == views else f"{name}.of{i}")
+            at = self._node(kind, [at, part], name if i == len(parts) else f"{name}.of{i}")
         return at
 
+    def _sum_views(self, op: Operator) -> None:
+        name, (source, *weights) = op.output.name, op.inputs
+        parts = self._views_of(source, name)
+        if weights:
+            factors = self._views_of(weights[0], f"{name}.weight")
+            pairs = enumerate(zip(parts, factors, strict=True))
+            parts = [self._node("Mul", pair, f"{name}.weighted{i}") for i, pair in pairs]
+        self._chained("Add", parts, name)
+
     def _mean_views(self, op: Operator) -> None:
-        name = op.output.name
-        share = self._constant(f"{name}.share", 1 / op.inputs[0].shape[0])
-        self._node("Mul", [self._joined_views("Add", op, f"{name}.sum"), share], name)
+        name, source = op.output.name, op.inputs[0]
+        share = self._constant(f"{name}.share", 1 / source.shape[0])
+        self._node("Mul", [self._chained("Add", self._views_of(source, name), f"{name}.sum"), share], name)
+
+    def _max_views(self, op: Operator) -> None:
+        name, (source, *masks) = op.output.name, op.inputs
+        parts = self._views_of(source, name)
+        if masks:
+            below = self._views_of(self._below(masks[0], name), f"{name}.below")
+            pairs = enumerate(zip(parts, below, strict=True))
+            parts = [self._node("Add", pair, f"{name}.there{i}") for i, pair in pairs]
+        self._chained("Max", parts, name)
+
+    def _below(self, mask: TensorSpec, name: str) -> TensorSpec:
+        """How far below the others each view is put: 0 where it is there."""
+        lack = self._node("Sub", [mask.name, self._constant(f"{name}.one", 1.0)], f"{name}.lack")
+        below = self._node("Mul", [lack, self._constant(f"{name}.far", FAR)], f"{name}.low")
+        return replace(mask, name=below)
 
     def _softmax_views(self, op: Operator) -> None:
-        name, source = op.output.name, op.inputs[0]
+        name, (source, *masks) = op.output.name, op.inputs
+        logits = source.name
+        if masks:
+            logits = self._node("Add", [logits, self._below(masks[0], name).name], f"{name}.there")
         row = self._constant(f"{name}.row", np.array([1, source.shape[0]], dtype=np.int64))
-        flat = self._node("Reshape", [source.name, row], f"{name}.flat")
+        flat = self._node("Reshape", [logits, row], f"{name}.flat")
         weights = self._node("Softmax", [flat], f"{name}.weights", axis=-1)
         shape = self._constant(f"{name}.shape", np.array(op.output.shape, dtype=np.int64))
         self._node("Reshape", [weights, shape], name)
+
+    def _share_views(self, op: Operator) -> None:
+        name, mask = op.output.name, op.inputs[0]
+        count = self._chained("Add", self._views_of(mask, name), f"{name}.count")
+        self._node("Div", [mask.name, count], name)
 
 
 def _onnx_type(dtype: str) -> int:

@@ -38,7 +38,7 @@ def unit_graph(unit: Unit) -> RenderedGraph:
     """
     operators, names = unit.operators(unit.input_tensors(), "unit"), set()
     if not isinstance(unit, Stem | MeanScores) and not (isinstance(unit, Fuse) and unit.linked):
-        names |= {tensor.name for tensor in unit.input_tensors()}
+        names.add(unit.input_tensors()[0].name)
     if not isinstance(unit, Head | MeanScores) and not (isinstance(unit, Reduce) and unit.linked):
         names.add(operators[-1].output.name)
     return RenderedGraph(tuple(operators), frozenset(names))

@@ -131,6 +131,7 @@ class Project(_Section):
     space: str
     system: str
     views: Positive | None = None
+    missing_views: bool | None = None
     data: DataSection = DataSection()
     train: TrainSection = TrainSection()
     search: SearchSection = SearchSection()
@@ -142,6 +143,8 @@ class Project(_Section):
     def load_space(self) -> SearchSpace:
         """The search space, for this project's number of views, or for the system's number of sensors.
 
+        Where there are several, frames may lack some, unless `missing_views` or the space itself says otherwise.
+
         Raises:
             ConfigError: there is no such space or system, a file is malformed, or the two numbers differ.
         """
@@ -151,10 +154,11 @@ class Project(_Section):
                 f"views: {self.views}, but system {self.system} has {sensors} sensors",
                 f"leave views out, or set it to {sensors}",
             )
-        views = sensors or self.views
-        if views is None:
-            return space
-        return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
+        views = sensors or self.views or space.views
+        own = space.input.masked or space.views == 1
+        masked = views > 1 and (own if self.missing_views is None else self.missing_views)
+        changed = space.input.model_copy(update={"views": views, "masked": masked})
+        return space.model_copy(update={"input": changed})
 
     def load_system(self) -> System:
         """The system, its kernels as tuning left them.
@@ -261,6 +265,7 @@ seed = 0
 space = {space}             # a preset (tiny, cifar, mobile) or a .toml file
 system = {system}            # a profile (`splitkit profiles`) or a .toml file
 # views = 2               # sensors, one view each; the space's own number by default
+# missing_views = false   # several views: the network need not do without some of them, should a sensor fail
 
 [data]
 source = {data}         # "digits", "shapes3d" (embedded), or a folder with train/<class>/ and val/<class>/, or

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 from splitkit.addresses import format_address
 from splitkit.errors import ConfigError, LinkError
@@ -110,59 +111,81 @@ class Greeting:
 
 
 class Gathering:
-    """Waits on a server until there is a connection for every view.
+    """Admits sensors: ahead of the first frame until there is one for every view, later in place of those that left.
 
-    `say` is given a line for each peer that was turned away.
+    `say` is given a line for each peer that was turned away. Leaving it closes all connections.
+
+    Attributes:
+        sensors: the connections there are, by view.
     """
 
     def __init__(self, server: socket.socket, terms: Terms, say: Callable[[str], None]) -> None:
         self._server, self._terms, self._say = server, terms, say
         self._selector = selectors.DefaultSelector()
         self._greetings: list[Greeting] = []
-        self._admitted: dict[int, Connection] = {}
+        self.sensors: dict[int, Connection] = {}
         self._last_refusal = ""
 
-    def run(self) -> list[Connection]:
-        """The connections, in order of views.
-
-        Raises:
-            LinkError: no further sensor came within the timeout; the message says who was turned away last.
-        """
+    def __enter__(self) -> Self:
         self._server.setblocking(False)
         self._selector.register(self._server, selectors.EVENT_READ)
-        try:
-            self._wait()
-        except BaseException:
-            for connection in self._admitted.values():
-                connection.close()
-            raise
-        finally:
-            for greeting in self._greetings:
-                greeting.peer.close()
-            self._selector.close()
-        return [self._admitted[view] for view in range(self._terms.views)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sensor in self.sensors.values():
+            sensor.close()
+        for greeting in self._greetings:
+            greeting.peer.close()
+        self._selector.close()
+
+    def wait(self) -> None:
+        """Until there is a sensor for every view; then frames may begin.
+
+        Raises:
+            LinkError: no further one came within the timeout; the message says who was turned away last.
+        """
+        self._wait()
+        for sensor in self.sensors.values():
+            self._selector.unregister(sensor.socket)
+
+    def admit_waiting(self) -> None:
+        """Take in sensors of missing views that stand at the door, without waiting for any."""
+        before = set(self.sensors)
+        self._listen(0.0)
+        for view in self.sensors.keys() - before:
+            self._selector.unregister(self.sensors[view].socket)
+            self._say(f"view {view} is there again")
+
+    def lose(self, view: int, why: str) -> None:
+        """Go on without a view until its sensor connects again."""
+        self.sensors.pop(view).close()
+        self._say(f"{why}: going on without view {view}")
 
     def _wait(self) -> None:
         views, timeout_s = self._terms.views, self._terms.timeout_s
         until_ns, present = now_ns() + round(timeout_s * 1e9), 0
-        while len(self._admitted) < views:
-            if len(self._admitted) > present:
+        while len(self.sensors) < views:
+            if len(self.sensors) > present:
                 until_ns = now_ns() + round(timeout_s * 1e9)
-            present, now = len(self._admitted), now_ns()
+            present, now = len(self.sensors), now_ns()
             if now >= until_ns:
-                missing = next(view for view in range(views) if view not in self._admitted)
+                missing = next(view for view in range(views) if view not in self.sensors)
                 refused = f"; turned away last: {self._last_refusal}" if self._last_refusal else ""
                 raise LinkError(f"view {missing} did not connect within {timeout_s:g} s{refused}")
-            for late in [greeting for greeting in self._greetings if greeting.until_ns <= now]:
-                self._drop(late, f"did not say who it is within {self._terms.allowance.greeting_s:.3g} s")
             next_ns = min([until_ns, *(greeting.until_ns for greeting in self._greetings)])
-            for key, _ in self._selector.select(max(0.0, (next_ns - now) / 1e9)):
-                if key.data is None:
-                    self._accept()
-                elif key.data in self._greetings:  # what came first may have dropped it
-                    self._greet(key.data)
-                elif key.data in self._admitted.values():
-                    self._watch(key.data)
+            self._listen(max(0.0, (next_ns - now) / 1e9))
+
+    def _listen(self, longest_s: float) -> None:
+        """Wait for something to happen, and see to it."""
+        for late in [greeting for greeting in self._greetings if greeting.until_ns <= now_ns()]:
+            self._drop(late, f"did not say who it is within {self._terms.allowance.greeting_s:.3g} s")
+        for key, _ in self._selector.select(longest_s):
+            if key.data is None:
+                self._accept()
+            elif key.data in self._greetings:  # what came first may have dropped it
+                self._greet(key.data)
+            elif key.data in self.sensors.values():
+                self._watch(key.data)
 
     def _accept(self) -> None:
         try:
@@ -218,7 +241,7 @@ class Gathering:
         sensor = Connection(greeting.peer, f"view {hello.view}", silence_s, patience)
         sensor.carries = self._terms.link
         self._greetings.remove(greeting)
-        self._admitted[hello.view] = sensor
+        self.sensors[hello.view] = sensor
         self._selector.modify(greeting.peer, selectors.EVENT_READ, sensor)
 
     def _refusal(self, hello: Message) -> LinkError | None:
@@ -230,7 +253,7 @@ class Gathering:
             )
         if hello.view >= self._terms.views:
             state = f"does not exist: the bundle has {self._terms.views}"
-        elif hello.view in self._admitted:
+        elif hello.view in self.sensors:
             state = "is connected already"
         else:
             return None
@@ -246,7 +269,7 @@ class Gathering:
             what = "went away"
         self._selector.unregister(sensor.socket)
         sensor.close()
-        self._admitted = {view: other for view, other in self._admitted.items() if other is not sensor}
+        self.sensors = {view: other for view, other in self.sensors.items() if other is not sensor}
         self._say(f"{sensor.name} {what} before the first frame: waiting for it again")
 
     def _drop(self, greeting: Greeting, why: str) -> None:

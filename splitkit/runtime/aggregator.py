@@ -6,8 +6,8 @@ python -m splitkit.runtime.aggregator BUNDLE --listen 127.0.0.1:4747 --frames 10
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ class FrameRecord:
         received_ns: when the last view had arrived.
         result_ns: when the scores were there.
         scores: one per class; what is not finite is null in JSON, and the frame then has no class.
+        missing: views that the frame lacks; their times are 0.
     """
 
     frame: int
@@ -63,6 +64,12 @@ class FrameRecord:
     received_ns: int
     result_ns: int
     scores: tuple[float, ...]
+    missing: tuple[int, ...] = ()
+
+    @property
+    def total_ns(self) -> int:
+        """From the first image to the scores."""
+        return self.result_ns - min(ns for view, ns in enumerate(self.captured_ns) if view not in self.missing)
 
     @property
     def label(self) -> int | None:
@@ -99,7 +106,9 @@ def run_aggregator(
     Raises:
         BundleError: several tensors cross its cut.
         ConfigError: others could connect there, and there is neither TLS nor the word that this is meant.
-        LinkError: the port is taken, a sensor does not come, goes away, stays silent or sends nonsense.
+        LinkError: the port is taken, a sensor does not come, goes away, stays silent or sends nonsense. Where the
+            network is made for frames that lack views, it goes on with those that are left, takes sensors in again that
+            come back, and ends so only when none is left.
     """
     manifest = bundle.manifest
     placement = place_aggregator(manifest.system)
@@ -113,39 +122,81 @@ def run_aggregator(
         patience=placement.patience,
         tls=None if credentials is None else credentials.server(),
     )
-    sensors: list[Connection] = []
     with placement.taken():
         stage = Stage.of(bundle, "aggregator", placement.patience)
-        try:
-            with listen(*listen_at, protected=insecure or credentials is not None) as server:
-                ready(server.getsockname()[1])
-                sensors = Gathering(server, terms, say).run()
+        with (
+            listen(*listen_at, protected=insecure or credentials is not None) as server,
+            Gathering(server, terms, say) as gathering,
+        ):
+            ready(server.getsockname()[1])
+            gathering.wait()
+            views = Views(gathering, manifest.views, key, tolerant=manifest.origin.masked)
+            if views.tolerant:
+                say("all views are there")
             with undisturbed():
-                records = [_run_frame(frame, sensors, stage, key) for frame in range(frames)]
-            for view, sensor in enumerate(sensors):
+                records = [run_frame(frame, views, stage) for frame in range(frames)]
+            for view, sensor in gathering.sensors.items():
                 with suppress(LinkError):  # who is gone by now need not be told; the records are whole
                     sensor.send(Message(Kind.END, key, view))
             return records
-        finally:
-            for sensor in sensors:
-                sensor.close()
 
 
-def _run_frame(frame: int, sensors: list[Connection], stage: Stage, key: bytes) -> FrameRecord:
-    capture_ns = now_ns() + LEAD_NS
-    for view, sensor in enumerate(sensors):
-        sensor.send(Message(Kind.CAPTURE, key, view, frame, captured_ns=capture_ns))
-    messages = [_receive(sensor, view, frame, key) for view, sensor in enumerate(sensors)]
+@dataclass(frozen=True)
+class Views:
+    """All sensors of a system as one; `tolerant` of those that are lost."""
+
+    gathering: Gathering
+    count: int
+    key: bytes
+    tolerant: bool
+
+    def capture(self, frame: int) -> dict[int, Message]:
+        """One frame's tensors, by view, of all views; if tolerant, of those that are left.
+
+        Raises:
+            LinkError: a sensor was lost; if tolerant, the last one.
+        """
+        if len(self.gathering.sensors) < self.count:
+            self.gathering.admit_waiting()
+        capture_ns = now_ns() + LEAD_NS
+        for view, sensor in sorted(self.gathering.sensors.items()):
+            with self._surviving(view):
+                sensor.send(Message(Kind.CAPTURE, self.key, view, frame, captured_ns=capture_ns))
+        found: dict[int, Message] = {}
+        for view, sensor in sorted(self.gathering.sensors.items()):
+            with self._surviving(view):
+                found[view] = _receive(sensor, view, frame, self.key)
+        return found
+
+    @contextmanager
+    def _surviving(self, view: int) -> Iterator[None]:
+        """What fails within it costs the system that view."""
+        try:
+            yield
+        except LinkError as error:
+            if not self.tolerant or len(self.gathering.sensors) == 1:
+                raise
+            self.gathering.lose(view, str(error))
+
+
+def run_frame(frame: int, views: Views, stage: Stage) -> FrameRecord:
+    messages = views.capture(frame)
     received_ns = now_ns()
-    arrays = [message.array for message in messages if message.array is not None]
-    scores, result_ns = stage.run(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+    arrays = {view: message.array for view, message in messages.items() if message.array is not None}
+    missing = tuple(view for view in range(views.count) if view not in arrays)
+    some = next(iter(arrays.values()))
+    nothing = np.zeros_like(some) if missing else some
+    present = np.array([view in arrays for view in range(views.count)]) if views.tolerant else None
+    given = [arrays.get(view, nothing) for view in range(views.count)]
+    scores, result_ns = stage.run(given[0] if len(given) == 1 else np.concatenate(given), present=present)
     return FrameRecord(
         frame=frame,
-        captured_ns=tuple(message.captured_ns for message in messages),
-        sent_ns=tuple(message.sent_ns for message in messages),
+        captured_ns=tuple(messages[view].captured_ns if view in messages else 0 for view in range(views.count)),
+        sent_ns=tuple(messages[view].sent_ns if view in messages else 0 for view in range(views.count)),
         received_ns=received_ns,
         result_ns=result_ns,
         scores=tuple(float(score) for score in scores.ravel()),
+        missing=missing,
     )
 
 
@@ -195,9 +246,9 @@ def main() -> None:
         given.records.write_text(records_json(records))
         return
     for record in records:
-        total_us = (record.result_ns - min(record.captured_ns)) / 1e3
         name = NO_CLASS if record.label is None else f"class {shown_name(bundle.manifest.class_name(record.label))}"
-        print(f"frame {record.frame}: {name}, {total_us:.0f} us")
+        lacks = "".join(f", without view {view}" for view in record.missing)
+        print(f"frame {record.frame}: {name}, {record.total_ns / 1e3:.0f} us{lacks}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle
+from splitkit.bundle.bundle import mask_of
 from splitkit.devices.registry import get_device
 from splitkit.exporters.protocol import Session
 from splitkit.runtime.clock import OWN_PROCESSOR, Patience, now_ns
@@ -27,6 +28,7 @@ class Stage:
 
     Attributes:
         session: the compiled half; None where that side computes nothing.
+        input_names: what it takes, and behind it the mask of views, if it takes one.
         time_scale: above 1, the stage lasts this many times the compiled graph's run time here. The graph is timed
             anew for every frame, on its input, staged; what Python adds around it is not magnified.
         fixed_us: for a device that is not timed live (a model, an emulator), how long the stage lasts whatever happens
@@ -37,7 +39,7 @@ class Stage:
     """
 
     session: Session | None
-    input_name: str
+    input_names: tuple[str, ...]
     output_name: str
     time_scale: float
     fixed_us: float | None
@@ -56,11 +58,11 @@ class Stage:
         artifact = bundle.artifact(side)
         profile = bundle.manifest.system.device(side)
         if artifact is None:
-            return cls(None, "", "", 1.0, None, "nothing to compute", patience)
+            return cls(None, (), "", 1.0, None, "nothing to compute", patience)
         device = get_device(profile)
         return cls(
             session=device.open(artifact),
-            input_name=artifact.inputs[0].name,
+            input_names=tuple(tensor.name for tensor in artifact.inputs),
             output_name=artifact.outputs[0].name,
             time_scale=profile.time_scale if device.real_time else 1.0,
             fixed_us=None if device.real_time else device.time_graph(artifact, 1).undisturbed,
@@ -68,34 +70,39 @@ class Stage:
             patience=patience,
         )
 
-    def run(self, array: NDArray[Any], start_ns: int | None = None) -> tuple[NDArray[Any], int]:
+    def run(
+        self, array: NDArray[Any], start_ns: int | None = None, present: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], int]:
         """Compute, and return what came out and when the stage's time was over, which is now or just past.
 
-        `start_ns` is when the stage began for the hardware it stands for (left out: now). Emulated stages end exactly
-        when they are due, however late this thread woke up. Without a session the input is the output.
+        `present`, (views,), says which views are there, where the half takes a mask. `start_ns` is when the stage began
+        for the hardware it stands for (left out: now). Emulated stages end exactly when they are due, however late this
+        thread woke up. Without a session the input is the output.
         """
         if self.session is None:
             return array, now_ns()
         start = now_ns() if start_ns is None else start_ns
-        result = self.compute(array)
+        result = self.compute(array, present)
         due_ns = self._due_ns(start)
         if due_ns <= now_ns():
             return result, now_ns()
         self.patience.wait_until(due_ns)
         return result, due_ns
 
-    def compute(self, array: NDArray[Any]) -> NDArray[Any]:
+    def compute(self, array: NDArray[Any], present: NDArray[Any] | None = None) -> NDArray[Any]:
         """What comes out, however long that takes here. Without a session the input."""
         session = self.session
         if session is None:
             return array
+        given = (array,) if present is None else (array, mask_of(present))
+        inputs = dict(zip(self.input_names, given, strict=True))
         if self.fixed_us is None:
-            return session.run({self.input_name: array})[self.output_name]
-        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).digest()
+            return session.run(inputs)[self.output_name]
+        digest = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in given)).digest()
         if digest not in self.known:
             if len(self.known) >= MOST_KNOWN:
                 self.known.clear()
-            self.known[digest] = session.run({self.input_name: array})[self.output_name]
+            self.known[digest] = session.run(inputs)[self.output_name]
         return self.known[digest]
 
     def _due_ns(self, start_ns: int) -> int:

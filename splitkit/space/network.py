@@ -46,7 +46,8 @@ class Network:
         placed = self.sensor if side == "sensor" else self.aggregator
         operators: list[Operator] = []
         for i, item in enumerate(placed):
-            inputs = item.unit.input_tensors() if i == 0 else (operators[-1].output,)
+            first, *others = item.unit.input_tensors()  # the others are the graph's own wherever the unit stands
+            inputs = (first if i == 0 else operators[-1].output, *others)
             operators += item.unit.operators(inputs, item.slot)
         return operators
 
@@ -78,7 +79,7 @@ def describe(space: SearchSpace, architecture: Architecture) -> Network:
             (sensor if a.split else aggregator).append(reduce)
             aggregator.append(fuse)
     if a.placement == "sensor" and views > 1:
-        aggregator.append(PlacedUnit("scores", MeanScores(views, space.head.classes)))
+        aggregator.append(PlacedUnit("scores", MeanScores(views, space.head.classes, space.input.masked)))
     image = TensorSpec("image", (1, space.input.channels, space.input.size, space.input.size), "uint8")
     return Network(tuple(sensor), tuple(aggregator), views, image)
 
@@ -138,7 +139,7 @@ def _splitting_module(space: SearchSpace, a: Architecture, slot: str, prefix: in
 def fuse_unit(space: SearchSpace, channels: int, width: int, size: int, dtype: str, linked: bool, fusion: str) -> Fuse:
     """The aggregator's half of a splitting module; one view has nothing to be fused with."""
     fusion = fusion if space.views > 1 else "concat"
-    return Fuse(space.views, channels, width, size, dtype, linked, fusion)
+    return Fuse(space.views, channels, width, size, dtype, linked, fusion, space.input.masked)
 
 
 def size_at(space: SearchSpace, architecture: Architecture, boundary: int) -> int:

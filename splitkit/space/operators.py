@@ -13,17 +13,24 @@ from splitkit.space.tensor import TensorSpec
 
 OperatorKind = Literal[
     "cast", "resize", "normalise", "conv", "activation", "add", "scale", "pool", "flatten", "linear",
-    "quantise", "dequantise", "stack_views", "sum_views", "mean_views", "max_views", "softmax_views",
+    "quantise", "dequantise", "stack_views", "sum_views", "mean_views", "max_views", "softmax_views", "share_views",
 ]  # fmt: skip
 
 NORMALISE_SCALE = 1 / 127.5
 NORMALISE_SHIFT = -1.0
 """uint8 pixels become float32 in [-1, 1]: x * scale + shift."""
 
+FAR = 1e4
+"""How far below the others what is masked is put, ahead of a maximum or a softmax."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """One operator. `inputs` are activations only; weights are implied by the kind and the shapes.
+
+    Operators over views take them as the batch of their first input, and may take a second one, (views, 1, ...): what
+    each view counts for in `sum_views`; in `max_views` and `softmax_views`, 1 for a view that is there and 0 for one
+    that is not. `share_views` makes 1/n of n ones, 0 of zeros.
 
     A `conv` has square window `kernel`, `stride`, symmetric padding `kernel // 2`, `groups` and a bias (batch norm
     folded). `activation` names the function of an activation operator.

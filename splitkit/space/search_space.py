@@ -6,7 +6,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from splitkit.errors import ConfigError
 from splitkit.reading import parse_toml, read_text
@@ -50,12 +59,29 @@ class _Model(BaseModel):
 
 
 class InputSpace(_Model):
-    """The captured image, uint8: `channels` x `size` x `size`, and the sides it may be resized to."""
+    """The captured image, uint8: `channels` x `size` x `size`, and the sides it may be resized to.
+
+    `masked`: frames may lack some of their views. The aggregator's graph is then told which are there, as a second
+    input, `present`: float32 (views, 1, 1, 1), 1 or 0.
+    """
 
     channels: Annotated[int, Field(ge=1, le=4)]
     size: Annotated[int, Field(ge=8, le=1024)]
     resolutions: tuple[Annotated[int, Field(ge=8, le=1024)], ...] = Field(min_length=1)
     views: Annotated[int, Field(ge=1, le=16)] = 1
+    masked: bool = False
+
+    @model_validator(mode="after")
+    def _some_view_may_lack(self) -> Self:
+        if self.masked and self.views == 1:
+            raise ValueError("masked: with one view there is none that may lack")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_masks(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `masked` where it is false, so that bundles and runs of before are what they were."""
+        found: dict[str, Any] = handler(self)
+        return found if self.masked else {name: value for name, value in found.items() if name != "masked"}
 
 
 class StemSpace(_Model):

@@ -82,7 +82,9 @@ class UnitTable:
         )
         self._regions = [self._add_region(i) for i in range(-1, len(space.phases))]
         self._scores = (
-            self._add((1,), lambda _: MeanScores(space.views, space.head.classes)) if space.views > 1 else None
+            self._add((1,), lambda _: MeanScores(space.views, space.head.classes, space.input.masked))
+            if space.views > 1
+            else None
         )
         self._cache: dict[int, Unit] = {}
 

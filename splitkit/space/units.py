@@ -17,8 +17,12 @@ SQUEEZE_RATIO = 4
 _Join = Literal["add", "scale"]
 _Unary = Literal[
     "cast", "resize", "normalise", "pool", "flatten", "quantise", "dequantise",
-    "stack_views", "sum_views", "mean_views", "max_views", "softmax_views",
+    "stack_views", "sum_views", "mean_views", "max_views", "softmax_views", "share_views",
 ]  # fmt: skip
+_Views = Literal["sum_views", "max_views", "softmax_views"]
+
+PRESENT = "present"
+"""Graph input of an aggregator whose frames may lack views."""
 
 
 class Unit(Protocol):
@@ -57,6 +61,15 @@ class _Chain:
 
     def join(self, kind: _Join, name: str, other: TensorSpec) -> None:
         self._add(Operator(kind, (other, self.at), TensorSpec(f"{self.slot}.{name}", other.shape)))
+
+    def over_views(self, kind: _Views, name: str, shape: tuple[int, ...], counts: tuple[TensorSpec, ...]) -> None:
+        """An operator over views, with what each of them counts for, if anything is said of that."""
+        self._add(Operator(kind, (self.at, *counts), TensorSpec(f"{self.slot}.{name}", shape)))
+
+    def share(self, present: TensorSpec) -> None:
+        """What each view that is there counts for in a mean over them."""
+        self.at = present
+        self.to("share_views", "share", present.shape)
 
     def to(self, kind: _Unary, name: str, shape: tuple[int, ...], dtype: str = "float32") -> None:
         self._add(Operator(kind, (self.at,), TensorSpec(f"{self.slot}.{name}", shape, dtype)))
@@ -237,6 +250,8 @@ class Fuse:
         fusion: `concat`: along their channels. `sum`, `mean`, `max`: element by element (max is the view pooling of Su
             et al., ICCV 2015, section 3.2). `attention`: a sum, weighted by the softmax over views of a linear function
             of each view's averaged features.
+        masked: a second input says which views are there, and the others count for nothing: they are zeros in `concat`,
+            which magnifies the rest as dropout does; `sum`, `mean`, `max` and `attention` are over those that are.
     """
 
     views: int
@@ -246,10 +261,12 @@ class Fuse:
     dtype: str
     linked: bool = True
     fusion: str = "concat"
+    masked: bool = False
 
     def input_tensors(self) -> tuple[TensorSpec, ...]:
         dtype = self.dtype if self.linked else "float32"
-        return (TensorSpec("views", (self.views, self.link_channels, self.size, self.size), dtype),)
+        views = TensorSpec("views", (self.views, self.link_channels, self.size, self.size), dtype)
+        return (views, *_present(self.views, self.masked))
 
     def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
@@ -258,43 +275,59 @@ class Fuse:
         elif self.linked and self.dtype == "float16":
             chain.to("cast", "received", chain.at.shape)
         if self.views > 1:
-            self._join(chain)
+            self._join(chain, inputs[1:])
         # The weights of joined views are others than those of views side by side.
         chain.conv("fuse" if self.fusion == "concat" else "fuse_joined", self.out_channels)
         return chain.operators
 
-    def _join(self, chain: _Chain) -> None:
-        pixels = (self.size, self.size)
+    def _join(self, chain: _Chain, present: tuple[TensorSpec, ...]) -> None:
+        features, joined = chain.at, (1, self.link_channels, self.size, self.size)
         match self.fusion:
             case "concat":
-                chain.to("stack_views", "stacked", (1, self.views * self.link_channels, *pixels))
-                return
+                if present:
+                    chain.share(present[0])
+                    chain.join("scale", "shared_out", features)
+                chain.to("stack_views", "stacked", (1, self.views * self.link_channels, self.size, self.size))
             case "attention":
-                features = chain.at
                 chain.to("pool", "seen", (self.views, self.link_channels, 1, 1))
                 chain.conv("attend", 1)
-                chain.to("softmax_views", "attention", (self.views, 1, 1, 1))
-                chain.join("scale", "attended", features)
-                chain.to("sum_views", "joined", (1, self.link_channels, *pixels))
+                chain.over_views("softmax_views", "attention", (self.views, 1, 1, 1), present)
+                attention, chain.at = chain.at, features
+                chain.over_views("sum_views", "joined", joined, (attention,))
             case "sum":
-                chain.to("sum_views", "joined", (1, self.link_channels, *pixels))
+                chain.over_views("sum_views", "joined", joined, present)
+            case "mean" if present:
+                chain.share(present[0])
+                share, chain.at = chain.at, features
+                chain.over_views("sum_views", "joined", joined, (share,))
             case "mean":
-                chain.to("mean_views", "joined", (1, self.link_channels, *pixels))
+                chain.to("mean_views", "joined", joined)
             case "max":
-                chain.to("max_views", "joined", (1, self.link_channels, *pixels))
+                chain.over_views("max_views", "joined", joined, present)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanScores:
-    """Late fusion: class scores of V sensors (views, classes) -> their mean (1, classes)."""
+    """Late fusion: class scores of V sensors (views, classes) -> their mean (1, classes); `masked` as in `Fuse`."""
 
     views: int
     classes: int
+    masked: bool = False
 
     def input_tensors(self) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("views", (self.views, self.classes)),)
+        return (TensorSpec("views", (self.views, self.classes)), *_present(self.views, self.masked))
 
     def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)
-        chain.to("mean_views", "scores", (1, self.classes))
+        if not self.masked:
+            chain.to("mean_views", "scores", (1, self.classes))
+            return chain.operators
+        chain.share(inputs[1])
+        chain.to("flatten", "shares", (self.views, 1))
+        shares, chain.at = chain.at, inputs[0]
+        chain.over_views("sum_views", "scores", (1, self.classes), (shares,))
         return chain.operators
+
+
+def _present(views: int, masked: bool) -> tuple[TensorSpec, ...]:
+    return (TensorSpec(PRESENT, (views, 1, 1, 1)),) if masked else ()

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from splitkit.autograd.activation import activate
 from splitkit.space.network import PlacedUnit
-from splitkit.space.operators import NORMALISE_SCALE, NORMALISE_SHIFT, Operator
+from splitkit.space.operators import FAR, NORMALISE_SCALE, NORMALISE_SHIFT, Operator
+from splitkit.space.units import PRESENT
 
 
 class Layers(Protocol):
@@ -73,9 +74,14 @@ def layer_name(operator: Operator) -> str:
     return operator.output.name.rpartition(".")[2]
 
 
-def run(operators: tuple[Operator, ...], x: Tensor, layers: Layers) -> Tensor:
-    """Run a unit. Batches are free: only channels, windows, strides and views are read off the operators."""
-    values = {operators[0].inputs[0].name: x}
+def run(operators: tuple[Operator, ...], x: Tensor, layers: Layers, present: Tensor | None = None) -> Tensor:
+    """Run a unit. Batches are free: only channels, windows, strides and views are read off the operators.
+
+    `present`, (batch, 1, 1, 1), is for units that take a mask; all views are there where it is None.
+    """
+    values = {_source(operators): x}
+    if takes_mask(operators):
+        values[PRESENT] = x.new_ones((len(x), 1, 1, 1), dtype=torch.float32) if present is None else present
     result = operators[-1].output.name
     for step in _steps(operators):
         inputs = [values[tensor.name] for tensor in step.operator.inputs]
@@ -85,6 +91,20 @@ def run(operators: tuple[Operator, ...], x: Tensor, layers: Layers) -> Tensor:
         else:
             values[step.output] = _apply(step.operator, inputs, layers)
     return values[result]
+
+
+@lru_cache(maxsize=16_384)
+def takes_mask(operators: tuple[Operator, ...]) -> bool:
+    """Whether a unit is told which views are there."""
+    return any(tensor.name == PRESENT for operator in operators for tensor in operator.inputs)
+
+
+@lru_cache(maxsize=16_384)
+def _source(operators: tuple[Operator, ...]) -> str:
+    """What a unit reads from the one before it."""
+    produced = {operator.output.name for operator in operators}
+    read = (tensor.name for operator in operators for tensor in operator.inputs)
+    return next(name for name in read if name != PRESENT and name not in produced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +172,24 @@ def _apply(operator: Operator, inputs: list[Tensor], layers: Layers) -> Tensor:
         case "stack_views":
             return x.reshape(-1, operator.output.shape[1], x.shape[2], x.shape[3])
         case "sum_views":
-            return reduce(torch.add, _by_view(x, operator))
+            parts = _by_view(x, operator)
+            if len(inputs) > 1:
+                weights = _by_view(inputs[1], operator)
+                parts = tuple(part * weight for part, weight in zip(parts, weights, strict=True))
+            return reduce(torch.add, parts)
         case "mean_views":
             return reduce(torch.add, _by_view(x, operator)) * (1 / operator.inputs[0].shape[0])
         case "max_views":
-            return reduce(torch.maximum, _by_view(x, operator))
+            parts = _by_view(x, operator)
+            if len(inputs) > 1:
+                below = _by_view((inputs[1] - 1.0) * FAR, operator)
+                parts = tuple(part + low for part, low in zip(parts, below, strict=True))
+            return reduce(torch.maximum, parts)
         case "softmax_views":
-            return x.reshape(-1, operator.inputs[0].shape[0]).softmax(-1).reshape(x.shape)
+            logits = x + (inputs[1] - 1.0) * FAR if len(inputs) > 1 else x
+            return logits.reshape(-1, operator.inputs[0].shape[0]).softmax(-1).reshape(x.shape)
+        case "share_views":
+            count = reduce(torch.add, _by_view(x, operator))
+            return x / count if len(count) == 1 else x / count.repeat_interleave(operator.inputs[0].shape[0], 0)
         case "conv":
             raise AssertionError("run with its tail")

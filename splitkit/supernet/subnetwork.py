@@ -15,7 +15,7 @@ from splitkit.space.architecture import Architecture
 from splitkit.space.network import PlacedUnit, describe
 from splitkit.space.operators import Operator
 from splitkit.space.search_space import SearchSpace
-from splitkit.supernet.interpret import Tail, layer_name, operators_of, run
+from splitkit.supernet.interpret import Tail, layer_name, operators_of, run, takes_mask
 from splitkit.supernet.link import LEVELS, Quantisation, fake_float16, straight_through_codes
 from splitkit.supernet.sharing import weights_of
 from splitkit.supernet.storage import fill, header_of, read_checkpoint, tensors_of, write_checkpoint
@@ -60,9 +60,9 @@ class PlainUnit(nn.Module):
     zero_point: Tensor
     inverse_scale: Tensor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
         """Run the unit; any batch."""
-        return run(self.operators, x, self)
+        return run(self.operators, x, self, present)
 
     def conv(self, name: str, operator: Operator, x: Tensor, tail: Tail) -> Tensor:
         conv, training = self.convs[name], self.training and torch.is_grad_enabled()
@@ -133,6 +133,12 @@ class Side(nn.Sequential):
         for key, placed in weights_of(chain):
             self.add_module(key, PlainUnit(placed, folded))
 
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        """Run the units in order; one of them takes the mask, if there is one."""
+        for unit in self.units():
+            x = unit(x, present) if takes_mask(unit.operators) else unit(x)
+        return x
+
     def units(self) -> list[PlainUnit]:
         """The units in order."""
         return [unit for unit in self if isinstance(unit, PlainUnit)]
@@ -146,6 +152,7 @@ class SubNetwork(nn.Module):
             the sensor sends the image itself.
         aggregator: link tensor (views, ...) of one frame -> float32 (1, classes). Takes the images, uint8 (views,
             channels, size, size), when the sensor computes nothing; None when it has nothing to do (all on one sensor).
+            In a masked space it also takes which views are there, float32 (views, 1, 1, 1).
         folded: whether batch norms are folded into the convolutions.
     """
 
@@ -166,11 +173,13 @@ class SubNetwork(nn.Module):
         # The layout of the supernet: the same sums in the same order, and fast to train on a CPU.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """The fake-quantised reference of the deployed system: what both sides compute, link included.
 
         Args:
             images: uint8 (n, views, channels, size, size).
+            present: float32 (n, views), 1 for a view that is there, 0 for one that is not; only in a masked space.
+                None: all are there.
 
         Returns:
             float32 scores (n, classes).
@@ -178,7 +187,8 @@ class SubNetwork(nn.Module):
         x = images.flatten(0, 1)
         if self.sensor is not None:
             x = self.sensor(x)
-        return x if self.aggregator is None else self.aggregator(x)
+        mask = None if present is None else present.reshape(-1, 1, 1, 1)
+        return x if self.aggregator is None else self.aggregator(x, mask)
 
     @property
     def quantisation(self) -> Quantisation | None:

@@ -37,9 +37,9 @@ class ElasticUnit(nn.Module):
             else:
                 self.linears[name] = ElasticLinear(extent)
 
-    def forward(self, x: Tensor, placed: PlacedUnit, statistics: Statistics) -> Tensor:
+    def forward(self, x: Tensor, placed: PlacedUnit, statistics: Statistics, present: Tensor | None = None) -> Tensor:
         """Run this unit as `placed` describes it."""
-        return run(operators_of(placed), x, _ElasticLayers(self, statistics))
+        return run(operators_of(placed), x, _ElasticLayers(self, statistics), present)
 
     def conv(self, name: str) -> ElasticConv:
         """The convolution of that name."""
@@ -84,10 +84,12 @@ class ElasticSide(nn.Module):
         super().__init__()
         self.units = nn.ModuleDict(dict(units))
 
-    def forward(self, x: Tensor, chain: Iterable[PlacedUnit], statistics: Statistics) -> Tensor:
+    def forward(
+        self, x: Tensor, chain: Iterable[PlacedUnit], statistics: Statistics, present: Tensor | None = None
+    ) -> Tensor:
         """Run the units of `chain` in order."""
         for key, placed in weights_of(chain):
-            x = self.unit(key)(x, placed, statistics)
+            x = self.unit(key)(x, placed, statistics, present)
         return x
 
     def unit(self, key: str) -> ElasticUnit:
@@ -128,13 +130,20 @@ class Supernet(nn.Module):
         # On CPUs a training step of depthwise convolutions takes a tenth of the time it takes in the default layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, images: Tensor, architecture: Architecture, statistics: Statistics | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        architecture: Architecture,
+        statistics: Statistics | None = None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Class scores of one sub-network.
 
         Args:
             images: uint8 (n, views, channels, size, size) as captured.
             architecture: canonical member of the space.
             statistics: a `Calibration` of this architecture to evaluate; None to normalise by the batch (training).
+            present: as of `SubNetwork.forward`.
 
         Returns:
             float32 (n, classes).
@@ -142,7 +151,8 @@ class Supernet(nn.Module):
         network = describe(self.space, architecture)
         statistics = statistics or BatchStatistics()
         features = self.sensor(images.flatten(0, 1), network.sensor, statistics)
-        return self.aggregator(features, network.aggregator, statistics)  # type: ignore[no-any-return]
+        mask = None if present is None else present.reshape(-1, 1, 1, 1)
+        return self.aggregator(features, network.aggregator, statistics, mask)  # type: ignore[no-any-return]
 
     def side(self, side: Side) -> ElasticSide:
         """The network of `sensor` or `aggregator`."""

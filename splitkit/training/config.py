@@ -20,6 +20,7 @@ class OptimiserConfig(BaseModel):
         learning_rate: of `muon` it is the share of a weight's norm that one step moves.
         weight_decay: not of `muon`, which holds norms where they are.
         precision: of convolutions and products; see `training.precision`.
+        view_dropout: probability that a view is left out of a frame, in spaces whose frames may lack views.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,6 +34,7 @@ class OptimiserConfig(BaseModel):
     clip_norm: Rate = 5.0
     label_smoothing: Share = 0.0
     precision: Precision = "float32"
+    view_dropout: Share = 0.25
     seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
 
 

@@ -45,14 +45,23 @@ def score(supernet: Supernet, architecture: Architecture, samples: SampleSource,
 
 
 @torch.no_grad()
-def score_subnetwork(subnetwork: SubNetwork, samples: SampleSource) -> ImageScores:
-    """What an extracted sub-network says of each image, as it would be deployed."""
+def score_subnetwork(
+    subnetwork: SubNetwork, samples: SampleSource, present: Sequence[bool] | None = None
+) -> ImageScores:
+    """What an extracted sub-network says of each image, as it would be deployed.
+
+    `present`: in a masked space, which of the views are there.
+    """
     training = subnetwork.training
     subnetwork.eval()
     device = next(subnetwork.parameters()).device
-    found = _image_scores(
-        lambda images: subnetwork(images.to(device)), samples, evaluation_batch(samples.take(torch.arange(1)).images)
-    )
+    mask = None if present is None else torch.tensor(present, dtype=torch.float32, device=device)
+
+    def scores(images: Tensor) -> Tensor:
+        found: Tensor = subnetwork(images.to(device), None if mask is None else mask.expand(len(images), -1))
+        return found
+
+    found = _image_scores(scores, samples, evaluation_batch(samples.take(torch.arange(1)).images))
     subnetwork.train(training)
     return found
 

@@ -11,10 +11,12 @@ from splitkit.data import Augmentation, SampleSource, batches_of
 from splitkit.space.network import describe
 from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
 from splitkit.training.config import FineTuneConfig, OptimiserConfig
+from splitkit.training.frames import Frames, spans_of
 from splitkit.training.optimise import Batches, apply_gradients, diverged, first_not_finite, make_optimiser
 from splitkit.training.precision import computing_in
 from splitkit.training.progress import Reporter, StepReport
 from splitkit.training.threads import threads_for, torch_threads
+from splitkit.training.view_dropout import drop_views
 from splitkit.training.workers import parts_of, side_by_side
 
 RECALIBRATION_IMAGES = 50_000
@@ -92,8 +94,10 @@ class FineTuning:
         with side_by_side(self.subnetwork, threads, parts) as workers:
             for step in range(self.step, end):
                 images, labels = (tensor.to(device) for tensor in self._batches[step])
-                shares = list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))
-                weights = [len(share[1]) / len(labels) for share in shares]
+                present = drop_views(self.subnetwork.space, self.config, len(labels), step)
+                frames = Frames(images, labels, None if present is None else present.to(device))
+                shares = [frames.part(*span) for span in spans_of(len(labels), parts)]
+                weights = [len(share.labels) / len(labels) for share in shares]
                 tasks = [partial(self._learn, *pair) for pair in zip(shares, weights, strict=True)]
                 found = workers.run(tasks, weights)
                 apply_gradients(self.subnetwork, self.optimiser, step, self.config)
@@ -102,14 +106,14 @@ class FineTuning:
                     loss, accuracy = (sum(w * f[i] for w, f in zip(weights, found, strict=True)) for i in (0, 1))
                     report(StepReport(self.step, self.config.steps, loss, accuracy))
 
-    def _learn(self, share: tuple[Tensor, Tensor], weight: float, subnetwork: SubNetwork) -> tuple[float, float]:
-        images, labels = share
+    def _learn(self, share: Frames, weight: float, subnetwork: SubNetwork) -> tuple[float, float]:
+        images, labels = share.images, share.labels
         with computing_in(self.config.precision, images.device):
-            scores = subnetwork(images).float()
+            scores = subnetwork(images, share.present).float()
         loss = F.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
         if self._teacher is not None:
-            with torch.no_grad():
-                answers = self._teacher(images).softmax(1)
+            with torch.no_grad(), computing_in(self.config.precision, images.device):
+                answers = self._teacher(images).float().softmax(1)
             loss = torch.lerp(loss, F.cross_entropy(scores, answers), self._distillation)
         (loss * weight).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), float((scores.argmax(1) == labels).float().mean())

@@ -13,6 +13,7 @@ from splitkit.data import Augmentation, SampleSource
 from splitkit.data.ahead import AHEAD, ReadAhead
 from splitkit.errors import TrainingError
 from splitkit.supernet.supernet import UNNORMED
+from splitkit.training.chance import AUGMENTATION, ORDER, generator_for
 from splitkit.training.config import OptimiserConfig
 from splitkit.training.muon import Muon
 
@@ -28,7 +29,8 @@ def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Opt
     if config.optimiser == "muon":
         normed = {id(p) for name, p in named if p.ndim == 4 and UNNORMED.isdisjoint(name.split("."))}
         matrices = [p for _, p in named if id(p) in normed]
-        return Muon(matrices, [p for _, p in named if id(p) not in normed], config.learning_rate)
+        others = [p for _, p in named if id(p) not in normed]
+        return Muon(matrices, others, config.learning_rate, config.precision)
     decayed = [p for name, p in named if p.ndim > 1 and "transforms" not in name]
     free = [p for name, p in named if p.ndim <= 1 or "transforms" in name]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
@@ -108,7 +110,7 @@ class Batches:
             0, wanted.to(samples.images.device), samples.images
         )
         labels = samples.labels.new_zeros(self.batch).index_copy_(0, wanted.to(samples.labels.device), samples.labels)
-        return self.augmentation(images, self._generator(1, step)), labels
+        return self.augmentation(images, generator_for(self.seed, AUGMENTATION, step)), labels
 
     def close(self) -> None:
         """Give up what was read ahead."""
@@ -117,11 +119,9 @@ class Batches:
     def _indices(self, step: int) -> Tensor:
         epoch, within = divmod(step, len(self.samples) // self.batch)
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=self._generator(0, epoch))
+            generator = generator_for(self.seed, ORDER, epoch)
+            self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=generator)
         return self._order[within * self.batch : (within + 1) * self.batch]
-
-    def _generator(self, purpose: int, number: int) -> torch.Generator:
-        return torch.Generator().manual_seed((self.seed * 2 + purpose) * 2**32 + number)
 
 
 def pick_device(device: str) -> torch.device:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,7 @@ from splitkit.space.network import describe
 from splitkit.space.search_space import SearchSpace
 from splitkit.supernet import Supernet
 from splitkit.training.config import Precision, TrainConfig
+from splitkit.training.frames import Frames, spans_of
 from splitkit.training.muon import step_macs
 from splitkit.training.optimise import Batches, apply_gradients, make_optimiser
 from splitkit.training.precision import computing_in
@@ -25,6 +25,7 @@ from splitkit.training.progress import StepReport
 from splitkit.training.ranks import Alone, Ranks
 from splitkit.training.sandwich import Sandwich, SandwichSampler
 from splitkit.training.threads import SHARED_MACS, torch_threads
+from splitkit.training.view_dropout import drop_views
 from splitkit.training.workers import LEAST_PART, Workers, parts_of, side_by_side
 
 UNIT_COST = 4e6
@@ -102,7 +103,9 @@ class Steps:
             return []
         wanted = torch.cat([torch.arange(*span) for span in sorted(spans)])
         images, labels = (tensor.to(self._device) for tensor in self._batches.take(step, wanted))
-        return [partial(piece.learn, images, labels, self.config) for piece in pieces]
+        present = drop_views(self.supernet.space, self.config, len(labels), step)
+        frames = Frames(images, labels, None if present is None else present.to(self._device))
+        return [partial(piece.learn, frames, self.config) for piece in pieces]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +126,26 @@ class Piece:
     reported: float
     cost: float
 
-    def learn(self, images: Tensor, labels: Tensor, config: TrainConfig, supernet: Supernet) -> Result:
+    def learn(self, frames: Frames, config: TrainConfig, supernet: Supernet) -> Result:
         """Add the gradients; loss and accuracy of the first network, as much as they count."""
-        images, labels = images[slice(*self.span)], labels[slice(*self.span)]
+        frames = frames.part(*self.span)
+        labels = frames.labels
         first, *others = self.networks
-        scores = _scores(supernet, images, first, config.precision)
+        scores = _scores(supernet, frames, first, config.precision)
         loss = F.cross_entropy(scores, labels, label_smoothing=config.label_smoothing)
         (loss * self.weight).backward()  # type: ignore[no-untyped-call]
         answers = scores.detach().softmax(1)
         for other in others:
-            loss_of_other = F.cross_entropy(_scores(supernet, images, other, config.precision), answers)
+            loss_of_other = F.cross_entropy(_scores(supernet, frames, other, config.precision), answers)
             (loss_of_other * self.weight).backward()  # type: ignore[no-untyped-call]
         accuracy = float((scores.argmax(1) == labels).float().mean())
         return self.reported * float(loss.detach()), self.reported * accuracy
 
 
-def _scores(supernet: Supernet, images: Tensor, architecture: Architecture, precision: Precision) -> Tensor:
-    with computing_in(precision, images.device):
-        return supernet(images, architecture).float()  # type: ignore[no-any-return]
+def _scores(supernet: Supernet, frames: Frames, architecture: Architecture, precision: Precision) -> Tensor:
+    with computing_in(precision, frames.images.device):
+        scores: Tensor = supernet(frames.images, architecture, present=frames.present)
+    return scores.float()
 
 
 def pieces_of(space: SearchSpace, sandwich: Sandwich, images: int, workers: int) -> list[Piece]:
@@ -151,23 +156,16 @@ def pieces_of(space: SearchSpace, sandwich: Sandwich, images: int, workers: int)
     """
     if sandwich.teacher is not None:
         networks = (sandwich.teacher, *sandwich.students)
-        weights = [(span, (span[1] - span[0]) / images) for span in _spans(images, parts_of(images, workers))]
+        weights = [(span, (span[1] - span[0]) / images) for span in spans_of(images, parts_of(images, workers))]
         return [Piece(networks, span, weight, weight, weight) for span, weight in weights]
     count = len(sandwich.students)
     # Fewer than two images would leave a batch norm nothing to average.
     parts = count if images >= 2 * count else 1
-    pairs = zip(sandwich.students, _spans(images, parts) * (count // parts), strict=True)
+    pairs = zip(sandwich.students, spans_of(images, parts) * (count // parts), strict=True)
     return [
         Piece((student,), span, 1.0, float(number == 0), _cost(space, student, span[1] - span[0]))
         for number, (student, span) in enumerate(pairs)
     ]
-
-
-def _spans(images: int, parts: int) -> list[tuple[int, int]]:
-    """As even as can be, the longer ones first."""
-    each, longer = divmod(images, parts)
-    starts = [part * each + min(part, longer) for part in range(parts + 1)]
-    return list(pairwise(starts))
 
 
 def _cost(space: SearchSpace, architecture: Architecture, images: int) -> float:

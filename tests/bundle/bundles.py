@@ -30,17 +30,19 @@ def fast_system(shared: bool = False, exporter: str = "onnxruntime") -> System:
     return system.model_copy(update={"sensor": sensor, "link": link, "aggregator": aggregator})
 
 
-def exported(split: int, dtype: str, views: int = 1, exporter: str = "onnxruntime", shared: bool = False) -> Bundle:
+def exported(
+    split: int, dtype: str, views: int = 1, exporter: str = "onnxruntime", shared: bool = False, *, masked: bool = False
+) -> Bundle:
     """A verified bundle of the smallest `tiny` network cut after `split` units; -1 is all on the sensor."""
-    return _exported(split, dtype, views, exporter, shared)  # the cache takes f(1) and f(views=1) for two calls
+    return _exported(split, dtype, views, exporter, shared, masked)  # the cache takes f(1) and f(views=1) for two calls
 
 
 @cache
-def _exported(split: int, dtype: str, views: int, exporter: str, shared: bool) -> Bundle:
-    space = space_of("tiny", views)
+def _exported(split: int, dtype: str, views: int, exporter: str, shared: bool, masked: bool) -> Bundle:
+    space = space_of("tiny", views, masked=masked)
     smallest = space.smallest()
     architecture = with_link(space, smallest, smallest.units if split == -1 else split, dtype)
-    name = f"split{split}-{dtype}-{views}-{exporter}-{shared}"
+    name = f"split{split}-{dtype}-{views}-{exporter}-{shared}-{masked}"
     network = subnetwork(space, architecture)
     system = fast_system(shared, exporter)
     return export_bundle(network, system, digit_images(views), scratch_folder() / name, predicted=PREDICTED)

@@ -40,11 +40,24 @@ def every_position(space: SearchSpace, n: int, seed: int) -> Iterator[Architectu
             yield with_link(space, architecture, split, DTYPES[(i + split) % len(DTYPES)])
 
 
-@pytest.mark.parametrize(("views", "split", "dtype"), [(1, 4, "uint8"), (2, 1, "uint8"), (2, 5, "float32"), (2, 0, "")])
-def test_halves_equal_the_whole(views: int, split: int, dtype: str, tmp_path: Path) -> None:
-    space = space_of("tiny", views)
+@pytest.mark.parametrize(
+    ("views", "split", "dtype", "masked"),
+    [
+        (1, 4, "uint8", False),
+        (2, 1, "uint8", False),
+        (2, 5, "float32", False),
+        (2, 0, "", False),
+        (4, 3, "uint8", True),
+        (3, 0, "", True),
+        (3, 99, "", True),
+    ],
+)
+def test_halves_equal_the_whole(views: int, split: int, dtype: str, masked: bool, tmp_path: Path) -> None:
+    space = space_of("tiny", views, masked=masked)
     (architecture,) = random_architectures(space, 1, seed=views + split)
-    assert_halves_equal_whole(space, with_link(space, architecture, split, dtype or "float32"), tmp_path)
+    assert_halves_equal_whole(
+        space, with_link(space, architecture, min(split, architecture.units), dtype or "float32"), tmp_path
+    )
 
 
 @pytest.mark.slow

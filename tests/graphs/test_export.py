@@ -18,19 +18,26 @@ from tests.space.strategies import with_fusions
 
 
 @pytest.mark.parametrize(
-    ("space_name", "views", "dtype", "fusion"),
+    ("space_name", "views", "dtype", "fusion", "masked"),
     [
-        ("tiny", 1, "uint8", "concat"),
-        ("cifar", 2, "float16", "concat"),
-        ("tiny", 3, "float32", "sum"),
-        ("tiny", 3, "uint8", "mean"),
-        ("tiny", 2, "float32", "max"),
-        ("tiny", 3, "float16", "attention"),
+        ("tiny", 1, "uint8", "concat", False),
+        ("cifar", 2, "float16", "concat", False),
+        ("tiny", 3, "float32", "sum", False),
+        ("tiny", 3, "uint8", "mean", False),
+        ("tiny", 2, "float32", "max", False),
+        ("tiny", 3, "float16", "attention", False),
+        ("tiny", 2, "uint8", "concat", True),
+        ("tiny", 3, "float16", "sum", True),
+        ("cifar", 2, "uint8", "mean", True),
+        ("tiny", 3, "uint8", "max", True),
+        ("tiny", 4, "float32", "attention", True),
     ],
 )
-def test_trained_networks_are_what_was_predicted(space_name: str, views: int, dtype: str, fusion: Fusion) -> None:
+def test_trained_networks_are_what_was_predicted(
+    space_name: str, views: int, dtype: str, fusion: Fusion, masked: bool
+) -> None:
     """Operators, shapes and compiled kernels are those of the description, from which latency is predicted."""
-    space = with_fusions(space_of(space_name, views), fusion)
+    space = with_fusions(space_of(space_name, views, masked=masked), fusion)
     architecture = with_link(space, space.canonical(random_architectures(space, 1, 3)[0]), 2, dtype)
     network, described = subnetwork(space, architecture), describe(space, architecture)
     exporter = get_exporter("tvm")
@@ -107,7 +114,7 @@ def test_scores_of_several_sensors_are_averaged_on_the_aggregator() -> None:
 
 
 def test_global_average_pool_is_recognised() -> None:
-    model = export_module(nn.AdaptiveAvgPool2d(1), torch.rand(1, 3, 5, 5), "x", "y")
+    model = export_module(nn.AdaptiveAvgPool2d(1), {"x": torch.rand(1, 3, 5, 5)}, "y")
     assert [node.op_type for node in model.graph.node] == ["GlobalAveragePool"]
     onnx.checker.check_model(model, full_check=True)
 
@@ -118,4 +125,4 @@ def test_what_torch_cannot_export_is_a_model_error() -> None:
             return x if x.sum() > 0 else -x
 
     with pytest.raises(ModelError, match="torch cannot export Branching"):
-        export_module(Branching(), torch.rand(2), "x", "y")
+        export_module(Branching(), {"x": torch.rand(2)}, "y")

@@ -19,9 +19,14 @@ from tests.latency.systems import analytical_system, drawn
 from tests.space.strategies import FUSIONS, with_fusions, with_views
 
 
-@pytest.mark.parametrize(("name", "views", "count"), [("cifar", 1, 20), ("tiny", 1, 20), ("tiny", 3, 20)])
-def test_kernels_of_units_are_those_of_the_whole_network(tmp_path: Path, name: str, views: int, count: int) -> None:
-    space = with_fusions(with_views(load_space(name), views), *FUSIONS)
+@pytest.mark.parametrize(
+    ("name", "views", "masked", "count"),
+    [("cifar", 1, False, 20), ("tiny", 1, False, 20), ("tiny", 3, False, 20), ("tiny", 3, True, 20)],
+)
+def test_kernels_of_units_are_those_of_the_whole_network(
+    tmp_path: Path, name: str, views: int, masked: bool, count: int
+) -> None:
+    space = with_fusions(with_views(load_space(name), views, masked=masked), *FUSIONS)
     target = CompileTarget()
     lowering = Lowering(LutStore(tmp_path / "lut.db"), "tvm", target)
     graphs = 0

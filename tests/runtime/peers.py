@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -51,16 +51,20 @@ class Aggregator:
     def __enter__(self) -> Self:
         tls = None if self.credentials is None else self.credentials.server()
         terms = Terms(KEY, self.views, LINK, self.allowance, self.timeout_s, IMPATIENT, tls)
+        self._open = ExitStack()
         self._server = listen(self.host, 0, protected=False)
         self._thread = threading.Thread(target=self._run, args=(Gathering(self._server, terms, self.lines.append),))
         self._thread.start()
         return self
 
     def _run(self, gathering: Gathering) -> None:
+        self._open.enter_context(gathering)
         try:
-            self.sensors = gathering.run()
+            gathering.wait()
+            self.sensors = [sensor for _, sensor in sorted(gathering.sensors.items())]
         except LinkError as error:
             self.error = error
+            self._open.close()
 
     @property
     def port(self) -> int:
@@ -86,8 +90,7 @@ class Aggregator:
     ) -> None:
         self.wait()
         self._server.close()
-        for sensor in self.sensors:
-            sensor.close()
+        self._open.close()
 
 
 @contextmanager

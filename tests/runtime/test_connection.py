@@ -222,7 +222,7 @@ def test_a_sensor_is_welcome_to_its_own_bundle_as_its_own_view(ends: Ends, answe
 def test_a_sensor_takes_orders_of_its_own_bundle_for_its_own_view(ends: Ends, order: Message, line: str) -> None:
     aggregator, sensor = ends
     aggregator.send(order)
-    stage = Stage(None, "", "", 1.0, None, "nothing to compute", IMPATIENT)
+    stage = Stage(None, (), "", 1.0, None, "nothing to compute", IMPATIENT)
     shaped = ShapedLink(LinkProfile(name="test", bandwidth_bytes_per_s=1e9), patience=IMPATIENT)
     with pytest.raises(LinkError, match=line):
         _serve(sensor, stage, shaped, np.zeros((1, 100), np.uint8), Message(Kind.TENSOR, KEY, 0))

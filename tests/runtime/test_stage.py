@@ -26,7 +26,7 @@ class Doubler:
 
 
 def stage(time_scale: float, fixed_us: float | None = None) -> Stage:
-    return Stage(Doubler(), "x", "y", time_scale, fixed_us, "test", OWN_PROCESSOR)
+    return Stage(Doubler(), ("x",), "y", time_scale, fixed_us, "test", OWN_PROCESSOR)
 
 
 @pytest.mark.parametrize(("time_scale", "fixed_us", "due_us"), [(2000.0, None, 200_000), (1.0, 90_000, 90_000)])

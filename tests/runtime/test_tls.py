@@ -146,17 +146,16 @@ def test_a_peer_that_is_gone_before_it_is_accepted_is_turned_away(keys: Path) ->
             with socket.create_connection(server.getsockname()) as peer:
                 peer.sendall(sent)
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        found: list[Connection] = []
-        thread = threading.Thread(target=lambda: found.extend(Gathering(server, terms, lines.append).run()))
-        thread.start()
-        tls = credentials(keys, "sensor").client()
-        sensor = Connection.to("127.0.0.1", server.getsockname()[1], "the aggregator", SOON, IMPATIENT, tls)
-        _greet(sensor, KEY, 0)
-        thread.join(20)
-    assert len(found) == 1
+        with Gathering(server, terms, lines.append) as gathering:
+            thread = threading.Thread(target=gathering.wait)
+            thread.start()
+            tls = credentials(keys, "sensor").client()
+            sensor = Connection.to("127.0.0.1", server.getsockname()[1], "the aggregator", SOON, IMPATIENT, tls)
+            _greet(sensor, KEY, 0)
+            thread.join(20)
+            assert list(gathering.sensors) == [0]
     assert all(" was turned away: no TLS connection: " in line for line in lines)
-    for connection in (sensor, *found):
-        connection.close()
+    sensor.close()
 
 
 def test_a_stalled_peer_is_named_in_tls(keys: Path) -> None:

@@ -8,9 +8,10 @@ from splitkit.space.encoding import Encoding
 from splitkit.space.search_space import Fusion
 
 
-def with_views(space: SearchSpace, views: int) -> SearchSpace:
-    """The same space for another number of sensors."""
-    return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
+def with_views(space: SearchSpace, views: int, *, masked: bool = False) -> SearchSpace:
+    """The same space for another number of sensors, whose views may lack or not."""
+    changed = space.input.model_copy(update={"views": views, "masked": masked})
+    return space.model_copy(update={"input": changed})
 
 
 FUSIONS: tuple[Fusion, ...] = ("concat", "sum", "mean", "max", "attention")
@@ -24,7 +25,9 @@ def with_fusions(space: SearchSpace, *fusions: Fusion) -> SearchSpace:
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """A preset, for one to three views, with any choice of placements."""
-    space = with_views(load_space(draw(st.sampled_from(["tiny", "cifar", "mobile"]))), draw(st.integers(1, 3)))
+    views = draw(st.integers(1, 3))
+    masked = views > 1 and draw(st.booleans())
+    space = with_views(load_space(draw(st.sampled_from(["tiny", "cifar", "mobile"]))), views, masked=masked)
     space = with_fusions(space, *draw(st.lists(st.sampled_from(FUSIONS), min_size=1, unique=True)))
     placements = draw(st.lists(st.sampled_from(["aggregator", "split", "sensor"]), min_size=1, unique=True))
     return space.restricted(*placements)  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ from hypothesis import given
 from splitkit.graphs.render import render
 from splitkit.space import Architecture, Sampler, SearchSpace, describe, load_space
 from splitkit.space.network import size_at
-from splitkit.space.units import Block, Fuse, Reduce
+from splitkit.space.tensor import TensorSpec
+from splitkit.space.units import PRESENT, Block, Fuse, Reduce
 
 from .strategies import members, with_views
 
@@ -17,14 +18,17 @@ def test_both_sides_chain_and_carry_the_views(member: tuple[SearchSpace, Archite
     assert len({p.slot for p in network.sensor + network.aggregator}) == len(network.sensor + network.aggregator)
     for side in ("sensor", "aggregator"):
         operators = network.operators(side)
-        known = {t.name: t for t in operators[0].inputs} if operators else {}
+        units = network.sensor if side == "sensor" else network.aggregator
+        known = {t.name: t for t in units[0].unit.input_tensors()} if units else {}
+        if space.input.masked and side == "aggregator":
+            known[PRESENT] = TensorSpec(PRESENT, (space.views, 1, 1, 1))
         for op in operators:
             for tensor in op.inputs:
                 assert known[tensor.name] == tensor, "an operator reads what nothing before it made"
             assert op.output.name not in known
             known[op.output.name] = op.output
     if a.placement == "split":
-        received = network.operators("aggregator")[0].inputs[0]
+        received = next(t for op in network.operators("aggregator") for t in op.inputs if t.name != PRESENT)
         assert received.shape == (space.views, *network.link.shape[1:])
         assert received.dtype == network.link.dtype == a.link_dtype
     last = (network.operators("aggregator") or network.operators("sensor"))[-1].output

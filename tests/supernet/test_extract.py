@@ -25,6 +25,7 @@ SPACES = {
     "tiny": load_space("tiny"),
     "two views": with_views(load_space("tiny"), 2),
     "three views, any fusion": with_fusions(with_views(load_space("tiny"), 3), *FUSIONS),
+    "views that may lack": with_fusions(with_views(load_space("tiny"), 3, masked=True), *FUSIONS),
     "cifar": load_space("cifar"),
     "squeeze-excite": with_squeeze_excite(load_space("tiny")),
 }

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from splitkit.data import Samples, SampleSource, folder
+from splitkit.data.augment import MirrorAndShift
 from splitkit.data.files import FileSamples
 from splitkit.space import load_space
 from splitkit.training.optimise import Batches
@@ -42,3 +43,16 @@ def test_files_read_ahead_give_the_batches_of_files_in_memory(tmp_path: Path) ->
             for found, expected in zip(ahead.take(step, wanted), here.take(step, wanted), strict=True):
                 assert torch.equal(found, expected)
         ahead.close()
+
+
+def test_seeds_differ_in_the_order_of_the_samples_and_in_how_they_are_varied() -> None:
+    """torch's generators would take seeds that differ above 32 bits for the same."""
+    images = torch.randint(0, 256, (64, 1, 1, 8, 8), dtype=torch.uint8)
+    samples = Samples(images, torch.arange(64))
+    moved = MirrorAndShift(mirror=False, shift=3)
+    orders = [Batches(samples, plain, seed, 32)[0][1].tolist() for seed in range(4)]
+    assert len({tuple(order) for order in orders}) == 4
+    same = Samples(images[:1].expand(64, -1, -1, -1, -1), torch.arange(64))
+    varied = [Batches(same, moved, seed, 32)[0][0] for seed in range(2)]
+    assert not torch.equal(varied[0], varied[1])
+    assert not torch.equal(varied[0], Batches(same, moved, 0, 32)[1][0]), "and so do steps"

@@ -6,22 +6,24 @@ from torch import nn
 
 from splitkit.space import load_space
 from splitkit.supernet import Supernet
-from splitkit.training import TrainConfig
+from splitkit.training import TrainConfig, muon
 from splitkit.training.muon import Muon, orthogonal
 from splitkit.training.optimise import apply_gradients, make_optimiser
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(24, 27), (96, 432), (96, 16), (5, 1), (1, 9)])
-def test_all_directions_of_an_update_are_about_alike(shape: tuple[int, int]) -> None:
+def test_all_directions_of_an_update_are_about_alike(shape: tuple[int, int], dtype: torch.dtype) -> None:
     noise = torch.Generator().manual_seed(1)
     wide, narrow = (torch.randn(n, min(shape), generator=noise) for n in shape)
     matrix = wide @ torch.diag(torch.logspace(0, -2, min(shape))) @ narrow.T
-    found = torch.linalg.svdvals(orthogonal(matrix))
+    (update,) = orthogonal(matrix[None].to(dtype)).float()
+    found = torch.linalg.svdvals(update)
     assert float(found.max()) < 1.3  # five iterations bring what is not tiny to between 0.7 and 1.2
     assert float(found.median()) > 0.6
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     exact = left @ right
-    alike = float((orthogonal(matrix) * exact).sum() / (orthogonal(matrix).norm() * exact.norm()))
+    alike = float((update * exact).sum() / (update.norm() * exact.norm()))
     assert alike > 0.9
 
 
@@ -33,6 +35,23 @@ def test_a_step_moves_the_weight_by_the_learning_rate_and_keeps_its_norm() -> No
     optimiser.step()
     assert float(weight.detach().norm() / before.norm()) == pytest.approx(1)
     assert float((weight.detach() - before).norm() / before.norm()) == pytest.approx(0.1, rel=0.1)
+
+
+def test_large_products_are_of_bfloat16_where_a_step_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what comes out is the same direction, to bfloat16's rounding."""
+    moved = []
+    for precision, macs in (("float32", 0.0), ("bfloat16", 0.0), ("bfloat16", 1e12)):
+        monkeypatch.setattr(muon, "ROUNDED_MACS", macs)
+        weight = nn.Parameter(torch.randn(32, 16, 3, 3, generator=torch.Generator().manual_seed(0)))
+        before = weight.detach().clone()
+        optimiser = Muon([weight], [], lr=0.1, precision=precision)
+        weight.grad = torch.randn(32, 16, 3, 3, generator=torch.Generator().manual_seed(1))
+        optimiser.step()
+        moved.append((weight.detach() - before).flatten())
+    exact, rounded, small = moved
+    assert torch.equal(exact, small), "small products stay float32"
+    assert not torch.equal(exact, rounded)
+    assert float(torch.cosine_similarity(exact, rounded, 0)) > 0.999
 
 
 def test_a_weight_of_zeros_has_no_norm_to_keep_and_does_no_harm() -> None:

@@ -6,12 +6,13 @@ import subprocess
 import tempfile
 from functools import cache
 from importlib import resources
+from math import prod
 from pathlib import Path
 
 from splitkit.devices.linux_cross.architecture import Compiler
 from splitkit.devices.toolchain import RISCV_FLOAT16
 from splitkit.errors import ToolchainError
-from splitkit.exporters.baremetal.names import network_name
+from splitkit.exporters.baremetal.names import distinct_identifiers, network_name
 from splitkit.exporters.protocol import Artifact
 from splitkit.scratch import replacing
 
@@ -43,7 +44,7 @@ def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> No
         include = ("-I", str(artifact.path), "-I", str(runner))
         c = (*compiler.c, *C_FLAGS, *include, "-include", str(runner / HOOK))
         assembly = (*compiler.c, *include)
-        binding = (*compiler.cpp, *CPP_FLAGS, *include, f"-DHALF={name}", f"-DHALF_MACRO={name.upper()}")
+        binding = (*compiler.cpp, *CPP_FLAGS, *include, f"-DHALF={name}", *_macros(artifact, name.upper()))
         objects = [
             artifact.file(f"{name}_kernels.o"),
             _compile(c, artifact.file(f"{name}.c"), work / "driver.o"),
@@ -55,6 +56,15 @@ def build_runner(artifact: Artifact, compiler: Compiler, executable: Path) -> No
         with replacing(executable) as beside:
             shutil.copy(work / "linked", beside)
             beside.chmod(0o755)
+
+
+def _macros(artifact: Artifact, name: str) -> tuple[str, ...]:
+    """What half.cpp has to know of the header: several inputs are told apart there by their names."""
+    first, *masks = artifact.inputs
+    (identifier,) = distinct_identifiers([first.name])
+    source = f"{name}_INPUT_{identifier.upper()}" if masks else f"{name}_INPUT"
+    elements = sum(prod(mask.shape) for mask in masks)
+    return f"-DHALF_MACRO={name}", f"-DHALF_INPUT={source}", f"-DHALF_MASK={elements}"
 
 
 @cache

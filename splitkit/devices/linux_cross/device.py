@@ -25,6 +25,7 @@ from splitkit.errors import ConfigError, DeviceError
 from splitkit.exporters.baremetal.names import network_name
 from splitkit.exporters.protocol import Artifact, Session
 from splitkit.profiles.schema import ANALYTICAL_FIELDS, DeviceProfile
+from splitkit.space.units import PRESENT
 
 EMULATED = "emulated (QEMU user mode), not a device's latency"
 
@@ -89,6 +90,13 @@ class Runner:
             raise DeviceError(
                 f"{artifact.path}: exporter {artifact.exporter} wrote no C sources",
                 f'device {self.profile.name}: set exporter = "baremetal"',
+            )
+        others = [tensor.name for tensor in artifact.inputs[1:] if tensor.name != PRESENT]
+        if others or len(artifact.outputs) != 1:
+            raise DeviceError(
+                f"{artifact.path}: {len(artifact.inputs)} inputs and {len(artifact.outputs)} outputs, "
+                f"programs of device {self.profile.name} take one and give one",
+                "cut where one tensor crosses",
             )
         emulator = emulator_for(self.architecture, self._options.qemu_cpu)
         executable = artifact.path / EXECUTABLE

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splitkit.errors import DeviceError, ModelError
 from splitkit.exporters.protocol import Artifact
 from splitkit.processes import tied
+from splitkit.space.tensor import TensorSpec
 
 BENCH_TIMEOUT_S = 600.0
 
@@ -24,7 +25,7 @@ class RunnerSession:
     def __init__(self, artifact: Artifact, executable: Path, emulator: Sequence[str]) -> None:
         self.artifact = artifact
         self._command = [*emulator, str(executable)]
-        (self._input,), (self._output,) = artifact.inputs, artifact.outputs
+        (self._output,) = artifact.outputs
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -34,16 +35,10 @@ class RunnerSession:
             ModelError: the input is missing, or has another shape or dtype.
             DeviceError: the process failed.
         """
-        want, given = self._input, inputs.get(self._input.name)
-        if given is None:
-            raise ModelError(f"input {want.name!r} is missing", f"the graph takes {want.name}")
-        if given.shape != want.shape or str(given.dtype) != want.dtype:
-            raise ModelError(
-                f"input {want.name!r} is {given.dtype}{list(given.shape)}", f"it must be {want.dtype}{list(want.shape)}"
-            )
+        frame = b"".join(_checked(want, inputs.get(want.name)).tobytes() for want in self.artifact.inputs)
         sink, source = self._pipes()
         try:
-            sink.write(np.ascontiguousarray(given).tobytes())
+            sink.write(frame)
             sink.flush()
             raw = source.read(self._output.bytes)
         except OSError:
@@ -99,6 +94,16 @@ class RunnerSession:
         _end(process)
         assert process.stderr is not None
         return DeviceError(f"{self._command[-1]}: {_last_line(process.stderr.read().decode(), process.returncode)}")
+
+
+def _checked(want: TensorSpec, given: NDArray[Any] | None) -> NDArray[Any]:
+    if given is None:
+        raise ModelError(f"input {want.name!r} is missing", f"the graph takes {want.name}")
+    if given.shape != want.shape or str(given.dtype) != want.dtype:
+        raise ModelError(
+            f"input {want.name!r} is {given.dtype}{list(given.shape)}", f"it must be {want.dtype}{list(want.shape)}"
+        )
+    return np.ascontiguousarray(given)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

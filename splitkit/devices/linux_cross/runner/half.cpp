@@ -1,4 +1,5 @@
-// Binds the runner to the generated C: compiled beside NAME.h with -DHALF=NAME -DHALF_MACRO=NAME, the latter in capitals.
+// Binds the runner to the generated C: compiled beside NAME.h with -DHALF=NAME, -DHALF_MACRO=NAME in capitals,
+// -DHALF_INPUT=PREFIX of the macros that describe its input, and -DHALF_MASK=ELEMENTS of its mask, 0 for none.
 #include "half.h"
 
 #include "arguments.h"
@@ -12,6 +13,7 @@
 #define TEXT(a) TEXT_EXPANDED(a)
 #define FUNCTION(suffix) JOIN(HALF, suffix)     // `sensor` and `_run` make `sensor_run`
 #define MACRO(suffix) JOIN(HALF_MACRO, suffix)  // `SENSOR` and `_KERNELS` make what that macro says
+#define INPUT(suffix) JOIN(HALF_INPUT, suffix)
 
 #include TEXT(HALF.h)
 
@@ -27,9 +29,17 @@ void check(int status) {
 
 // The generated function's own types, whatever they are.
 template <typename In, typename Out>
-int call(int (*function)(const In*, Out*), const std::uint8_t* in, std::uint8_t* out) {
+[[maybe_unused]] int call(int (*function)(const In*, Out*), const std::uint8_t* in, std::uint8_t* out, const float*) {
     static_assert(sizeof(Out) == MACRO(_OUTPUT_BYTES), "one output, without padding");
     return function(reinterpret_cast<const In*>(in), reinterpret_cast<Out*>(out));
+}
+
+template <typename In, typename Out>
+[[maybe_unused]] int call(int (*function)(const In*, const float*, Out*), const std::uint8_t* in, std::uint8_t* out,
+                          const float* mask) {
+    static_assert(sizeof(Out) == MACRO(_OUTPUT_BYTES), "one output, without padding");
+    static const std::vector<float> all(HALF_MASK, 1.0f);
+    return function(reinterpret_cast<const In*>(in), mask ? mask : all.data(), reinterpret_cast<Out*>(out));
 }
 
 }  // namespace
@@ -37,7 +47,7 @@ int call(int (*function)(const In*, Out*), const std::uint8_t* in, std::uint8_t*
 const char* const name = TEXT(HALF);
 
 const TensorType& input() {
-    static const TensorType type{dtype_named(MACRO(_INPUT_DTYPE)), MACRO(_INPUT_SHAPE)};
+    static const TensorType type{dtype_named(INPUT(_DTYPE)), INPUT(_SHAPE)};
     return type;
 }
 
@@ -48,15 +58,17 @@ const TensorType& output() {
 
 int kernels() { return MACRO(_KERNELS); }
 
+std::size_t mask_elements() { return HALF_MASK; }
+
 void open(const std::string& directory, const TensorType&) {
     if (!directory.empty()) throw UsageError{"--half: this program is built around its half"};
 }
 
 void init() { check(FUNCTION(_init)()); }
 
-std::uint64_t run(const std::uint8_t* in, std::uint8_t* out) {
+std::uint64_t run(const std::uint8_t* in, std::uint8_t* out, const float* mask) {
     const std::uint64_t start = now_ns();
-    check(call(FUNCTION(_run), in, out));
+    check(call(FUNCTION(_run), in, out, mask));
     return now_ns() - start;
 }
 

@@ -2,11 +2,12 @@
 // the half is the identity, for a side that computes nothing. Stands in for half.cpp where one runner serves them all.
 #include <dlfcn.h>
 
-#include <array>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "clock.h"
 #include "error.h"
@@ -81,12 +82,12 @@ private:
 
 // One compiled half, loaded.
 struct Library {
-    std::unique_ptr<Buffer> in, out, weights, arena;
-    std::array<Any, 4> arguments{};
+    std::unique_ptr<Buffer> in, mask, out, weights, arena;
+    std::vector<Any> arguments;
     Entry entry = nullptr;
 };
 
-TensorType input_type, output_type;
+TensorType input_type, output_type, mask_type;
 Library library;  // without an entry: the identity
 
 std::string text(const Leaves& leaves, const std::string& name) {
@@ -116,7 +117,9 @@ Entry entry_of(const std::string& path) {
 void load(const std::string& directory) {
     const std::vector<std::uint8_t> body = read_file(directory + "/artifact.json");
     const Leaves leaves = read_json(std::string(body.begin(), body.end()));
-    if (leaves.count("inputs.1.dtype") || leaves.count("outputs.1.dtype")) throw Error("more than one input or output");
+    const bool masked = leaves.count("inputs.1.name") && leaves.at("inputs.1.name") == "present";
+    if (leaves.count(masked ? "inputs.2.dtype" : "inputs.1.dtype") || leaves.count("outputs.1.dtype"))
+        throw Error("more than one input or output");
     input_type = type_at(leaves, "inputs.0");
     output_type = type_at(leaves, "outputs.0");
     const std::vector<std::uint8_t> weights = read_file(directory + "/weights.bin");
@@ -127,8 +130,15 @@ void load(const std::string& directory) {
     library.weights = std::make_unique<Buffer>(weights_type);
     library.arena = std::make_unique<Buffer>(bytes_at(leaves, "report.arena_bytes"));
     std::memcpy(library.weights->data(), weights.data(), weights.size());
-    library.arguments = {library.in->argument(), library.out->argument(), library.weights->argument(),
-                         library.arena->argument()};
+    library.arguments = {library.in->argument()};
+    if (masked) {
+        mask_type = type_at(leaves, "inputs.1");
+        if (mask_type.dtype != Dtype::float32) throw Error("present is " + mask_type.text() + ", not float32");
+        library.mask = std::make_unique<Buffer>(mask_type);
+        library.arguments.push_back(library.mask->argument());
+    }
+    for (Buffer* buffer : {library.out.get(), library.weights.get(), library.arena.get()})
+        library.arguments.push_back(buffer->argument());
     const std::string file = text(leaves, "report.library");
     if (file.find('/') != std::string::npos) throw Error("report.library: " + file + " is not a file of this directory");
     library.entry = entry_of(directory + "/" + file);
@@ -141,6 +151,7 @@ const char* const name = "half";
 const TensorType& input() { return input_type; }
 const TensorType& output() { return output_type; }
 int kernels() { return 0; }  // only the whole is timed
+std::size_t mask_elements() { return library.mask ? mask_type.bytes() / sizeof(float) : 0; }
 
 void open(const std::string& directory, const TensorType& type) {
     input_type = output_type = type;
@@ -154,12 +165,17 @@ void open(const std::string& directory, const TensorType& type) {
 
 void init() {}
 
-std::uint64_t run(const std::uint8_t* in, std::uint8_t* out) {
+std::uint64_t run(const std::uint8_t* in, std::uint8_t* out, const float* mask) {
     if (!library.entry) {
         std::memcpy(out, in, input_type.bytes());
         return 0;
     }
     std::memcpy(library.in->data(), in, input_type.bytes());
+    if (library.mask) {
+        float* const present = static_cast<float*>(library.mask->data());
+        if (mask) std::copy_n(mask, mask_elements(), present);
+        else std::fill_n(present, mask_elements(), 1.0f);
+    }
     Any result{};
     const std::uint64_t start = now_ns();
     const int status = library.entry(nullptr, library.arguments.data(), static_cast<std::int32_t>(library.arguments.size()), &result);

@@ -55,9 +55,13 @@ void run_program(int argc, char** argv) {
     const Arguments arguments(argc, argv, {"--half"});
     half::open(arguments.text("--half", ""), {});
     half::init();
-    Bytes in(half::input().bytes()), out(half::output().bytes());
+    // A frame is the input and, of a half that takes one, the mask behind it.
+    std::vector<float> mask(half::mask_elements());
+    const std::size_t input_bytes = half::input().bytes(), mask_bytes = mask.size() * sizeof(float);
+    Bytes in(input_bytes + mask_bytes), out(half::output().bytes());
     while (read_frame(STDIN_FILENO, in)) {
-        half::run(in.data(), out.data());
+        if (mask_bytes) std::memcpy(mask.data(), in.data() + input_bytes, mask_bytes);
+        half::run(in.data(), out.data(), mask_bytes ? mask.data() : nullptr);
         write_all(STDOUT_FILENO, out.data(), out.size());
     }
 }
