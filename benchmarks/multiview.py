@@ -8,9 +8,13 @@ space's own schedule. Its largest network is then split behind the stem (early),
 beside. Which is best the search slice says, with shared weights. That one is fine-tuned and tested, and so are the two
 usual ways: channels side by side, early, and the strongest view, late.
 
-Figures, means over the seeds with a 95 % t interval where there are several: `fused_gain`, test accuracy of the best
-way with the most views less that of one view; `best_less_late_max`, `best_less_early_concat`, of the most views;
-`single_view_accuracy`. Rendering is timed as well: `render_s` from nothing, `render_again_s` from what was kept, of
+Frames may lack views, which training drops some of; accuracy is also that with one view left out, the mean over all of
+them, and with half of them, the mean over `SUBSETS` draws.
+
+Figures, means over the seeds with a 95 % t interval where there are several, named after the data: `fused_gain`, test
+accuracy of the best way with the most views less that of one view; `best_less_late_max`, `best_less_early_concat`, of
+the most views; `single_view_accuracy`; `loss_one_missing`, `loss_half_missing`, of the best way with four views.
+Rendering is timed as well: `render_s` from nothing, `render_again_s` from what was kept, of
 12 views of all models at the captured size, and whether both gave the same pixels.
 
 What is in `--work` already is not run again.
@@ -35,18 +39,24 @@ from splitkit.data.object_tree import kind_of_tree
 from splitkit.embedded import EMBEDDED
 from splitkit.project.fitting import fit_space
 from splitkit.space import Architecture, SearchSpace, load_space
-from splitkit.supernet import extract
+from splitkit.supernet import SubNetwork, extract
 from splitkit.training import calibration_images, fine_tune, score, score_subnetwork, train
 from splitkit.training.config import default_fine_tune_config, default_train_config
 
 MOST_RENDERED = 12
 """Views of the ring that is timed."""
 
+SUBSETS = 6
+"""Draws of the views that are left of a frame."""
+
+ROBUST = 4
+"""Views of the networks whose loss without some of them is a figure."""
+
 
 def space_of(data: str, views: int) -> SearchSpace:
     """`tiny`, or what `splitkit init` makes of a folder, for so many views."""
     space = load_space("tiny") if data in EMBEDDED else fit_space(Path(data)).space()
-    return space.model_copy(update={"input": space.input.model_copy(update={"views": views})})
+    return space.model_copy(update={"input": space.input.model_copy(update={"views": views, "masked": views > 1})})
 
 
 def ways(space: SearchSpace) -> dict[str, Architecture]:
@@ -88,9 +98,23 @@ def run(source: str, data: Dataset, space: SearchSpace, seed: int, work: Path) -
                 "shared, search slice": scores[name].accuracy,
                 "test": score_subnetwork(network, data.test).score.accuracy,
                 "test objects": len(data.test),
+                **without_views(network, data, space.views),
             }
         )
     return rows
+
+
+def without_views(network: SubNetwork, data: Dataset, views: int) -> dict[str, float]:
+    """Test accuracy with one view missing, and with half of them; nothing for one view."""
+    if views == 1:
+        return {}
+    rng = np.random.default_rng(0)
+    halves = [rng.permutation(views) >= views // 2 for _ in range(SUBSETS)]
+    masks = {"test, one missing": [np.arange(views) != lost for lost in range(views)], "test, half missing": halves}
+    return {
+        name: float(np.mean([score_subnetwork(network, data.test, mask.tolist()).score.accuracy for mask in found]))
+        for name, found in masks.items()
+    }
 
 
 def rendering(source: str, work: Path) -> dict[str, float]:
@@ -135,7 +159,11 @@ def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     for name, way in (("best_less_late_max", "late max"), ("best_less_early_concat", "early concat")):
         if all((most, seed, way) in test for seed in seeds):
             figures |= mean_with_interval(name, [best[most, seed] - test[most, seed, way] for seed in seeds])
-    return figures
+    robust = [row for row in rows if row["best"] and row["views"] == ROBUST]
+    for name, column in (("loss_one_missing", "test, one missing"), ("loss_half_missing", "test, half missing")):
+        if robust:
+            figures |= mean_with_interval(name, [row["test"] - row[column] for row in robust])
+    return {f"{rows[0]['data']}_{name}": value for name, value in figures.items()}
 
 
 def main() -> None:

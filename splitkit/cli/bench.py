@@ -1,5 +1,6 @@
 """`splitkit bench`."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from splitkit.progress import Bars
 
 if TYPE_CHECKING:
     from splitkit.bench.progress import BuildProgress, BuildReport
+    from splitkit.bundle import Bundle
     from splitkit.project import Project
     from splitkit.sides import Side
 
@@ -37,6 +39,9 @@ COLUMNS = (
     "--verify-key", type=click.Path(path_type=Path, dir_okay=False), metavar="PUB.pem",
     help="Run the bundle only if the owner of this public key signed it.",
 )  # fmt: skip
+@click.option(
+    "--privacy", is_flag=True, help="Of a bundle: how much of the image its link gives away. Takes a minute or more."
+)
 @click.option("--tracker", metavar="HOST[:PORT]", help="Use all boards that this tracker knows (devices of kind rpc).")
 @click.option("--key", help="What those boards call themselves.")
 @RUNTIME
@@ -49,6 +54,7 @@ def command(
     budget: float | None,
     frames: int,
     verify_key: Path | None,
+    privacy: bool,
     tracker: str | None,
     key: str | None,
     runtimes: "dict[Side, str]",
@@ -72,8 +78,13 @@ def command(
               splitkit bench --target sensor --tracker 127.0.0.1:9190 --key rpi4
               splitkit bench bundle
               splitkit bench bundle --runtime onnxruntime
+              splitkit bench bundle --privacy
               splitkit bench bundle --verify-key keys/signing-key.pub.pem
     """
+    from splitkit.bundle import load_bundle
+    from splitkit.project import Run, load_project
+    from splitkit.project.steps import bench_step, hop_of
+
     if (bundle is None) == (target is None):
         raise click.UsageError("name either a bundle or --target sensor|aggregator")
     if bundle is not None:
@@ -81,13 +92,16 @@ def command(
             raise click.UsageError("--tune goes with --target: a bundle is compiled already")
         if tracker is not None or key is not None:
             raise click.UsageError("--tracker and --key go with --target: boards measure kernels")
+        if privacy:
+            project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
+            _show_privacy(project, load_bundle(bundle, verify_key), as_json)
+            return
         _bench_bundle(bundle, frames, runtimes, verify_key, as_json)
         return
+    if privacy:
+        raise click.UsageError("--privacy goes with a bundle: it is about what crosses its link")
     if verify_key is not None:
         raise click.UsageError("--verify-key goes with a bundle: kernels are compiled here")
-    from splitkit.project import Run, load_project
-    from splitkit.project.steps import bench_step, hop_of
-
     assert target is not None
     project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
     project = project.model_copy(update={"runtimes": runtimes})
@@ -140,6 +154,19 @@ def _tune(project: "Project", target: "Side", budget_s: float) -> None:
             lambda p: status.update(f"tuning kernels for {target}: {p.tried} tried, {p.improved} faster"),
         )  # fmt: skip
     stderr.print(f"{target}: {report.text()}")
+
+
+def _show_privacy(project: "Project", bundle: "Bundle", as_json: bool) -> None:
+    from splitkit.project.steps.privacy import privacy_step
+    from splitkit.report.tables import privacy_table
+
+    with stderr.status("") as status:
+        rows = privacy_step(project, bundle, lambda text: status.update(text))
+    if as_json:
+        print_json({"schema_version": 1, "bundle": bundle.id, "privacy": [asdict(row) for row in rows]})
+        return
+    stderr.print(privacy_table(rows))
+    stderr.print("what one decoder drew of pictures it had not seen: somebody with more time may see more")
 
 
 def _bench_bundle(path: Path, frames: int, runtimes: "dict[Side, str]", verify_key: Path | None, as_json: bool) -> None:

@@ -1,10 +1,12 @@
 """Tables for people: fronts, and measured beside predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
+from splitkit.report.privacy import PrivacyRow
 from splitkit.runtime.measure import SystemMeasurement
 from splitkit.search.result import SearchResult
 
@@ -48,6 +50,16 @@ def stage_table(measured: SystemMeasurement) -> Table:
         error = "" if not predicted else f"{predicted / us - 1:+.1%}" if us else ""
         shown = "" if predicted is None else f"{predicted:.0f}"
         table.add_row(stage.removesuffix("_us"), f"{us:.0f}", shown, error, labels[stage])
+    return table
+
+
+def privacy_table(rows: Sequence[PrivacyRow]) -> Table:
+    """What could be sent, and how much of the image can be drawn from it."""
+    table = Table(title="what the link gives away of the image")
+    for column in ("what is sent", "bytes", "PSNR dB", "SSIM"):
+        table.add_column(column, justify="left" if column == "what is sent" else "right")
+    for row in rows:
+        table.add_row(Text(row.sent), f"{row.payload_bytes:.0f}", f"{row.psnr_db:.1f}", f"{row.ssim:.3f}")
     return table
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-ORDER, AUGMENTATION, VIEWS = range(3)
-"""What a training draws for: the order of samples, how images are varied, which views are left out."""
+ORDER, AUGMENTATION, VIEWS, INVERSION = range(4)
+"""What is drawn: the order of samples, how images are varied, which views are left out, what a decoder learns from."""
 
 
 def generator_for(*numbers: int) -> torch.Generator:

@@ -1,9 +1,19 @@
 """Bundles whose frames may lack views: the aggregator is told which are there."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from splitkit.bundle import part_of
 from splitkit.bundle.export import reference_of
+from splitkit.bundle.verify import verify
+from splitkit.devices import get_device
+from splitkit.exporters import get_exporter
+from splitkit.graphs.export import export_half
+from splitkit.profiles import load_device
+from splitkit.sides import SIDES
 from tests.bundle.bundles import exported
 from tests.networks import digit_images, space_of, subnetwork, with_link
 
@@ -45,3 +55,31 @@ def test_bundles_are_proved_with_views_missing() -> None:
     assert reference.present[:32].min() == 1, "a bundle's sample is of whole frames"
     assert reference.present[32:].mean() < 0.8
     assert reference.present.sum(axis=1).min() >= 1
+
+
+@pytest.mark.toolchain
+@pytest.mark.parametrize(
+    ("name", "tools"),
+    [
+        ("alif-e3-hp", ("arm-none-eabi-gcc", "qemu-system-arm")),
+        ("rpi4", ("aarch64-linux-gnu-g++", "qemu-aarch64-static")),
+    ],
+)
+def test_halves_equal_the_whole_on_an_emulated_device(
+    name: str, tools: tuple[str, ...], needs: Callable[..., None], tmp_path: Path
+) -> None:
+    """On an M55 without an operating system and on an aarch64 Linux; of 20 frames four may lack views."""
+    needs(*tools)
+    space = space_of("tiny", VIEWS, masked=True)
+    network = subnetwork(space, with_link(space, space.smallest(), 2, "uint8"))
+    reference = reference_of(network, digit_images(VIEWS)[:20])
+    device = get_device(load_device(name).unscaled())
+    exporter, halves = get_exporter(device.profile.exporter), {}
+    for side in SIDES:
+        model = export_half(network, side)
+        assert model is not None
+        artifact = exporter.compile(model, device.target(), tmp_path / side)
+        halves[side] = part_of(artifact, device.open(artifact))
+    assert reference.present is not None
+    assert reference.present.min() == 0
+    verify(reference, name, halves["sensor"], halves["aggregator"])

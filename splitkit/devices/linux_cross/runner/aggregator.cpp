@@ -116,7 +116,7 @@ void write_records(const std::string& path, const std::vector<Record>& records) 
             if (std::isfinite(record.scores[i])) std::fprintf(file, "%.9g", static_cast<double>(record.scores[i]));
             else std::fputs("null", file);  // JSON has no word for the others
         }
-        std::fputs("]}", file);
+        std::fputs("], \"missing\": []}", file);  // of its views: this program runs whole frames
     }
     std::fputs("\n]\n", file);
     const bool failed = std::ferror(file) != 0;  // on a full disk the last piece may fit, and others not
