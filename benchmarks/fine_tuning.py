@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--supernet", type=Path, required=True, help="a trained one")
     parser.add_argument("--space", default="cifar", help="a preset or a .toml file")
     parser.add_argument("--most-macs", type=float, default=12.5e6)
+    parser.add_argument("--search-images", type=int, default=1000, help="as many as the supernet's training left out")
     parser.add_argument("--work", type=Path, default=Path("fine-tuning-work"), help="results are kept here")
     parser.add_argument("--seconds", type=float, default=300.0, help="of training, for each")
     parser.add_argument("--only", nargs="+", choices=list(VARIATIONS), default=list(VARIATIONS), metavar="NAME")
@@ -92,7 +93,8 @@ def main() -> None:
     torch.set_num_threads(1)
     given.work.mkdir(parents=True, exist_ok=True)
     space = load_space(given.space)
-    data = load_dataset(given.data, space, search_images=2000, **({} if given.data == "digits" else {"mirror": True}))
+    reading = {} if given.data == "digits" else {"mirror": True}
+    data = load_dataset(given.data, space, search_images=given.search_images, **reading)
     supernet = load_supernet(given.supernet, space).supernet
     chosen: tuple[Architecture, float] | None = None
     precision, rows = pick_precision("auto", space, torch.device("cpu")), []
