@@ -10,7 +10,7 @@ from splitkit.training.inversion import Decoder, likeness, train_decoder
 
 @pytest.mark.parametrize(("link", "image"), [((4, 8, 8), (1, 32, 32)), ((10,), (3, 24, 24)), ((8, 5, 5), (1, 20, 20))])
 def test_a_decoder_draws_images_of_the_captured_size(link: tuple[int, ...], image: tuple[int, ...]) -> None:
-    drawn = Decoder(link, image)(torch.randn(2, *link))
+    drawn = Decoder(link, image)(torch.randn(2, *link)).detach()
     assert drawn.shape == (2, *image)
     assert 0 <= float(drawn.min()) <= float(drawn.max()) <= 1
 
