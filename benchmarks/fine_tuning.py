@@ -44,6 +44,9 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "rate 0.02, no teacher": {"learning_rate": 0.02, "distillation": 0.0},
     "teacher alone": {"distillation": 1.0},
     "batch 128": {"batch": 128},
+    "rate 0.02, batch 128, no teacher": {"learning_rate": 0.02, "batch": 128, "distillation": 0.0},
+    "rate 0.04, batch 128, no teacher": {"learning_rate": 0.04, "batch": 128, "distillation": 0.0},
+    "rate 0.02, batch 128": {"learning_rate": 0.02, "batch": 128},
     "adamw": {"optimiser": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05},
 }
 

@@ -155,7 +155,7 @@ def test_a_system_with_a_bad_part_names_it(tmp_path: Path, part: str, says: str)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="known: mipi-csi2, spi, usb"):
+    with pytest.raises(ConfigError, match="known: mipi-csi2, mipi-csi2-x2, spi, usb"):
         load_link("i2c")
 
 
