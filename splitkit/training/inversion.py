@@ -49,7 +49,7 @@ class Decoder(nn.Module):
 
     def forward(self, link: Tensor) -> Tensor:
         """Draw the images."""
-        drawn = self.leave(self.body(self.enter(link)))
+        drawn: Tensor = self.leave(self.body(self.enter(link)))
         if drawn.shape[-1] != self.size:
             drawn = F.interpolate(drawn, size=(self.size, self.size), mode="bilinear", align_corners=False)
         return drawn.sigmoid()

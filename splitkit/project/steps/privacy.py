@@ -55,7 +55,7 @@ def privacy_step(project: Project, bundle: Bundle, say: Say = silent, steps: int
     decoder = train_decoder(links[0] / scale, seen, steps, project.seed)
     wanted = held.float() / 255
     with torch.no_grad():
-        drawn = torch.cat([decoder(part) for part in (links[1] / scale).split(128)])
+        drawn = torch.cat([decoder(part) for part in torch.split(links[1] / scale, 128)])
     payload = bundle.link.payload_bytes
     found = [
         PrivacyRow(f"link, {bundle.link.dtype} {list(bundle.link.shape)}", payload, **_figures(likeness(drawn, wanted)))
