@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from splitkit.training.chance import INVERSION, generator_for
 from splitkit.training.threads import torch_threads
 
-WIDTH = 48
+WIDTH = 32
 """Channels of the decoder."""
 
 FEWEST_PIXELS = 4

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from splitkit.training.inversion import Likeness
 
-STEPS = 1500
+STEPS = 600
 """Of training the decoder."""
 
 SEEN, HELD_BACK = 8000, 512
