@@ -296,6 +296,8 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, float], list[dict[str,
         train=TrainSection(
             steps=arguments.train_steps,
             budget=arguments.train_budget,
+            batch=arguments.batch,
+            learning_rate=arguments.learning_rate,
             fine_tune_steps=arguments.fine_tune_steps,
             fine_tune_budget=arguments.fine_tune_budget,
         ),
@@ -386,6 +388,8 @@ def main() -> None:
     parser.add_argument("--system", default="demo", help="a profile or a .toml file")
     parser.add_argument("--train-steps", type=int, help="the space's own schedule by default")
     parser.add_argument("--train-budget", type=seconds_of, help="time for training in place of steps: 2h")
+    parser.add_argument("--batch", type=int, help="images a step; the space's own by default, as the next")
+    parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--fine-tune-budget", type=seconds_of, help="time for fine-tuning each deployed network: 20m")
     parser.add_argument(
         "--networks", type=int, default=0, help="networks to rank with weights of their own; 0 for none"

@@ -77,6 +77,7 @@ class TrainSection(_Section):
     batch: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
     random_subnetworks: Count | None = None
+    sandwich_every: Positive | None = None
     fine_tune_steps: Count | None = None
     fine_tune_budget: Duration | None = None
     device: str = "auto"
@@ -91,7 +92,8 @@ class TrainSection(_Section):
 
     def overrides(self) -> dict[str, Any]:
         """The fields of the schedule that are given."""
-        return self.model_dump(exclude_none=True, include={"steps", "batch", "learning_rate", "random_subnetworks"})
+        schedule = {"steps", "batch", "learning_rate", "random_subnetworks", "sandwich_every"}
+        return self.model_dump(exclude_none=True, include=schedule)
 
 
 class SearchSection(_Section):
@@ -284,6 +286,7 @@ source = {data}         # "digits", "shapes3d" (embedded), or a folder with trai
 # budget = "20m"          # in place of steps: as many as this machine takes in that time
 # batch = 128
 # learning_rate = 0.006
+# sandwich_every = 2      # the largest and smallest networks take part in every second step only
 # fine_tune_steps = 150   # of a chosen network, when it is exported
 # device = "auto"         # "cpu", "cuda"
 # precision = "auto"      # "bfloat16" where that is fast and the space not small, else "float32"
