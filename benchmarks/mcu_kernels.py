@@ -26,13 +26,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from report import emit
-from splitkit.compiler.graph import Graph
 from splitkit.compiler.grouping import Group
-from splitkit.compiler.reading import read_onnx
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.devices.qemu_system.counts import Counts
 from splitkit.exporters import get_exporter
 from splitkit.exporters.memory_report import MemoryReport
+from splitkit.graphs.reading import read_onnx
+from splitkit.graphs.reading.graph import Graph
 from splitkit.profiles import load_device
 
 BOARDS = ("stm32h743", "alif-e3-hp")

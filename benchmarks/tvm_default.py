@@ -12,11 +12,11 @@ from splitkit.compiler.build import place_program
 from splitkit.compiler.fallback import lower_fallback
 from splitkit.compiler.frontend import edges, kernels_of, machine_of
 from splitkit.compiler.program import Buffer, Call, Constant, Program
-from splitkit.compiler.reading import read_onnx
 from splitkit.compiler.stages import Stages
 from splitkit.exporters import Artifact, CompileTarget
 from splitkit.exporters.baremetal import BareMetalExporter
 from splitkit.exporters.baremetal.network import Layer, Network, arena_alignment
+from splitkit.graphs.reading import read_onnx
 
 
 def default_program(model: onnx.ModelProto) -> Program:

@@ -16,5 +16,5 @@ SAME_KERNELS: dict[str, str] = {"7c588798": "a87c7662"}
 @cache
 def code_version() -> str:
     """The kernels' version and a digest of this exporter's own source, `tvm-0.27.0.post1/1f3a9c2e/77d0c1b2`."""
-    digest = source_digest(Path(__file__).parent, NOT_GENERATING)
+    digest = source_digest(Path(__file__).parent, apart_from=NOT_GENERATING)
     return f"{compiler.code_version()}/{SAME_KERNELS.get(digest, digest)}"

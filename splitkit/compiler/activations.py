@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from math import isfinite
 
 from splitkit.compiler.epilogue import Activation
-from splitkit.compiler.graph import Array, Node
 from splitkit.compiler.simplify import clip_bounds
+from splitkit.graphs.reading.graph import Array, Node
 
 _PLAIN = {"Relu": "relu", "HardSwish": "hard_swish", "Swish": "swish", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 

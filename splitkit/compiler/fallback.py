@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from splitkit.compiler.graph import Array, Graph, Node, Type, to_proto
 from splitkit.compiler.kernels.fallback import FallbackSpec
 from splitkit.compiler.limits import unsupported
 from splitkit.compiler.quiet import quiet
 from splitkit.compiler.repairs import repaired
 from splitkit.errors import ModelError
+from splitkit.graphs.reading.graph import Array, Graph, Node, Type, to_proto
 
 if TYPE_CHECKING:
     import onnx

@@ -14,9 +14,9 @@ from splitkit.space.tensor import TensorSpec
 if TYPE_CHECKING:
     import onnx
 
-    from splitkit.compiler.graph import Graph
     from splitkit.compiler.machine import Machine
     from splitkit.compiler.program import Call, Program
+    from splitkit.graphs.reading.graph import Graph
 
 NO_TUNING: Mapping[str, Any] = MappingProxyType({})
 
@@ -27,8 +27,8 @@ def read_graph(model: "onnx.ModelProto") -> "Graph":
     Raises:
         ModelError: a shape is dynamic, or the graph cannot be read.
     """
-    from splitkit.compiler.reading import read_onnx
     from splitkit.compiler.simplify import simplify
+    from splitkit.graphs.reading import read_onnx
 
     return simplify(read_onnx(model))
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from splitkit.compiler.activations import activation_of
 from splitkit.compiler.epilogue import Epilogue
-from splitkit.compiler.graph import Array, Graph, Node
 from splitkit.compiler.pointwise import MAX_OPERANDS, is_pointwise
+from splitkit.graphs.reading.graph import Array, Graph, Node
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that only rename the axes of a plain tensor."""

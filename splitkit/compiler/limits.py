@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from splitkit.compiler.graph import Graph, Node
+from splitkit.graphs.reading.graph import Graph, Node
 
 CONSTANT = {
     "Compress": (1,), "CumSum": (1,), "Expand": (1,), "MaxUnpool": (1, 2), "OneHot": (1, 2), "Pad": (1, 2, 3),

@@ -7,9 +7,9 @@ import numpy as np
 
 from splitkit.compiler.activations import activation_of
 from splitkit.compiler.epilogue import Activation
-from splitkit.compiler.graph import Array, Graph, Node
 from splitkit.compiler.kernels.elementwise import ElementwiseSpec, Operand, Step
 from splitkit.compiler.simplify import clip_bounds
+from splitkit.graphs.reading.graph import Array, Graph, Node
 
 MAX_OPERANDS = 6
 """Tensors one kernel may read; more would spill registers and gain nothing."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from splitkit.compiler.graph import Graph, Node
+from splitkit.graphs.reading.graph import Graph, Node
 
 _WORST = {"ReduceMax": (-np.inf, "Greater"), "ReduceMin": (np.inf, "Less")}
 """The element that any other beats, and how it is told from it."""

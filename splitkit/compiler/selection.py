@@ -13,7 +13,6 @@ from math import ceil, prod
 import numpy as np
 
 from splitkit.compiler.fallback import lower_fallback
-from splitkit.compiler.graph import Array, Graph, Type
 from splitkit.compiler.grouping import Group, channel_ranges, grouped, slice_axis
 from splitkit.compiler.kernels import families
 from splitkit.compiler.kernels.elementwise import Step
@@ -22,6 +21,7 @@ from splitkit.compiler.kernels.protocol import KernelSpec
 from splitkit.compiler.packing import packed_shape
 from splitkit.compiler.pointwise import UNSAFE_ON_ZERO, Chain, elementwise_spec
 from splitkit.compiler.program import PLAIN, Buffer, Call, Constant, Part, Program, root
+from splitkit.graphs.reading.graph import Array, Graph, Type
 
 
 def select(graph: Graph, block_for: Callable[[int], int], interior: Set[str] = frozenset()) -> Program:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from splitkit.compiler.graph import Array, Graph, Node
+from splitkit.graphs.reading.graph import Array, Graph, Node
 
 
 class _Rewriter:

@@ -17,8 +17,8 @@ LEFT_OUT = frozenset({"ctx", "annotation", "returns", "type_comment", "type_para
 CACHE = "source-digest.json"
 
 
-def source_digest(root: Path, apart_from: Collection[str] = ()) -> str:
-    """Eight hex digits of what the Python files below `root` define, those named `apart_from` left out.
+def source_digest(*roots: Path, apart_from: Collection[str] = ()) -> str:
+    """Eight hex digits of what the Python files below the `roots` define, those named `apart_from` left out.
 
     They stay as they are when a comment, a docstring, an annotation, the layout or a message of an error changes, or a
     definition moves to another file: what is hashed is the syntax of every definition, in no order, without imports.
@@ -26,12 +26,16 @@ def source_digest(root: Path, apart_from: Collection[str] = ()) -> str:
 
     Parsing takes a tenth of a second, so the digits are kept beside Python's own compiled files, for these very bytes.
     """
-    files = [file for file in sorted(root.rglob("*.py")) if file.relative_to(root).as_posix() not in apart_from]
-    sources = [file.read_bytes() for file in files]
+    sources = [
+        file.read_bytes()
+        for root in roots
+        for file in sorted(root.rglob("*.py"))
+        if file.relative_to(root).as_posix() not in apart_from
+    ]
     raw = hashlib.sha256()
     for source in sources:
         raw.update(hashlib.sha256(source).digest())
-    cache = Path(cache_from_source(str(root / "__init__.py"))).with_name(CACHE)
+    cache = Path(cache_from_source(str(roots[0] / "__init__.py"))).with_name(CACHE)
     known = _known(cache)
     if known.get("of") != raw.hexdigest():
         known = {"of": raw.hexdigest(), "digest": definitions_digest(sources)}

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from splitkit.compiler.source import source_digest
 
+SOURCES = (Path(__file__).parent, Path(__file__).parents[1] / "graphs/reading")
+"""Packages that generated code depends on: this one, and the reading of models."""
+
 NOT_GENERATING = frozenset({"source.py", "stages.py", "version.py"})
-"""Files of this package that say something about generated code and have no part in it."""
+"""Files of the first that say something about generated code and have no part in it."""
 
 SAME_KERNELS: dict[str, str] = {"2ec6781e": "40453d1e"}
 """Digests of this source whose kernels were compared with those of an older one and are the same: they go by its name,
@@ -17,10 +20,10 @@ so that what was measured then stays in use. An entry of a digest that has passe
 
 @cache
 def code_version() -> str:
-    """TVM's version and a digest of this exporter's own source, `tvm-0.27.0.post1/1f3a9c2e`.
+    """TVM's version and a digest of the source that reads and compiles, `tvm-0.27.0.post1/1f3a9c2e`.
 
     A digest, because a number that people must remember to raise is forgotten, and a latency table would then mix
     rows of different kernels.
     """
-    digest = source_digest(Path(__file__).parent, NOT_GENERATING)
+    digest = source_digest(*SOURCES, apart_from=NOT_GENERATING)
     return f"tvm-{version('apache-tvm')}/{SAME_KERNELS.get(digest, digest)}"

@@ -18,10 +18,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from splitkit.compiler.reading import read_onnx
 from splitkit.errors import ModelError
 from splitkit.exporters import CompileTarget
 from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.reading import read_onnx
 from tests.compiler.operator_table import ELSEWHERE, NEWEST, OLDEST, ROWS, Combination, combinations, opsets
 
 PINNED = Path(__file__).with_name("refused_operators.json")

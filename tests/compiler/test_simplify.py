@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from splitkit.compiler.reading import read_onnx
 from splitkit.compiler.simplify import simplify
+from splitkit.graphs.reading import read_onnx
 from tests.compiler.graphs import Net
 
 

@@ -115,6 +115,15 @@ def test_moving_a_file_keeps_the_version(package: Path) -> None:
     assert source_digest(package) != before
 
 
+def test_a_file_may_move_from_one_package_to_another(package: Path) -> None:
+    other = package.with_name("reading")
+    other.mkdir()
+    before = source_digest(package, other)
+    (package / "arena.py").rename(other / "arena.py")
+    assert source_digest(package, other) == before
+    assert source_digest(package) != before
+
+
 def test_what_an_earlier_process_found_is_believed_of_the_same_bytes_alone(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,8 +158,7 @@ def test_finding_the_version_imports_no_compiler() -> None:
 def test_a_version_with_the_same_kernels_goes_by_the_older_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (root,) = splitkit.compiler.__path__
-    own = source_digest(Path(root), version.NOT_GENERATING)
+    own = source_digest(*version.SOURCES, apart_from=version.NOT_GENERATING)
     prefix = version.code_version().rpartition("/")[0]
     monkeypatch.setattr(version, "SAME_KERNELS", {own: "0123abcd", "ffffffff": "eeeeeeee"})
     version.code_version.cache_clear()

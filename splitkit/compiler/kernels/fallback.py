@@ -12,8 +12,8 @@ from splitkit.compiler.kernels.protocol import KernelFunction, KernelSpec, Physi
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.program import Constant
 from splitkit.compiler.quiet import quiet
-from splitkit.compiler.reading.infer import one_line
 from splitkit.errors import ModelError
+from splitkit.graphs.reading.infer import one_line
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from splitkit.compiler.codegen.borders import column_runs, inside, kernel_rows, 
 from splitkit.compiler.codegen.code import Code, Expr, Operand, Register, splat
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.compiler.codegen.tiling import Run, balanced
-from splitkit.compiler.graph import Type
 from splitkit.compiler.grouping import reduce_axes
 from splitkit.compiler.kernels import wording
 from splitkit.compiler.kernels.protocol import SHORT, UNSAID, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.packing import packed_shape
 from splitkit.compiler.program import PLAIN, Constant
+from splitkit.graphs.reading.graph import Type
 
 if TYPE_CHECKING:
-    from splitkit.compiler.graph import Graph, Node
     from splitkit.compiler.grouping import Group
     from splitkit.compiler.selection import Selector
+    from splitkit.graphs.reading.graph import Graph, Node
 
 LOWEST = -3.4028234663852886e38
 """What max pooling starts from: the most negative float32."""

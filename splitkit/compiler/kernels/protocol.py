@@ -18,10 +18,10 @@ from splitkit.compiler.codegen.tiling import Tile
 from splitkit.compiler.machine import Machine
 
 if TYPE_CHECKING:
-    from splitkit.compiler.graph import Graph, Node
     from splitkit.compiler.grouping import Group
     from splitkit.compiler.program import Constant
     from splitkit.compiler.selection import Selector
+    from splitkit.graphs.reading.graph import Graph, Node
 
 UNSAID = {"unsaid": True}
 """Metadata of a field that is left out of the payload where it has its default: it came after tables were filled."""

@@ -19,9 +19,9 @@ from splitkit.compiler.machine import Machine
 from splitkit.compiler.program import PLAIN, Constant
 
 if TYPE_CHECKING:
-    from splitkit.compiler.graph import Graph, Node
     from splitkit.compiler.grouping import Group
     from splitkit.compiler.selection import Selector
+    from splitkit.graphs.reading.graph import Graph, Node
 
 PARALLEL_ELEMENTS = 1 << 16
 """Fewer elements than this stay on one thread."""

@@ -9,11 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from splitkit.compiler.fallback import lower_fallback
-from splitkit.compiler.graph import Type
-from splitkit.compiler.reading import read_onnx
 from splitkit.errors import ModelError
 from splitkit.exporters import CompileTarget
 from splitkit.exporters.tvm import TvmExporter
+from splitkit.graphs.reading import read_onnx
+from splitkit.graphs.reading.graph import Type
 from tests.compiler.test_agreement import check
 
 Nodes = list[onnx.NodeProto]

@@ -10,8 +10,8 @@ import numpy as np
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from splitkit.compiler.graph import Array, Node
-from splitkit.compiler.reading.forms.known import Known, constant_input, ints, refuse
+from splitkit.graphs.reading.forms.known import Known, constant_input, ints, refuse
+from splitkit.graphs.reading.graph import Array, Node
 
 COORDINATES = frozenset({b"half_pixel", b"align_corners", b"asymmetric"})
 """Ways of counting pixels that kernels know."""

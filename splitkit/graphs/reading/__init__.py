@@ -1,5 +1,5 @@
 """From an ONNX model to a graph of static shapes in one form, whatever opset it was written for."""
 
-from splitkit.compiler.reading.reader import read_onnx
+from splitkit.graphs.reading.reader import read_onnx
 
 __all__ = ["read_onnx"]

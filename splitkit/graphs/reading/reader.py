@@ -11,13 +11,13 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, numpy_helper
 
-from splitkit.compiler.graph import Array, Graph, Node, Type, type_of
-from splitkit.compiler.reading.fold import fold
-from splitkit.compiler.reading.forms import newest_form
-from splitkit.compiler.reading.functions import body, branch, without_trailing_blanks
-from splitkit.compiler.reading.infer import NEWEST, one_line, output_types, schema_of, static_type
 from splitkit.errors import ModelError
 from splitkit.graphs.order import in_order
+from splitkit.graphs.reading.fold import fold
+from splitkit.graphs.reading.forms import newest_form
+from splitkit.graphs.reading.functions import body, branch, without_trailing_blanks
+from splitkit.graphs.reading.graph import Array, Graph, Node, Type, type_of
+from splitkit.graphs.reading.infer import NEWEST, one_line, output_types, schema_of, static_type
 
 OLDEST = 6
 """The first opset whose operators can be read: those before had other attributes, and no exporter writes them today."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from math import ceil
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, constant_input, ints, refuse
+from splitkit.graphs.reading.forms.known import Known, constant_input, ints, refuse
+from splitkit.graphs.reading.graph import Node
 
 
 def as_input(node: Node, opset: int, known: Known) -> list[Node] | None:

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, ints
+from splitkit.graphs.reading.forms.known import Known, ints
+from splitkit.graphs.reading.graph import Node
 
 
 def by_attribute(node: Node, opset: int, known: Known) -> list[Node] | None:

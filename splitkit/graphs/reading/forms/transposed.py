@@ -11,8 +11,8 @@ from math import prod
 
 import numpy as np
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, ints, refuse
+from splitkit.graphs.reading.forms.known import Known, ints, refuse
+from splitkit.graphs.reading.graph import Node
 
 
 def without_overlap(node: Node, opset: int, known: Known) -> list[Node] | None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from splitkit.compiler.graph import Array, Node, Type, to_proto
-from splitkit.compiler.reading.infer import NEWEST, one_line
 from splitkit.errors import ModelError
+from splitkit.graphs.reading.graph import Array, Node, Type, to_proto
+from splitkit.graphs.reading.infer import NEWEST, one_line
 
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}

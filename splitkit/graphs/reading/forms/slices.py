@@ -1,7 +1,7 @@
 """Slices whose bounds were attributes, before opset 10."""
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, ints
+from splitkit.graphs.reading.forms.known import Known, ints
+from splitkit.graphs.reading.graph import Node
 
 
 def as_inputs(node: Node, opset: int, known: Known) -> list[Node] | None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known
+from splitkit.graphs.reading.forms.known import Known
+from splitkit.graphs.reading.graph import Node
 
 _GRID_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
 

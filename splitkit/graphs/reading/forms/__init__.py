@@ -6,8 +6,7 @@ a single node; all that apply are applied until none does.
 
 from collections.abc import Sequence
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms import (
+from splitkit.graphs.reading.forms import (
     axes,
     batch_norm,
     blocks,
@@ -27,7 +26,8 @@ from splitkit.compiler.reading.forms import (
     transposed,
     types,
 )
-from splitkit.compiler.reading.forms.known import Form, Known
+from splitkit.graphs.reading.forms.known import Form, Known
+from splitkit.graphs.reading.graph import Node
 
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Greater", "Less")
 REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, ints
+from splitkit.graphs.reading.forms.known import Known, ints
+from splitkit.graphs.reading.graph import Node
 
 
 def depth_to_space(node: Node, opset: int, known: Known) -> list[Node]:

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from splitkit.compiler.graph import Array, Node, Type
 from splitkit.errors import ModelError
+from splitkit.graphs.reading.graph import Array, Node, Type
 
 
 class Known(Protocol):

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, constant_input, ints, refuse
+from splitkit.graphs.reading.forms.known import Known, constant_input, ints, refuse
+from splitkit.graphs.reading.graph import Node
 
 
 def as_inputs(node: Node, opset: int, known: Known) -> list[Node] | None:

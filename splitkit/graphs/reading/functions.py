@@ -7,8 +7,8 @@ from typing import Any
 import onnx
 from onnx import defs, helper
 
-from splitkit.compiler.graph import Node, Type, to_proto
-from splitkit.compiler.reading.infer import NEWEST, schema_of, type_proto
+from splitkit.graphs.reading.graph import Node, Type, to_proto
+from splitkit.graphs.reading.infer import NEWEST, schema_of, type_proto
 
 
 def body(node: Node, types: Mapping[str, Type], opset: int) -> tuple[list[Node], int] | None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, constant_input, refuse
+from splitkit.graphs.reading.forms.known import Known, constant_input, refuse
+from splitkit.graphs.reading.graph import Node
 
 
 def at_rest(node: Node, opset: int, known: Known) -> list[Node] | None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from onnx import helper
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known
+from splitkit.graphs.reading.forms.known import Known
+from splitkit.graphs.reading.graph import Node
 
 
 def cast_like(node: Node, opset: int, known: Known) -> list[Node] | None:

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known, constant_input
+from splitkit.graphs.reading.forms.known import Known, constant_input
+from splitkit.graphs.reading.graph import Node
 
 _OF_ONE_ELEMENT = {"ReduceL1": "Abs", "ReduceL2": "Abs", "ReduceLogSum": "Log"}
 """What a reduction makes of an element that is reduced with no other, where that is not the element."""

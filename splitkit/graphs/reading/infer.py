@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import defs, helper, numpy_helper, shape_inference
 
-from splitkit.compiler.graph import Array, Node, Type, to_proto
 from splitkit.errors import ModelError
+from splitkit.graphs.reading.graph import Array, Node, Type, to_proto
 
 KNOWN = frozenset(
     ["float32", "float64", "float16", "bool"] + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from math import ceil
 
-from splitkit.compiler.graph import Node
-from splitkit.compiler.reading.forms.known import Known
+from splitkit.graphs.reading.forms.known import Known
+from splitkit.graphs.reading.graph import Node
 
 
 def explicit(node: Node, opset: int, known: Known) -> list[Node] | None:
