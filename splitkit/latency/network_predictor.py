@@ -27,9 +27,7 @@ class NetworkPredictor:
         corrections: what measured candidates of a search taught, see `Corrections.fit`.
     """
 
-    def __init__(
-        self, system: System, store: LutStore, views: int = 1, corrections: Corrections | None = None
-    ) -> None:
+    def __init__(self, system: System, store: LutStore, views: int = 1, corrections: Corrections | None = None) -> None:
         self.system = system
         self.corrections = corrections or Corrections()
         self.hop = Hop.of(store, system, views)

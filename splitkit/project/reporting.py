@@ -8,12 +8,11 @@ from tempfile import TemporaryDirectory
 
 from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import ConfigError, StorageError, named_as, reason
-from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
+from splitkit.project.corrections import load_corrections
 from splitkit.project.run import Run
 from splitkit.project.steps import check_search
-from splitkit.reading import parse_json
 from splitkit.report.content import Content, gather
 from splitkit.scratch import scratch_directory
 from splitkit.search import Journal, SearchResult, load_result
@@ -45,7 +44,7 @@ def read_run(project: Project) -> Content:
     _check_names(run, result, space.name, system.name)
     check_search(project, result, ("space",))
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
-    corrections = _corrections(run.corrections) if result.feedback else Corrections()
+    corrections = load_corrections(run, result)
     with _copy(run.snapshot) as store:
         return gather(project.run, result, space, system, journal, store, corrections)
 
@@ -103,12 +102,3 @@ def _copy(snapshot: Path) -> Iterator[LutStore | None]:
         copy = Path(scratch) / snapshot.name
         with named_as(snapshot, copy, "run `splitkit search` again"), LutStore(copy) as store:
             yield store
-
-
-def _corrections(file: Path) -> Corrections:
-    try:
-        return Corrections.from_json(parse_json(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {reason(error)}", "run `splitkit search` again") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file}: not corrections: {error}", "run `splitkit search` again") from error

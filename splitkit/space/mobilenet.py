@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from splitkit.space.architecture import Architecture
-from splitkit.space.search_space import HeadSpace, PhaseSpace, SearchSpace, StemSpace
+from splitkit.space.search_space import ActivationName, HeadSpace, PhaseSpace, SearchSpace, StemSpace
 
 NAME = "mobilenetv2-like"
 
-EXPAND, KERNEL, LAST_EXPAND, ACTIVATION = 6, 3, 4, "relu6"
+EXPAND, KERNEL, LAST_EXPAND = 6, 3, 4
+ACTIVATION: ActivationName = "relu6"
 
 T = TypeVar("T")
 
