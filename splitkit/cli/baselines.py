@@ -56,10 +56,14 @@ def command(
               splitkit baselines --test --json
     """
     from splitkit.project import Run, load_project
+    from splitkit.project.reporting import load_reported
     from splitkit.project.steps import baselines_step
     from splitkit.report.baselines import baselines_table
 
-    project = load_project(config, space=space, system=system, data=data, run=run, seed=seed)
+    if run is None:
+        project = load_project(config, space=space, system=system, data=data, seed=seed)
+    else:
+        project = load_reported(run, config, space=space, system=system, data=data, seed=seed)
     with stderr.status("reading the run") as status:
         found = baselines_step(project, rows, test=test, loss=loss, say=status.update)
     stderr.print(baselines_table(found))

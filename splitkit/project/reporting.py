@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import ConfigError, StorageError, named_as, reason
@@ -21,8 +22,12 @@ PICTURES = frozenset({"front.png", "latency.png", "architectures.png", "predicti
 """Names of the pictures; one that a run has no data for is not drawn."""
 
 
-def load_reported(name: str, config: Path | None, *, space: str | None, system: str | None) -> Project:
+def load_reported(
+    name: str, config: Path | None, *, space: str | None, system: str | None, **overrides: Any
+) -> Project:
     """The project a run belongs to; without a `splitkit.toml`, of the space and system that its search names.
+
+    `overrides` as of `load_project`.
 
     Raises:
         ConfigError: the project's file is malformed, or there is neither a file nor a finished search.
@@ -30,7 +35,7 @@ def load_reported(name: str, config: Path | None, *, space: str | None, system: 
     if config is None and not Path(FILE).exists() and not (space and system):
         result = load_result(Run(Path("runs") / name).pareto)
         space, system = space or result.space, system or result.system
-    return load_project(config, space=space, system=system, run=name)
+    return load_project(config, space=space, system=system, run=name, **overrides)
 
 
 def read_run(project: Project) -> Content:

@@ -31,6 +31,10 @@ def judge_baselines(rows: Sequence[Row], error: float) -> tuple[Name | None, str
     open_ = [row for row in alike if row.missing and row.total_us < split.total_us]
     tolerance = (1 + error) / max(1 - error, 1e-9) - 1
     winner, text = _between(split, known, tolerance)
+    better = [row for row in others if not accurate_enough(split.images, row.images)]
+    if better:
+        named = ", ".join(f"{row.title} ({_figures(row)})" for row in better)
+        text += f" More accurate than it by more than could be chance: {named}."
     for row in open_:
         room = duration(split.total_us - row.total_us)
         text += f" {_begun(row.title)} would be faster if its {row.missing} took less than {room}, which nobody timed."

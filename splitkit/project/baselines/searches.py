@@ -82,7 +82,7 @@ def unaware_row(setting: Setting) -> Row:
         setting.system,
         setting.system_predictor(space),
         trained_evaluator(setting.project, setting.networks.supernet, setting.data),
-        setting.project.search_config(),
+        result.config,
         scores,
         budget,
         journal=setting.journal,
