@@ -58,7 +58,7 @@ def command(
     from splitkit.project import Run, load_project
     from splitkit.project.reporting import load_reported
     from splitkit.project.steps import baselines_step
-    from splitkit.report.baselines import baselines_table
+    from splitkit.report.baselines_table import baselines_table
 
     if run is None:
         project = load_project(config, space=space, system=system, data=data, seed=seed)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,9 +15,11 @@ from splitkit.project.config import FILE, Project, load_project
 from splitkit.project.corrections import load_corrections
 from splitkit.project.run import Run
 from splitkit.project.steps import check_search
+from splitkit.project.steps.conditions import search_digest
 from splitkit.report.content import Content, gather
 from splitkit.scratch import scratch_directory
 from splitkit.search import Journal, SearchResult, load_result
+from splitkit.search.baselines import Baselines, load_baselines
 
 PICTURES = frozenset({"front.png", "latency.png", "architectures.png", "prediction.png", "coverage.png"})
 """Names of the pictures; one that a run has no data for is not drawn."""
@@ -51,7 +54,20 @@ def read_run(project: Project) -> Content:
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
     corrections = load_corrections(run, result)
     with _copy(run.snapshot) as store:
-        return gather(project.run, result, space, system, journal, store, corrections)
+        content = gather(project.run, result, space, system, journal, store, corrections)
+    return replace(content, baselines=_baselines(run))
+
+
+def _baselines(run: Run) -> Baselines | None:
+    """The ways that this very search was compared with; None if there are none, or they are of an earlier search.
+
+    Raises:
+        ConfigError: their file is damaged.
+    """
+    if not run.baselines.exists():
+        return None
+    found = load_baselines(run.baselines)
+    return found if found.conditions.get("search") == search_digest(run) else None
 
 
 def report_step(project: Project, directory: Path | None = None) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from splitkit.errors import ConfigError
 from splitkit.project.config import Project
 from splitkit.project.corrections import load_corrections
 from splitkit.project.run import Run
-from splitkit.project.steps.conditions import check_search, conditions
+from splitkit.project.steps.conditions import check_search, conditions, search_digest
 from splitkit.project.steps.data import Say, silent
 from splitkit.project.steps.train import open_run
 
@@ -102,14 +102,11 @@ def _begun(project: Project, result: "SearchResult", loss: float) -> "Baselines"
 
 def _conditions(project: Project, result: "SearchResult", loss: float) -> dict[str, str]:
     """What rows depend on."""
-    from hashlib import sha256
-
-    run = Run.of(project)
-    train = project.train
+    run, train = Run.of(project), project.train
     lengths = (train.steps, train.budget, train.fine_tune_steps, train.fine_tune_budget)
     return {
         **conditions(project, run),
-        "search": sha256(run.pareto.read_bytes()).hexdigest()[:16],
+        "search": search_digest(run),
         "training": " ".join("default" if length is None else f"{length:g}" for length in lengths),
         "loss": f"{loss:g}",
     }
