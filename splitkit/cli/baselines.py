@@ -59,11 +59,13 @@ def command(
     from splitkit.project.reporting import load_reported
     from splitkit.project.steps import baselines_step
     from splitkit.report.baselines_table import baselines_table
+    from splitkit.search import load_result
 
     if run is None:
         project = load_project(config, space=space, system=system, data=data, seed=seed)
     else:
         project = load_reported(run, config, space=space, system=system, data=data, seed=seed)
+    load_result(Run.of(project).pareto)  # without one there is nothing to be said but that
     with stderr.status("reading the run") as status:
         found = baselines_step(project, rows, test=test, loss=loss, say=status.update)
     stderr.print(baselines_table(found))

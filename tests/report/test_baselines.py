@@ -32,8 +32,8 @@ def test_a_split_that_is_faster_than_all_as_accurate_wins() -> None:
     winner, text = judge_baselines([SPLIT, way("jpeg", 500, 391), way("fixed_cut", 400, 392)], 0.05)
     assert winner == "split"
     assert text == (
-        "The found split wins: 200 us at 97.5%; the fastest other way that is as accurate, fixed network, best cut, takes "
-        "2.00 times as long (400 us at 98.0%)."
+        "The found split wins: 200 us at 97.5%; the fastest other way that is as accurate, fixed network, best cut, "
+        "takes 2.00 times as long (400 us at 98.0%)."
     )
 
 
@@ -41,7 +41,9 @@ def test_a_baseline_that_is_faster_at_equal_accuracy_wins_by_name() -> None:
     rows = [SPLIT, way("jpeg", 100, 389), way("webp", 120, 391), way("fixed_cut", 400, 392)]
     winner, text = judge_baselines(rows, 0.05)
     assert winner == "jpeg"
-    assert text.startswith("All on aggregator, JPEG wins over the found split at equal accuracy: 100 us at 97.2% against")
+    assert text.startswith(
+        "All on aggregator, JPEG wins over the found split at equal accuracy: 100 us at 97.2% against"
+    )
     assert "so do all on aggregator, WebP" in text
 
 

@@ -37,7 +37,9 @@ def test_so_many_are_drawn_of_each_system_distinct_and_within_the_limits() -> No
 
 
 def test_where_nothing_is_within_the_limits_drawing_ends() -> None:
-    assert draw(TINY, FormulaPredictor(TINY, system()), Constraints(total_us=1e-3), {"split": 3}, seed=0) == {"split": []}
+    assert draw(TINY, FormulaPredictor(TINY, system()), Constraints(total_us=1e-3), {"split": 3}, seed=0) == {
+        "split": []
+    }
 
 
 def test_choosing_from_what_was_drawn_scores_that_and_copies_alone() -> None:
