@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from splitkit.partition.codec import MODES, Codec, CodecTimes, is_available, time_codec
+from splitkit.partition.codec import MODES, SIDE, Codec, CodecTimes, is_available, time_codec
 from splitkit.project.baselines.found import found_figures
 from splitkit.project.baselines.setting import LeftOutError, Setting, first_good
 from splitkit.search.baselines import Name, Recipe, Row
@@ -12,9 +12,6 @@ from splitkit.search.baselines.row import FileFormat
 
 QUALITIES = (1, 5, *range(10, 100, 10), 95)
 """That are tried, the smallest files first."""
-
-TIMED = 64
-"""Pictures that encoding and decoding are timed with."""
 
 SPELT: dict[FileFormat, str] = {"JPEG": "JPEG", "WEBP": "WebP"}
 
@@ -53,12 +50,20 @@ def picture_row(setting: Setting, name: Name, codec: FileFormat) -> Row:
         payload_p99_bytes=float(np.percentile(sizes, 99)),
         energy_uj=None,
         missing=times.missing,
+        labels={**row.labels, **_labels(times)},
     )
 
 
 def _times(setting: Setting, codec: Codec) -> CodecTimes:
-    pictures = setting.data.search.images[:TIMED].flatten(0, 1).cpu().numpy()
+    pictures = setting.data.search.images[: SIDE * SIDE].flatten(0, 1).cpu().numpy()
     return time_codec(codec, list(pictures), setting.system.sensor, setting.system.aggregator)
+
+
+def _labels(times: CodecTimes) -> dict[str, str]:
+    """What a stage must be called whose time lacks a part."""
+    unknown = {"sensor": times.encode_us is None, "aggregator": times.decode_us is None}
+    words = {"sensor": "encoding not timed", "aggregator": "decoding not timed"}
+    return {side: words[side] for side, is_unknown in unknown.items() if is_unknown}
 
 
 def _obtained(setting: Setting, recipe: Recipe, times: CodecTimes, good: bool) -> str:
