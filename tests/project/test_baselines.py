@@ -179,6 +179,25 @@ def test_the_other_searches_have_as_many_scores(compared: tuple[Project, Baselin
     assert split.recipe.cut is None
 
 
+def test_several_views_are_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.toml").write_text(SPACE)
+    (tmp_path / "splitkit.toml").write_text(SETTINGS.replace("[data]", "views = 2\n[data]", 1))
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "search"):
+        assert CliRunner().invoke(main, [name]).exit_code == 0
+    found = baselines_step(load_project(), ("jpeg", "fixed_cut", "fixed_bottleneck", "unaware_search"))
+    cut, jpeg = found.row("fixed_cut"), found.row("jpeg")
+    assert cut is not None
+    assert jpeg is not None
+    assert cut.recipe.architecture.fusion == "max"
+    assert cut.recipe.cut is not None
+    assert cut.recipe.cut.boundary <= cut.recipe.architecture.fuse
+    assert jpeg.payload_bytes < 1024, "of one view"
+    assert found.row("unaware_search") is not None
+    assert set(found.left_out) == {"fixed_bottleneck"}
+    assert "joined behind the last block" in found.left_out["fixed_bottleneck"]
+
+
 def test_a_second_call_makes_nothing_again(
     compared: tuple[Project, Baselines], monkeypatch: pytest.MonkeyPatch
 ) -> None:
