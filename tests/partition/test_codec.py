@@ -34,6 +34,12 @@ def test_a_lower_quality_makes_smaller_files_and_larger_errors(format_: Format) 
     assert errors[0] > errors[1]
 
 
+def test_more_effort_makes_smaller_webp_files_and_other_pictures() -> None:
+    quick, slow = (Codec("WEBP", 50, effort) for effort in (0, 6))
+    assert len(slow.encode(picture(3))) < len(quick.encode(picture(3)))
+    assert Codec("JPEG", 50, 0).encode(picture(3)) == Codec("JPEG", 50, 6).encode(picture(3))
+
+
 def test_the_formats_are_what_they_are_called() -> None:
     assert Codec("JPEG", 50).encode(picture(1))[:2] == b"\xff\xd8"
     assert Codec("WEBP", 50).encode(picture(1))[8:12] == b"WEBP"

@@ -149,6 +149,17 @@ def test_where_the_sensor_is_known_encoding_counts(copy: Project, monkeypatch: p
     assert "encoding and decoding timed in Pillow here" in row.obtained
 
 
+@pytest.mark.parametrize(("slow_us", "effort"), [(1e6, 0), (0.0, 4)])
+def test_the_effort_counts_with_which_a_frame_takes_less(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, slow_us: float, effort: int
+) -> None:
+    monkeypatch.setattr(pictures, "time_codec", lambda codec, *_: CodecTimes(1.0 + codec.effort * slow_us, 1.0))
+    row = baselines_step(copy, ("webp",)).row("webp")
+    assert row is not None
+    assert row.recipe.effort == effort
+    assert f", effort {effort}" in row.obtained
+
+
 def test_the_fixed_network_is_cut_where_that_is_fastest(compared: tuple[Project, Baselines]) -> None:
     project, _ = compared
     row = row_of(compared, "fixed_cut")
