@@ -60,6 +60,7 @@ def test_pictures_are_sent_as_real_files_that_lose_no_more_than_allowed(
     row, raw = row_of(compared, name), row_of(compared, "all_on_aggregator")
     assert row.accuracy >= raw.accuracy - 0.01 - 1e-9
     assert row.recipe.trained() == raw.recipe.trained()
+    assert not np.array_equal(row.images.log_likelihood, raw.images.log_likelihood), "what was decoded is scored"
     assert row.recipe.quality in pictures.QUALITIES
     assert row.payload_p99_bytes is not None
     assert 30 < row.payload_bytes <= row.payload_p99_bytes
