@@ -30,11 +30,12 @@ def best_plain_cut(setting: Setting, name: Name, whole: Recipe, what: str) -> Ro
     networks = [setting.described(recipe) for recipe in recipes]
     figures = setting.predictor().predict(networks)
     order = [int(i) for i in np.argsort(figures.total_us, kind="stable")]
-    within = [i for i in order if not setting.refuses(networks[i], figures[i])]
-    if not within:
-        raise LeftOutError(f"none of the {len(recipes)} cuts of the network is within the limits")
+    within = (i for i in order if not setting.refuses(networks[i], figures[i]))
     floor = setting.scores(whole).score.accuracy - setting.loss
-    best, tried, good = first_good(within, lambda i: setting.scores(recipes[i]).score.accuracy, floor)
+    found = first_good(within, lambda i: setting.scores(recipes[i]).score.accuracy, floor)
+    if found is None:
+        raise LeftOutError(f"none of the {len(recipes)} cuts of the network is within the limits")
+    best, tried, good = found
     cut = recipes[best].cut
     assert cut is not None
     where = {"aggregator": "at its input", "sensor": "behind its scores"}.get(
@@ -42,7 +43,7 @@ def best_plain_cut(setting: Setting, name: Name, whole: Recipe, what: str) -> Ro
     )
     kept = "the fastest" if good and tried == 1 else f"the fastest that loses at most {100 * setting.loss:g} points"
     kept = kept if good else "the most accurate; all lose more than is allowed"
-    obtained = f"{what}, cut {where}: {kept} of {len(within)} cuts within the limits"
+    obtained = f"{what}, cut {where}: {kept} of {len(recipes)} cuts that is within the limits"
     return setting.row(name, recipes[best], figures[best], obtained, len(recipes))
 
 
@@ -84,14 +85,15 @@ def fixed_bottleneck_row(setting: Setting) -> Row:
         if options[i].reduce_ratio in fastest or setting.refuses(describe(space, options[i]), figures[i]):
             continue
         fastest[options[i].reduce_ratio] = i
-    if not fastest:
-        raise LeftOutError(f"none of the {len(options)} bottlenecks is within the limits")
     floor = setting.scores(whole).score.accuracy - setting.loss
 
     def accuracy(i: int) -> float:
         return setting.scores(Recipe(options[i], "injected")).score.accuracy
 
-    best, tried, good = first_good(list(fastest.values()), accuracy, floor)
+    found = first_good(fastest.values(), accuracy, floor)
+    if found is None:
+        raise LeftOutError(f"none of the {len(options)} bottlenecks is within the limits")
+    best, tried, good = found
     chosen = options[best]
     obtained = (
         f"the fixed network with 1/{1 / chosen.reduce_ratio:g} of the channels sent as {chosen.link_dtype} behind unit "

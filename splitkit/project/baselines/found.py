@@ -1,5 +1,7 @@
 """What the run's own search found: its split, and the systems that do not split."""
 
+import numpy as np
+
 from splitkit.latency.predictor import Prediction
 from splitkit.project.baselines.setting import LeftOutError, Setting
 from splitkit.search.baselines import Name, Recipe, Row
@@ -30,8 +32,6 @@ def found_row(setting: Setting, name: Name) -> Row:
 
 def found_figures(setting: Setting, placement: str) -> Prediction:
     """The figures of a system's chosen point, arrays of shape (1,), as `pareto.json` has them."""
-    import numpy as np
-
     point = setting.result.best[placement]
     one = {
         name: np.array([float(getattr(point, name))])

@@ -47,7 +47,9 @@ def _row(setting: Setting, name: Name, raw: Recipe) -> tuple[bool, Row]:
     whole = replace(raw, codec="", effort=0)
     floor = setting.scores(whole).score.accuracy - setting.loss
     options = [replace(raw, quality=quality) for quality in QUALITIES]
-    recipe, tried, good = first_good(options, lambda option: setting.scores(option).score.accuracy, floor)
+    found = first_good(options, lambda option: setting.scores(option).score.accuracy, floor)
+    assert found
+    recipe, tried, good = found
     assert recipe.codec
     _, sizes = setting.networks.through(recipe, setting.data.search)
     times = _times(setting, Codec(recipe.codec, recipe.quality, recipe.effort))

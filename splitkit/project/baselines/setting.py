@@ -1,6 +1,6 @@
 """What all ways are compared on: one run's data, system, limits, latency table and corrections."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -122,15 +122,18 @@ class Setting:
         )
 
 
-def first_good(options: Sequence[T], accuracy_of: Callable[[T], float], floor: float) -> tuple[T, int, bool]:
+def first_good(options: Iterable[T], accuracy_of: Callable[[T], float], floor: float) -> tuple[T, int, bool] | None:
     """The first option that is accurate to `floor`, else the most accurate; how many were tried, and if one was good.
 
     Args:
-        options: at least one, the most wanted first.
+        options: the most wanted first; asked for one by one. None is returned where there are none.
     """
-    tried: list[float] = []
+    best: tuple[float, T] | None = None
+    tried = 0
     for option in options:
-        tried.append(accuracy_of(option))
-        if tried[-1] >= floor - 1e-9:
-            return option, len(tried), True
-    return options[int(np.argmax(tried))], len(tried), False
+        accuracy, tried = accuracy_of(option), tried + 1
+        if accuracy >= floor - 1e-9:
+            return option, tried, True
+        if best is None or accuracy > best[0]:
+            best = accuracy, option
+    return None if best is None else (best[1], tried, False)

@@ -46,6 +46,10 @@ def test_where_none_is_accurate_enough_the_most_accurate_is_taken_and_that_is_to
     assert first_good("dcab", ACCURACIES.__getitem__, 0.99) == ("d", 4, False)
 
 
+def test_of_no_options_none_is_taken() -> None:
+    assert first_good("", ACCURACIES.__getitem__, 0.0) is None
+
+
 def test_a_cut_beyond_a_limit_of_the_run_is_not_taken(setting: Setting) -> None:
     whole = Recipe(setting.networks.fixed, "fixed")
     free = best_plain_cut(limited(setting), "fixed_cut", whole, "it")
