@@ -6,7 +6,8 @@ from pathlib import Path
 
 from splitkit.compiler.source import source_digest
 
-SOURCES = (Path(__file__).parent, Path(__file__).parents[1] / "graphs/reading")
+_GRAPHS = Path(__file__).parents[1] / "graphs"
+SOURCES = (Path(__file__).parent, _GRAPHS / "reading", _GRAPHS / "int8")
 """Packages that generated code depends on: this one, and the reading of models."""
 
 NOT_GENERATING = frozenset({"source.py", "stages.py", "version.py"})
