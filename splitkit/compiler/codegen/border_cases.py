@@ -39,33 +39,41 @@ class BorderCases:
     @property
     def count(self) -> int:
         """Cases in all."""
-        return self._row_count() * len(self.columns)
+        return self.rows * len(self.columns)
 
-    def _row_count(self) -> int:
+    @property
+    def rows(self) -> int:
+        """Cases of rows alone."""
         return (self.above + 1) * (self.below + 1) if self.both else 1 + self.above + self.below
 
-    def insides(self) -> Iterator[tuple[slice, list[int]]]:
-        """Kernel rows and columns inside the image, case by case."""
-        for number in range(self._row_count()):
+    def row_slices(self) -> Iterator[slice]:
+        """Kernel rows inside the image, by case of rows."""
+        for case in range(self.rows):
             if self.both:
-                low, missing = divmod(number, self.below + 1)
+                low, missing = divmod(case, self.below + 1)
             else:
-                low, missing = (number, 0) if number <= self.above else (0, number - self.above)
+                low, missing = (case, 0) if case <= self.above else (0, case - self.above)
+            yield slice(low, max(self.height - missing, low))
+
+    def insides(self) -> Iterator[tuple[slice, list[int]]]:
+        """Kernel rows and columns inside the image, by case."""
+        for rows in self.row_slices():
             for columns in self.columns:
-                yield slice(low, max(self.height - missing, low)), list(columns)
+                yield rows, list(columns)
+
+    def of_rows(self, low: Expr, high: Expr) -> Expr:
+        """The case of rows of a window that meets kernel rows [low, high)."""
+        missing = self.height - high if isinstance(high, int) else integer(self.height) - high
+        if self.both:
+            return low * (self.below + 1) + missing
+        if isinstance(low, int) and isinstance(missing, int):
+            return self.above + missing if missing else low
+        return tirx.Select(integer(missing) > 0, integer(missing) + self.above, integer(0)) + low
 
     def of(self, low: Expr, high: Expr, column: Expr) -> Expr:
         """The case of an output whose window meets kernel rows [low, high), at a column of the output.
 
         Columns that touch the left or right edge have to be numbers.
         """
-        missing = self.height - high if isinstance(high, int) else integer(self.height) - high
-        if self.both:
-            row = low * (self.below + 1) + missing
-        elif isinstance(low, int) and isinstance(missing, int):
-            row = self.above + missing if missing else low
-        else:
-            shifted = tirx.Select(integer(missing) > 0, integer(missing) + self.above, integer(0))
-            row = shifted + low
         of_column = self._of_column[column] if isinstance(column, int) else 0
-        return row * len(self.columns) + of_column
+        return self.of_rows(low, high) * len(self.columns) + of_column

@@ -3,6 +3,7 @@
 from tvm import tirx
 
 from splitkit.compiler.codegen.code import Code, Expr, Operand
+from splitkit.compiler.machine import Machine
 
 
 def typed(dtype: str, lanes: int) -> str:
@@ -23,12 +24,16 @@ def cast(value: Expr, dtype: str, lanes: int) -> Expr:
 
 def padded_load(operand: Operand, at: Expr, count: int, lanes: int) -> Expr:
     """`count` elements and zeros behind them; what lies behind them in memory is not read."""
-    loaded = operand.load(at, count)
+    return padded(operand.load(at, count), operand.buffer.dtype, count, lanes)
+
+
+def padded(value: Expr, dtype: str, count: int, lanes: int) -> Expr:
+    """A vector of `count` lanes, and zeros behind it."""
     if count == lanes:
-        return loaded
-    zeros = tirx.Broadcast(tirx.IntImm(operand.buffer.dtype, 0), lanes)
-    parts = [tirx.Broadcast(loaded, 2) if count == 1 else loaded, zeros]
-    first = 2 if count == 1 else count
+        return value
+    zeros = tirx.Broadcast(tirx.IntImm(dtype, 0), lanes)
+    first = max(count, 2)
+    parts = [tirx.Broadcast(value, 2) if count == 1 else value, zeros]
     return tirx.Shuffle(parts, [tirx.IntImm("int32", i if i < count else first) for i in range(lanes)])
 
 
@@ -50,39 +55,62 @@ class Sum:
         self.set(self.get() + value)
 
 
-def high_product(a: Expr, b: Expr, lanes: int) -> Expr:
-    """floor(a b / 2^32) of 32-bit integers."""
-    wide = cast(a, "int64", lanes) * cast(b, "int64", lanes)
-    return cast(tirx.shift_right(wide, number(32, lanes, "int64")), "int32", lanes)
+def high_product(a: Expr, b: Expr, lanes: int, machine: Machine) -> Expr:
+    """floor(a b / 2^32) of 32-bit integers.
+
+    Of vectors the even and the odd lanes are multiplied apart, which is what x86 and NEON have: 64-bit products of the
+    lower halves of 64-bit lanes. Helium has the operation itself.
+    """
+    if lanes == 1:
+        wide = cast(a, "int64", 1) * cast(b, "int64", 1)
+        return cast(tirx.shift_right(wide, number(32, 1, "int64")), "int32", 1)
+    if lanes == 4 and machine.has("mve"):
+        return tirx.call_llvm_pure_intrin("int32x4", "llvm.arm.mve.vmulh", a, b, number(0))
+    half = lanes // 2
+    bits = number(32, half, "int64")
+    words = [tirx.reinterpret(typed("int64", half), each) for each in (a, b)]
+    even = [tirx.shift_right(tirx.shift_left(word, bits), bits) for word in words]
+    odd = [tirx.shift_right(word, bits) for word in words]
+    products = [tirx.reinterpret(typed("int32", lanes), x * y) for x, y in (even, odd)]
+    chosen = [number for i in range(half) for number in (2 * i + 1, lanes + 2 * i + 1)]
+    return tirx.Shuffle(products, [tirx.IntImm("int32", i) for i in chosen])
 
 
 class Rule:
     """The four numbers of a requantisation, an operand of every kernel that ends in bytes: offset, shift, low, high."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, machine: Machine, dtype: str, bounded: bool) -> None:
+        """`bounded` says that low and high are not simply those of the dtype."""
         self.operand = Operand(code, "rule", 4, dtype="int32")
-        self.code = code
-        self.numbers: list[Expr] = []
+        self.code, self.machine, self.dtype = code, machine, dtype
+        self.bounds: tuple[Expr, Expr] = (-128, 127) if dtype == "int8" else (0, 255)
+        self.bounded = bounded
+        self.offset: Expr = 0
+        self.shift: Expr = 0
 
     def read(self) -> None:
         """Load them; what follows may use them."""
-        names = ("offset", "shift", "low", "high")
-        self.numbers = [self.code.let(name, self.operand.load(i)) for i, name in enumerate(names)]
+        code, load = self.code, self.operand.load
+        self.offset, self.shift = code.let("offset", load(0)), code.let("shift", load(1))
+        if self.bounded:
+            self.bounds = code.let("low", load(2)), code.let("high", load(3))
 
-    def bounded(self, sums: Expr, lanes: int) -> Expr:
-        """(sums + offset) >> shift within the bounds, as int32."""
-        offset, shift, low, high = (number(each, lanes) for each in self.numbers)
-        value = tirx.shift_right(sums + offset, shift)
-        return tirx.Min(tirx.Max(value, low), high)
+    def requantised(self, sums: Expr, multipliers: Expr, lanes: int) -> Expr:
+        """Sums of products as bytes, still in 32 bits."""
+        return self.rounded(high_product(sums, multipliers, lanes, self.machine), lanes)
 
+    def rounded(self, value: Expr, lanes: int) -> Expr:
+        """(value + offset) >> shift within the bounds."""
+        value = tirx.shift_right(value + number(self.offset, lanes), number(self.shift, lanes))
+        low, high = (number(bound, lanes) for bound in self.bounds)
+        return tirx.Min(tirx.Max(self.code.let("value", value), low), high)
 
-def store_bytes(code: Code, out: Operand, dtype: str, at: Expr, value: Expr, lanes: int, count: int) -> None:
-    """Store the first `count` lanes of an int32 vector as bytes."""
-    value = code.let("bytes", cast(value, dtype, lanes))
-    done = 0
-    while done < count:
-        width = 1 << ((count - done).bit_length() - 1)
-        part = value if width == lanes else tirx.Shuffle([value], [tirx.IntImm("int32", done + i) for i in range(width)])
-        out.store(at + done, part, width)
-        done += width
-
+    def store(self, out: Operand, at: Expr, value: Expr, lanes: int, count: int) -> None:
+        """Store the first `count` lanes of such a value."""
+        value = self.code.let("bytes", cast(value, self.dtype, lanes))
+        done = 0
+        while done < count:
+            width = 1 << ((count - done).bit_length() - 1)
+            lane = [tirx.IntImm("int32", done + i) for i in range(width)]
+            out.store(at + done, value if width == lanes else tirx.Shuffle([value], lane), width)
+            done += width

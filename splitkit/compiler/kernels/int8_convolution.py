@@ -37,6 +37,7 @@ class Int8ConvSpec(KernelSpec):
     Attributes:
         size: input height and width; `padding` is top, left, bottom, right.
         in_pitch, out_pitch: bytes from one pixel to the next.
+        bounded: the output is kept within bounds of its own, closer than those of its dtype.
     """
 
     kind: ClassVar[str] = "int8_conv"
@@ -53,6 +54,7 @@ class Int8ConvSpec(KernelSpec):
     groups: int = 1
     in_dtype: str = "uint8"
     dtype: str = "uint8"
+    bounded: bool = False
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -92,17 +94,23 @@ class Int8ConvSpec(KernelSpec):
         return f"conv {window} g={self.groups} {shapes} {dtypes} nhwc{self.in_pitch}->{self.out_pitch}"
 
     def emit(self, machine: Machine) -> KernelFunction:
-        from splitkit.compiler.kernels import int8_dense, int8_depthwise
-
-        return (int8_depthwise if self.depthwise else int8_dense).emit(self, machine)
+        return self._way(machine).emit(self, machine)
 
     def pack(self, role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
         """Weights are OIHW; sums (2, cases, out), those of unmoved activations and the sums of the weights inside."""
-        from splitkit.compiler.kernels import int8_dense, int8_depthwise
-
         if role == "raw":
             return np.ascontiguousarray(value)
-        return (int8_depthwise if self.depthwise else int8_dense).pack(self, role, value, machine)
+        packed: NDArray[Any] = self._way(machine).pack(self, role, value, machine)
+        return packed
+
+    def _way(self, machine: Machine) -> Any:
+        """The module that makes code of it."""
+        from splitkit.compiler.codegen.dot import unit_for
+        from splitkit.compiler.kernels import int8_dense, int8_depthwise, int8_rows
+
+        if self.depthwise:
+            return int8_depthwise
+        return int8_rows if unit_for(machine, self.in_dtype).inner else int8_dense
 
     def packs_alike(self) -> str:
         return repr(self)
@@ -128,13 +136,14 @@ class Int8ConvSpec(KernelSpec):
         x, out = to.type(group.data), to.type(group.output)
         weight = to.graph.constants[node.inputs[1]]
         attrs = node.attrs
+        rule: Requantisation = attrs["rule"]
         if node.op == "IntegerLinear":
             weight = weight[:, :, None, None]
             batch, channels = prod(x.shape[:-1]), x.shape[-1]
             layouts = (PLAIN, PLAIN)
             spec = cls(
                 batch, channels, out.shape[-1], (1, 1), (1, 1), channels, out.shape[-1],
-                in_dtype=x.dtype, dtype=out.dtype,
+                in_dtype=x.dtype, dtype=out.dtype, bounded=bounded(rule, out.dtype),
             )  # fmt: skip
         else:
             n, c, h, w = x.shape
@@ -143,14 +152,20 @@ class Int8ConvSpec(KernelSpec):
                 n, c, out.shape[1], (h, w), (weight.shape[2], weight.shape[3]), *layouts,
                 pair(attrs.get("strides", (1, 1))), quad(attrs.get("pads", (0, 0, 0, 0))),
                 pair(attrs.get("dilations", (1, 1))), attrs.get("group", 1), x.dtype, out.dtype,
+                bounded(rule, out.dtype),
             )  # fmt: skip
-        rule: Requantisation = attrs["rule"]
         operands: list[str | Constant] = [
             to.read(group.data, layouts[0]),
             *constants(spec, weight, to.graph.constants[node.inputs[2]], attrs["zero"], rule.multipliers, numbers(rule)),
             to.make(group.output, layouts[1]),
         ]
         to.call(spec, operands, node.name)
+
+
+def bounded(rule: Any, dtype: str) -> bool:
+    """Whether a rule's bounds are closer than those of the dtype."""
+    info = np.iinfo(dtype)
+    return (rule.low, rule.high) != (info.min, info.max)
 
 
 def numbers(rule: Any) -> NDArray[np.int32]:

@@ -11,7 +11,7 @@ from splitkit.compiler.codegen.border_cases import BorderCases
 from splitkit.compiler.codegen.borders import column_runs, inside, kernel_rows
 from splitkit.compiler.codegen.code import Code, Expr, Operand
 from splitkit.compiler.codegen.dot import Unit, unit_for
-from splitkit.compiler.codegen.integers import Rule, Sum, high_product, store_bytes
+from splitkit.compiler.codegen.integers import Rule, Sum
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.compiler.codegen.tiling import Group, Run, balanced
 from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
@@ -124,7 +124,7 @@ class _Dense:
         self.weight = Operand(code, "weight", outputs * cut.per_strip // cut.unit.lanes, dtype="int8")
         self.sums = Operand(code, "sums", self.cases.count * outputs, dtype="int32")
         self.multipliers = Operand(code, "multipliers", outputs, dtype="int32")
-        self.rule = Rule(code)
+        self.rule = Rule(code, machine, spec.dtype, spec.bounded)
         self.out = Operand(code, "out", out_pixels * spec.out_pitch, dtype=spec.dtype)
         self.operands = [self.x, self.weight, self.sums, self.multipliers, self.rule.operand, self.out]
         self.traffic = self.x.elements + self.weight.elements + self.out.elements
@@ -186,8 +186,8 @@ class _Dense:
             for j in range(run.size):
                 pixel = (n * spec.out_size[0] + y) * spec.out_size[1] + column + j
                 at = pixel * spec.out_pitch + q * cut.channels + channel
-                high = code.let("high", high_product(totals[b][j].get(), multipliers, lanes))
-                store_bytes(code, self.out, spec.dtype, at, self.rule.bounded(high, lanes), lanes, there)
+                value = self.rule.requantised(totals[b][j].get(), multipliers, lanes)
+                self.rule.store(self.out, at, value, lanes, there)
 
     def _reduce(
         self, q: Expr, group: Group, g: Expr, n: Expr, y: Expr, rows: tuple[Expr, Expr], run: Run, column: Expr,

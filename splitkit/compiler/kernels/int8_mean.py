@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from splitkit.compiler.codegen.code import Code, Operand
-from splitkit.compiler.codegen.integers import Rule, Sum, cast, high_product, number, padded_load, store_bytes
+from splitkit.compiler.codegen.integers import Rule, Sum, cast, number, padded_load
+from splitkit.compiler.kernels.int8_convolution import bounded, numbers
 from splitkit.compiler.kernels.protocol import SHORT, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.packing import packed_shape
@@ -34,6 +35,7 @@ class Int8MeanSpec(KernelSpec):
     size: tuple[int, int]
     in_dtype: str = "uint8"
     dtype: str = "uint8"
+    bounded: bool = False
 
     @property
     def family(self) -> str:
@@ -68,9 +70,8 @@ class Int8MeanSpec(KernelSpec):
             name = f"{group.output}.mean"
             to.add_tensor(name, Type((n, c, 1, 1), out.dtype))
         start = np.array([-node.attrs["zero"] * h * w, rule.multipliers[0]], np.int32)
-        rules = np.array([rule.offset, rule.shift, rule.low, rule.high], np.int32)
-        operands: list[str | Constant] = [to.read(group.data, layout), Constant(start, "raw"), Constant(rules, "raw")]
-        to.call(cls(n, c, (h, w), x.dtype, out.dtype), [*operands, to.make(name, layout)], node.name)
+        operands: list[str | Constant] = [to.read(group.data, layout), Constant(start, "raw"), Constant(numbers(rule), "raw")]
+        to.call(cls(n, c, (h, w), x.dtype, out.dtype, bounded(rule, out.dtype)), [*operands, to.make(name, layout)], node.name)
         if name != group.output:
             to.view(group.output, PLAIN, to.read(name, PLAIN))
 
@@ -78,7 +79,7 @@ class Int8MeanSpec(KernelSpec):
         code, pitch, pixels = Code(), pitch_for(self.channels), prod(self.size)
         x = Operand(code, "x", self.batch * pixels * pitch, dtype=self.in_dtype)
         start = Operand(code, "start", 2, dtype="int32")
-        rule = Rule(code)
+        rule = Rule(code, machine, self.dtype, self.bounded)
         out = Operand(code, "out", self.batch * pitch, dtype=self.dtype)
         rule.read()
         first, multiplier = code.let("first", start.load(0)), code.let("multiplier", start.load(1))
@@ -92,7 +93,7 @@ class Int8MeanSpec(KernelSpec):
                 with code.loop("p", pixels) as p:
                     loaded = padded_load(x, (n * pixels + p) * pitch + done, lanes, lanes)
                     total.add(cast(loaded, "int32", lanes))
-                high = code.let("high", high_product(total.get(), number(multiplier, lanes), lanes))
-                store_bytes(code, out, self.dtype, n * pitch + done, rule.bounded(high, lanes), lanes, lanes)
+                value = rule.requantised(total.get(), number(multiplier, lanes), lanes)
+                rule.store(out, n * pitch + done, value, lanes, lanes)
                 done += lanes
         return KernelFunction(code.function([x, start, rule.operand, out]))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from splitkit.compiler.codegen.code import Code, Expr, Operand
-from splitkit.compiler.codegen.integers import Rule, cast, number, store_bytes
+from splitkit.compiler.codegen.integers import Rule, cast, number
 from splitkit.compiler.codegen.parallel import shared, threads_for
+from splitkit.compiler.kernels.int8_convolution import bounded, numbers
 from splitkit.compiler.kernels.protocol import SHORT, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
 from splitkit.compiler.pitch import pitch_for
@@ -41,6 +42,7 @@ class Int8PairsSpec(KernelSpec):
     images: int = 1
     dtypes: tuple[str, str] = ("uint8", "uint8")
     dtype: str = "uint8"
+    bounded: bool = False
 
     @property
     def family(self) -> str:
@@ -72,15 +74,14 @@ class Int8PairsSpec(KernelSpec):
             pixels, images = out.shape[0] * prod(out.shape[2:]), out.shape[0]
         else:
             layout, pixels, images = PLAIN, 1, 1
+        rule = node.attrs["rule"]
         spec = cls(
             "add" if node.op == "IntegerAdd" else "mul", pixels, layout or prod(out.shape), spread, images,
-            (a.dtype, b.dtype), out.dtype,
+            (a.dtype, b.dtype), out.dtype, bounded(rule, out.dtype),
         )  # fmt: skip
-        rule = node.attrs["rule"]
         values = np.array([*node.attrs["zeros"], *rule.multipliers, *rule.multipliers][:4], np.int32)
-        rules = np.array([rule.offset, rule.shift, rule.low, rule.high], np.int32)
         operands: list[str | Constant] = [to.read(name, layout) for name in node.inputs]
-        operands += [Constant(values, "raw"), Constant(rules, "raw"), to.make(group.output, layout)]
+        operands += [Constant(values, "raw"), Constant(numbers(rule), "raw"), to.make(group.output, layout)]
         to.call(spec, operands, node.name)
 
     def emit(self, machine: Machine) -> KernelFunction:
@@ -88,11 +89,11 @@ class Int8PairsSpec(KernelSpec):
         elements = self.pixels * self.pitch
         a = Operand(code, "a", elements, dtype=self.dtypes[0])
         b = Operand(code, "b", self.images * self.pitch if self.spread else elements, dtype=self.dtypes[1])
-        numbers = Operand(code, "numbers", 4, dtype="int32")
-        rule = Rule(code)
+        given = Operand(code, "numbers", 4, dtype="int32")
+        rule = Rule(code, machine, self.dtype, self.bounded)
         out = Operand(code, "out", elements, dtype=self.dtype)
         rule.read()
-        za, zb, k, m = (code.let(name, numbers.load(i)) for i, name in enumerate(("za", "zb", "k", "m")))
+        za, zb, k, m = (code.let(name, given.load(i)) for i, name in enumerate(("za", "zb", "k", "m")))
 
         def vector(at: Expr, other: Expr, lanes: int) -> None:
             x = cast(a.load(at, lanes), "int32", lanes) - number(za, lanes)
@@ -101,7 +102,7 @@ class Int8PairsSpec(KernelSpec):
                 total = x * number(k, lanes) + y * number(m, lanes)
             else:
                 total = x * y * number(k, lanes)
-            store_bytes(code, out, self.dtype, at, rule.bounded(code.let("total", total), lanes), lanes, lanes)
+            rule.store(out, at, rule.rounded(total, lanes), lanes, lanes)
 
         def row(start: Expr, other: Expr, count: int) -> None:
             whole, rest = divmod(count, machine.lanes)
@@ -122,7 +123,7 @@ class Int8PairsSpec(KernelSpec):
             else:
                 with share.pieces("p", 0, self.pixels) as p:
                     row(p * self.pitch, p * self.pitch, self.pitch)
-        return KernelFunction(code.function([a, b, numbers, rule.operand, out]))
+        return KernelFunction(code.function([a, b, given, rule.operand, out]))
 
     def pack(self, role: str, value: Any, machine: Machine) -> Any:
         return np.ascontiguousarray(value)
