@@ -222,8 +222,9 @@ def _half(record: HalfRecord | None, absent: str) -> str:
         return absent
     arena = f"arena {record.arena_bytes:,} bytes" if record.arena_bytes else "arena not stated by this runtime"
     macs = "" if record.macs is None else f", {record.macs:,} MACs"
+    precision = ", in int8" if record.precision == "int8" else ""
     return (
-        f"`{record.onnx}`{macs}; compiled for `{record.device}` by {record.exporter} "
+        f"`{record.onnx}`{macs}{precision}; compiled for `{record.device}` by {record.exporter} "
         f"{record.exporter_version}: {arena}, weights {record.weight_bytes:,} bytes"
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.errors import DataError, reason
-from splitkit.partition.session import Arrays
+from splitkit.graphs.session import Arrays
 from splitkit.space.tensor import TensorSpec
 
 FRAMES = 64

@@ -9,12 +9,12 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.errors import ModelError
+from splitkit.graphs.calibrate import ranges_of, values_of
 from splitkit.graphs.cut import cut, tensor_dtype
 from splitkit.graphs.narrow import Altered, LinkDtype, narrowed
+from splitkit.graphs.session import Arrays
 from splitkit.graphs.shapes import value_infos
 from splitkit.partition.bottleneck import with_bottleneck
-from splitkit.partition.calibrate import ranges_of, values_of
-from splitkit.partition.session import Arrays
 
 
 def lighten(

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.graphs.cut import Halves
-from splitkit.partition.session import Arrays, Session
+from splitkit.graphs.session import Arrays, Session
 
 
 @dataclass(frozen=True)

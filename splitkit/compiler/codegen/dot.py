@@ -1,8 +1,8 @@
 """Sums of products of bytes, by what a target has for them.
 
 A unit multiplies a few channels of one pixel with as many weights of each of its outputs and adds them up in 32 bits.
-Activations are unsigned or signed bytes, weights signed. A unit that wants the other sign reads bytes with their top bit
-turned, which moves them by 128: `moves` says so, and the sums that a kernel begins with make up for it.
+Activations are unsigned or signed bytes, weights signed. A unit that wants the other sign reads bytes with their top
+bit turned, which moves them by 128: `moves` says so, and the sums that a kernel begins with make up for it.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,6 @@ from tvm import tirx
 from splitkit.compiler.codegen.code import Code, Expr, Operand
 from splitkit.compiler.codegen.integers import Sum, cast, number, padded, padded_load, typed
 from splitkit.compiler.machine import Machine
-
 
 MADD = {4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
 """`vpmaddwd`, by the lanes of its sums."""

@@ -94,7 +94,8 @@ class Int8ConvSpec(KernelSpec):
         return f"conv {window} g={self.groups} {shapes} {dtypes} nhwc{self.in_pitch}->{self.out_pitch}"
 
     def emit(self, machine: Machine) -> KernelFunction:
-        return self._way(machine).emit(self, machine)
+        kernel: KernelFunction = self._way(machine).emit(self, machine)
+        return kernel
 
     def pack(self, role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
         """Weights are OIHW; sums (2, cases, out), those of unmoved activations and the sums of the weights inside."""
@@ -134,7 +135,7 @@ class Int8ConvSpec(KernelSpec):
     def select(cls, group: "Group", to: "Selector") -> None:
         node = group.nodes[0]
         x, out = to.type(group.data), to.type(group.output)
-        weight = to.graph.constants[node.inputs[1]]
+        weight, bias = (to.graph.constants[name] for name in node.inputs[1:])
         attrs = node.attrs
         rule: Requantisation = attrs["rule"]
         if node.op == "IntegerLinear":
@@ -156,7 +157,7 @@ class Int8ConvSpec(KernelSpec):
             )  # fmt: skip
         operands: list[str | Constant] = [
             to.read(group.data, layouts[0]),
-            *constants(spec, weight, to.graph.constants[node.inputs[2]], attrs["zero"], rule.multipliers, numbers(rule)),
+            *constants(spec, weight, bias, attrs["zero"], rule.multipliers, numbers(rule)),
             to.make(group.output, layouts[1]),
         ]
         to.call(spec, operands, node.name)

@@ -202,9 +202,7 @@ class _Dense:
             row = y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0]
             start = code.let("start", (n * spec.size[0] + row) * spec.size[1] * spec.in_pitch + q * cut.inputs)
             for s in range(kw):
-                users = [
-                    j for j in range(run.size) if not isinstance(column, int) or inside(spec, column + j, s)
-                ]
+                users = [j for j in range(run.size) if not isinstance(column, int) or inside(spec, column + j, s)]
                 if not users:
                     continue
                 w_at = code.let("w_at", base + (r * kw + s) * cut.steps * strips * step_bytes)

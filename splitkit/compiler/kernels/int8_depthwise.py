@@ -1,9 +1,9 @@
 """Depthwise convolutions of bytes: a few pixels of a vector of channels in registers.
 
-Where one instruction adds up several products of a lane (x86), the rows under a window are interleaved: a lane holds the
-bytes of two or four rows of its channel, and meets the weights of one kernel column. Rows that hang over the border are
-read from within the image and meet weights of zero. Elsewhere bytes are widened to 32 bits as they are loaded, and rows
-at the border are left out. Neither minds the sign of its input.
+Where one instruction adds up several products of a lane (x86), the rows under a window are interleaved: a lane holds
+the bytes of two or four rows of its channel, and meets the weights of one kernel column. Rows that hang over the border
+are read from within the image and meet weights of zero. Elsewhere bytes are widened to 32 bits as they are loaded, and
+rows at the border are left out. Neither minds the sign of its input.
 """
 
 from functools import lru_cache
@@ -170,14 +170,13 @@ class _Depthwise:
                 for j, s in users:
                     unit.add(totals[j], value, weights[s][i])
 
-    def _row(
-        self, b: Expr, n: Expr, y: Expr, r: Expr, run: Run, column: Expr, there: int, totals: list[Sum]
-    ) -> None:
+    def _row(self, b: Expr, n: Expr, y: Expr, r: Expr, run: Run, column: Expr, there: int, totals: list[Sum]) -> None:
         code, spec, lanes = self.code, self.spec, self.cut.lanes
         kh, kw = spec.kernel
         row = y * spec.stride[0] + r * spec.dilation[0] - spec.padding[0]
         at = code.let("at", self._at(b, n, row, column))
         w_at = code.let("w_at", (b * kh + r) * (kw * lanes))
+
         def weight(s: int) -> Expr:
             return code.let(f"w{s}", cast(self.weight.load(w_at + s * lanes, lanes), "int32", lanes))
 

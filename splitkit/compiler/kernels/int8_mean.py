@@ -5,6 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from tvm import tirx
 
 from splitkit.compiler.codegen.code import Code, Operand
 from splitkit.compiler.codegen.integers import Rule, Sum, cast, number, padded_load
@@ -14,6 +15,7 @@ from splitkit.compiler.machine import Machine
 from splitkit.compiler.packing import packed_shape
 from splitkit.compiler.pitch import pitch_for
 from splitkit.compiler.program import PLAIN, Constant
+from splitkit.graphs.int8.patterns import MEAN_BITS
 from splitkit.graphs.reading.graph import Type
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ class Int8MeanSpec(KernelSpec):
             name = f"{group.output}.mean"
             to.add_tensor(name, Type((n, c, 1, 1), out.dtype))
         start = np.array([-node.attrs["zero"] * h * w, rule.multipliers[0]], np.int32)
-        operands: list[str | Constant] = [to.read(group.data, layout), Constant(start, "raw"), Constant(numbers(rule), "raw")]
-        to.call(cls(n, c, (h, w), x.dtype, out.dtype, bounded(rule, out.dtype)), [*operands, to.make(name, layout)], node.name)
+        constants = [Constant(each, "raw") for each in (start, numbers(rule))]
+        spec = cls(n, c, (h, w), x.dtype, out.dtype, bounded(rule, out.dtype))
+        to.call(spec, [to.read(group.data, layout), *constants, to.make(name, layout)], node.name)
         if name != group.output:
             to.view(group.output, PLAIN, to.read(name, PLAIN))
 
@@ -93,7 +96,8 @@ class Int8MeanSpec(KernelSpec):
                 with code.loop("p", pixels) as p:
                     loaded = padded_load(x, (n * pixels + p) * pitch + done, lanes, lanes)
                     total.add(cast(loaded, "int32", lanes))
-                value = rule.requantised(total.get(), number(multiplier, lanes), lanes)
+                shifted = tirx.shift_left(total.get(), number(MEAN_BITS, lanes))
+                value = rule.requantised(shifted, number(multiplier, lanes), lanes)
                 rule.store(out, n * pitch + done, value, lanes, lanes)
                 done += lanes
         return KernelFunction(code.function([x, start, rule.operand, out]))

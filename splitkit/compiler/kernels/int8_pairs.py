@@ -98,10 +98,8 @@ class Int8PairsSpec(KernelSpec):
         def vector(at: Expr, other: Expr, lanes: int) -> None:
             x = cast(a.load(at, lanes), "int32", lanes) - number(za, lanes)
             y = cast(b.load(other, lanes), "int32", lanes) - number(zb, lanes)
-            if self.op == "add":
-                total = x * number(k, lanes) + y * number(m, lanes)
-            else:
-                total = x * y * number(k, lanes)
+            both = x * number(k, lanes) + y * number(m, lanes)
+            total = both if self.op == "add" else x * y * number(k, lanes)
             rule.store(out, at, rule.rounded(total, lanes), lanes, lanes)
 
         def row(start: Expr, other: Expr, count: int) -> None:

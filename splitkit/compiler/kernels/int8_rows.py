@@ -1,7 +1,7 @@
 """Dense, pointwise and grouped convolutions of bytes where products are added up along one output.
 
-All channels under a row of the window lie side by side, and so do its weights: one reduction of as many bytes as the row
-has. At the border it is shorter.
+All channels under a row of the window lie side by side, and so do its weights: one reduction of as many bytes as the
+row has. At the border it is shorter.
 """
 
 from functools import lru_cache
@@ -36,7 +36,8 @@ class Plan:
         depth = self.unit.depth
         self.per_tap = spec.in_pitch if self.joined else self.inputs
         # Whole steps of weights may be read past the last tap.
-        self.row_bytes = ceil(kw * self.per_tap / depth) * depth if self.joined else kw * ceil(self.inputs / depth) * depth
+        stretches, each = (1, kw * self.per_tap) if self.joined else (kw, self.inputs)
+        self.row_bytes = stretches * ceil(each / depth) * depth
         # Helium adds up in even registers only, of which there are seven.
         outputs, pixels = (3, 2) if isinstance(self.unit, Helium) else (2, 2)
         self.outputs = balanced(self.channels, outputs)
@@ -57,9 +58,9 @@ def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -
     """Weights to (out, kernel row, bytes of the row)."""
     cut = plan(spec, machine)
     if role == "sums":
-        return (value[0] + cut.unit.moves * value[1]).astype(np.int32)
+        return np.array(value[0] + cut.unit.moves * value[1], np.int32)
     if role == "multipliers":
-        return np.broadcast_to(value, (spec.out_channels,)).astype(np.int32)
+        return np.array(np.broadcast_to(value, (spec.out_channels,)), np.int32)
     kh, kw = spec.kernel
     found = np.zeros((spec.out_channels, kh, cut.row_bytes), np.int8)
     for s in range(kw):

@@ -13,11 +13,11 @@ Doubles = NDArray[np.float64]
 
 
 def _gelu(x: Doubles) -> Doubles:
-    return 0.5 * x * (1 + erf(x * 0.5**0.5))
+    return np.asarray(0.5 * x * (1 + erf(x * 0.5**0.5)))
 
 
 def _clip(node: Node, x: Doubles, *bounds: Any) -> Doubles:
-    names = [name for name in node.inputs[1:3]]
+    names = list(node.inputs[1:3])
     given = dict(zip([name for name in names if name], bounds, strict=True))
     low, high = (given[name] if name else None for name in [*names, "", ""][:2])
     return np.asarray(np.clip(x, low, high)) if low is not None or high is not None else x
@@ -61,8 +61,8 @@ def table(
     values: dict[str, Any] = {source: (steps.astype(np.float64) - zero) * scale}
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for node in nodes:
-            operands = [
-                values[name] if name in values else float(constants[name].reshape(-1)[0]) for name in node.inputs if name
-            ]
+            given = [name for name in node.inputs if name]
+            operands = [values[n] if n in values else float(constants[n].reshape(-1)[0]) for n in given]
             values[node.output] = FUNCTIONS[node.op](node, *operands)
-        return np.rint(np.nan_to_num(values[nodes[-1].output], posinf=1e30, neginf=-1e30) / out_scale) + out_zero
+        found = np.nan_to_num(values[nodes[-1].output], posinf=1e30, neginf=-1e30)
+        return np.asarray(np.rint(found / out_scale) + out_zero)

@@ -22,6 +22,9 @@ VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 SUM_BITS, PRODUCT_BITS = 21, 14
 """Of multipliers: two terms of 9 bits times 21, or one of 16 times 14, fit beside a shifted zero point."""
 
+MEAN_BITS = 8
+"""Sums of pixels are shifted by so many before they are multiplied: of a few pixels they are small."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -236,8 +239,8 @@ class _Patterns:
             if axes is None or sorted(int(a) % 4 for a in axes.reshape(-1)) != [2, 3]:
                 return None
         pixels = shape[2] * shape[3]
-        scale = np.array([x[1].scale / out.scale / pixels])
-        rule = requantisation(scale, out.zero, out.low, out.high)
+        scale = np.array([x[1].scale / out.scale / pixels / (1 << MEAN_BITS)])
+        rule = requantisation(scale, out.zero, out.low, out.high) if 255 * pixels < 1 << (31 - MEAN_BITS) else None
         attrs = {"rule": rule, "zero": x[1].zero}
         return Node("IntegerMean", node.name, (x[0],), quantise.outputs, attrs) if rule else None
 
@@ -290,7 +293,9 @@ def _within(out: Steps, low: float, high: float) -> Steps:
     """The same steps, bounded by what an activation leaves."""
 
     def step(value: float, otherwise: int) -> int:
-        return int(np.clip(np.rint(value / out.scale) + out.zero, out.low, out.high)) if np.isfinite(value) else otherwise
+        if not np.isfinite(value):
+            return otherwise
+        return int(np.clip(np.rint(value / out.scale) + out.zero, out.low, out.high))
 
     return Steps(out.scale, out.zero, step(low, out.low), step(high, out.high))
 
@@ -304,4 +309,5 @@ _RULES: dict[str, _Rule] = {
     "Mul": _Patterns._product,
     "GlobalAveragePool": _Patterns._mean,
     "ReduceMean": _Patterns._mean,
-} | dict.fromkeys(VIEWS, _Patterns._view)
+    **dict.fromkeys(VIEWS, _Patterns._view),
+}

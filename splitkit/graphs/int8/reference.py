@@ -8,6 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from splitkit.errors import ModelError
+from splitkit.graphs.int8.patterns import MEAN_BITS, VIEWS
+from splitkit.graphs.int8.requantise import Products, Requantisation
 from splitkit.graphs.reading.graph import Array, Graph, Node
 
 Whole = NDArray[np.int64]
@@ -65,7 +67,8 @@ def _linear(node: Node, x: Array, weight: Array, bias: Array) -> Whole:
 
 
 def _mean(node: Node, x: Array) -> Whole:
-    return _rule(node).apply((_whole(x) - node.attrs["zero"]).sum((2, 3), keepdims=True))
+    sums = (_whole(x) - node.attrs["zero"]).sum((2, 3), keepdims=True)
+    return _rule(node).apply(sums << MEAN_BITS)
 
 
 def _add(node: Node, a: Array, b: Array) -> Whole:
@@ -79,12 +82,13 @@ def _mul(node: Node, a: Array, b: Array) -> Whole:
     return _bounded(rule, (_whole(a) - za) * (_whole(b) - zb) * rule.multipliers[0])
 
 
-def _bounded(rule: Any, sums: Whole) -> Whole:
-    return np.clip((sums + rule.offset) >> rule.shift, rule.low, rule.high)
+def _bounded(rule: Products, sums: Whole) -> Whole:
+    return np.asarray(np.clip((sums + rule.offset) >> rule.shift, rule.low, rule.high))
 
 
-def _rule(node: Node) -> Any:
-    return node.attrs["rule"]
+def _rule(node: Node) -> Requantisation:
+    rule: Requantisation = node.attrs["rule"]
+    return rule
 
 
 def _table(node: Node, x: Array, table: Array) -> Array:
@@ -115,4 +119,5 @@ _RULES: dict[str, Callable[..., Any]] = {
     "ByteTable": _table,
     "QuantizeLinear": _quantise,
     "DequantizeLinear": _dequantise,
-} | dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _view)
+    **dict.fromkeys(VIEWS, _view),
+}

@@ -51,7 +51,7 @@ class Requantisation:
         shape = [1] * sums.ndim
         shape[axis] = -1
         high = (sums * self.multipliers.astype(np.int64).reshape(shape)) >> 32
-        return np.clip((high + self.offset) >> self.shift, self.low, self.high)
+        return np.asarray(np.clip((high + self.offset) >> self.shift, self.low, self.high))
 
 
 def requantisation(scales: NDArray[np.float64], zero: int, low: int, high: int) -> Requantisation | None:

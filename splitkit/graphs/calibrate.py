@@ -8,8 +8,8 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.graphs.narrow import affine
+from splitkit.graphs.session import Arrays, Session
 from splitkit.graphs.shapes import value_infos
-from splitkit.partition.session import Arrays, Session
 
 NARROWER = np.geomspace(1.0, 0.1, 24)
 """Shares of a tensor's whole range that are tried."""
