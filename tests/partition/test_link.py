@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from splitkit.errors import DataError, ModelError
+from splitkit.graphs.calibrate import least_error_range, ranges_of
 from splitkit.graphs.cut import cut
 from splitkit.graphs.narrow import affine
+from splitkit.graphs.session import Arrays, Session
 from splitkit.partition.bottleneck import with_bottleneck
-from splitkit.graphs.calibrate import least_error_range, ranges_of
 from splitkit.partition.inputs import read_frames, read_labels
 from splitkit.partition.link import cost_of, lighten, narrow_link
 from splitkit.partition.proof import prove
-from splitkit.graphs.session import Arrays, Session
 from splitkit.space.tensor import TensorSpec
 from tests.bundle.plain_models import image_twice, inputs_of, plain
 

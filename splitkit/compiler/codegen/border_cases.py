@@ -14,8 +14,9 @@ class BorderCases:
     Rows are numbered by how many of them are missing above and below, columns by the order in which they come.
     """
 
-    def __init__(self, spec: Window) -> None:
-        self.spec = spec
+    def __init__(self, spec: Window, told: bool = True) -> None:
+        """With `told` false there is one case: what it is asked for does not depend on the border."""
+        self.spec, self.told = spec, told
         self.height = spec.kernel[0]
         rows = [self._rows(y) for y in range(spec.out_size[0])]
         self.above = max(low for low, _ in rows)
@@ -39,7 +40,7 @@ class BorderCases:
     @property
     def count(self) -> int:
         """Cases in all."""
-        return self.rows * len(self.columns)
+        return self.rows * len(self.columns) if self.told else 1
 
     @property
     def rows(self) -> int:
@@ -75,5 +76,7 @@ class BorderCases:
 
         Columns that touch the left or right edge have to be numbers.
         """
+        if not self.told:
+            return 0
         of_column = self._of_column[column] if isinstance(column, int) else 0
         return self.of_rows(low, high) * len(self.columns) + of_column

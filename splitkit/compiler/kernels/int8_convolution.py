@@ -37,6 +37,7 @@ class Int8ConvSpec(KernelSpec):
     Attributes:
         size: input height and width; `padding` is top, left, bottom, right.
         in_pitch, out_pitch: bytes from one pixel to the next.
+        shifted: the input's zero point is not 0, so that a border of zeros is not one of bytes that are 0.
         bounded: the output is kept within bounds of its own, closer than those of its dtype.
     """
 
@@ -54,6 +55,7 @@ class Int8ConvSpec(KernelSpec):
     groups: int = 1
     in_dtype: str = "uint8"
     dtype: str = "uint8"
+    shifted: bool = True
     bounded: bool = False
 
     @property
@@ -144,7 +146,7 @@ class Int8ConvSpec(KernelSpec):
             layouts = (PLAIN, PLAIN)
             spec = cls(
                 batch, channels, out.shape[-1], (1, 1), (1, 1), channels, out.shape[-1],
-                in_dtype=x.dtype, dtype=out.dtype, bounded=bounded(rule, out.dtype),
+                in_dtype=x.dtype, dtype=out.dtype, shifted=attrs["zero"] != 0, bounded=bounded(rule, out.dtype),
             )  # fmt: skip
         else:
             n, c, h, w = x.shape
@@ -153,7 +155,7 @@ class Int8ConvSpec(KernelSpec):
                 n, c, out.shape[1], (h, w), (weight.shape[2], weight.shape[3]), *layouts,
                 pair(attrs.get("strides", (1, 1))), quad(attrs.get("pads", (0, 0, 0, 0))),
                 pair(attrs.get("dilations", (1, 1))), attrs.get("group", 1), x.dtype, out.dtype,
-                bounded(rule, out.dtype),
+                attrs["zero"] != 0, bounded(rule, out.dtype),
             )  # fmt: skip
         operands: list[str | Constant] = [
             to.read(group.data, layouts[0]),

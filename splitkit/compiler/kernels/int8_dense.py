@@ -80,7 +80,9 @@ def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -
     cut = plan(spec, machine)
     spec, unit = cut.spec, cut.unit
     if role == "sums":
-        return _by_group(value[0] + unit.moves * value[1], spec.groups, cut.padded).astype(np.int32)
+        sums = value[0] + unit.moves * value[1]
+        told = spec.shifted or unit.moves != 0
+        return _by_group(sums if told else sums[:1], spec.groups, cut.padded).astype(np.int32)
     if role == "multipliers":
         each = np.broadcast_to(value, (spec.out_channels,))
         return _by_group(each, spec.groups, cut.padded).astype(np.int32)
@@ -117,7 +119,7 @@ class _Dense:
         self.cut, self.machine, self.code = cut, machine, Code()
         code, spec = self.code, cut.spec
         self.spec, self.unit = spec, cut.unit
-        self.cases = BorderCases(spec)
+        self.cases = BorderCases(spec, spec.shifted or self.unit.moves != 0)
         outputs = spec.groups * cut.padded
         pixels, out_pixels = spec.batch * prod(spec.size), spec.batch * prod(spec.out_size)
         self.x = Operand(code, "x", pixels * spec.in_pitch, dtype=spec.in_dtype)

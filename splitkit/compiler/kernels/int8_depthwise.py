@@ -36,7 +36,7 @@ class Plan:
     def __init__(self, spec: Int8ConvSpec, machine: Machine) -> None:
         self.spec, self.lanes = spec, machine.lanes
         self.rows = rows_for(machine, spec.in_dtype)
-        self.cases = BorderCases(spec)
+        self.cases = BorderCases(spec, spec.shifted)
         self.padded = ceil(spec.out_channels / self.lanes) * self.lanes
         kh, kw = spec.kernel
         self.together = self.rows.together if self.rows else 1
@@ -63,7 +63,7 @@ def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -
     cut = plan(spec, machine)
     room = cut.padded - spec.out_channels
     if role == "sums":
-        return np.pad(value[0], ((0, 0), (0, room))).astype(np.int32)
+        return np.pad(value[0, : cut.cases.count], ((0, 0), (0, room))).astype(np.int32)
     if role == "multipliers":
         return np.pad(np.broadcast_to(value, (spec.out_channels,)), (0, room)).astype(np.int32)
     weights = np.pad(value[:, 0], ((0, room), (0, 0), (0, 0))).reshape(-1, cut.lanes, *spec.kernel)

@@ -58,7 +58,8 @@ def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -
     """Weights to (out, kernel row, bytes of the row)."""
     cut = plan(spec, machine)
     if role == "sums":
-        return np.array(value[0] + cut.unit.moves * value[1], np.int32)
+        sums = value[0] + cut.unit.moves * value[1]
+        return np.array(sums if spec.shifted or cut.unit.moves else sums[:1], np.int32)
     if role == "multipliers":
         return np.array(np.broadcast_to(value, (spec.out_channels,)), np.int32)
     kh, kw = spec.kernel
@@ -80,7 +81,7 @@ class _Rows:
     def __init__(self, cut: Plan, machine: Machine) -> None:
         self.cut, self.spec, self.unit, self.code = cut, cut.spec, cut.unit, Code()
         code, spec = self.code, self.spec
-        self.cases = BorderCases(spec)
+        self.cases = BorderCases(spec, spec.shifted or self.unit.moves != 0)
         pixels, out_pixels = spec.batch * prod(spec.size), spec.batch * prod(spec.out_size)
         self.per_output = spec.kernel[0] * cut.row_bytes
         self.x = Operand(code, "x", pixels * spec.in_pitch, dtype=spec.in_dtype)

@@ -32,9 +32,14 @@ def convolution(
         helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["weight"], axis=0),
         helper.make_node("DequantizeLinear", ["b", "sb", "zb"], ["bias"], axis=0),
         helper.make_node(
-            "Conv", ["real", "weight", "bias"], ["sums"],
-            pads=pads, strides=stride, dilations=dilation, group=groups,
-        ),  # fmt: skip
+            "Conv",
+            ["real", "weight", "bias"],
+            ["sums"],
+            pads=pads,
+            strides=stride,
+            dilations=dilation,
+            group=groups,
+        ),
     ]
     last = "sums"
     if activation:
@@ -76,9 +81,14 @@ def network(rng: np.random.Generator, channels: int = 3, size: int = 16) -> onnx
         bias = rng.normal(0, 0.3, o).astype(np.float32)
         nodes.append(
             helper.make_node(
-                "Conv", [x, constant(f"{y}.w", weight), constant(f"{y}.b", bias)], [y], y,
-                pads=[k // 2] * 4, strides=[stride] * 2, group=groups,
-            )  # fmt: skip
+                "Conv",
+                [x, constant(f"{y}.w", weight), constant(f"{y}.b", bias)],
+                [y],
+                y,
+                pads=[k // 2] * 4,
+                strides=[stride] * 2,
+                group=groups,
+            )
         )
         return y
 

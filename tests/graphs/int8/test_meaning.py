@@ -79,9 +79,7 @@ def test_a_network_runs_in_integers_from_end_to_end() -> None:
         "Flatten": 1, "IntegerLinear": 1, "DequantizeLinear": 1,
     }  # fmt: skip
     runtime, floats = Session(quantised), Session(whole)
-    step = next(
-        graph.constants[node.inputs[1]].item() for node in graph.nodes if node.op == "DequantizeLinear"
-    )
+    step = next(graph.constants[node.inputs[1]].item() for node in graph.nodes if node.op == "DequantizeLinear")
     lost = []
     for image in images:
         found, expected = evaluate(graph, {"x": image})["y"], runtime({"x": image})["y"]

@@ -35,7 +35,9 @@ def test_the_graph_is_what_others_read() -> None:
 
 def test_a_moved_tensor_keeps_its_steps() -> None:
     _, found, _ = quantised_network()
-    scales = {t.name: numpy_helper.to_array(t) for t in found.graph.initializer if t.name.endswith((".scale", "_point"))}
+    scales = {
+        t.name: numpy_helper.to_array(t) for t in found.graph.initializer if t.name.endswith((".scale", "_point"))
+    }
     assert scales["flat.scale"] == scales["pooled.scale"]
     assert scales["flat.zero_point"] == scales["pooled.zero_point"]
 
