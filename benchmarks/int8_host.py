@@ -15,23 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from compile_vs_ort import Runtime, feeds, graphs, interleaved, networks
 from report import emit, status
 from splitkit.exporters import CompileTarget, get_exporter
-from splitkit.graphs.calibrate import ranges_of
+from splitkit.graphs.calibrate import quantise
 from splitkit.graphs.int8.patterns import in_integers
-from splitkit.graphs.int8.quantise import quantised, quantised_tensors
 from splitkit.graphs.reading import read_onnx
 
 FLOATS = frozenset({"Conv", "Gemm", "MatMul"})
 """Layers that should be in integers."""
-
-
-def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """On random inputs: times do not depend on the ranges."""
-    return quantised(model, ranges_of(model, quantised_tensors(model), [feeds(model)]))
 
 
 def geomean(values: list[float]) -> float:
@@ -57,7 +50,7 @@ def main() -> None:
         for space, name, architecture in networks(args.networks, args.seed):
             for part, model in graphs(space, architecture).items():
                 status(f"{name}, {part}")
-                models = {"float32": model, "int8": quantise(model)}
+                models = {"float32": model, "int8": quantise(model, [feeds(model)])}
                 left = sum(node.op in FLOATS for node in in_integers(read_onnx(models["int8"])).nodes)
                 for what, runtime in runtimes.items():
                     folder = Path(scratch) / f"{name}-{part}-{what}".replace(" ", "-")

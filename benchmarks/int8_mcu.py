@@ -24,8 +24,7 @@ from report import emit, status
 from splitkit.devices.qemu_system import QemuSystemDevice
 from splitkit.exporters import get_exporter
 from splitkit.exporters.memory_report import MemoryReport
-from splitkit.graphs.calibrate import ranges_of
-from splitkit.graphs.int8.quantise import quantised, quantised_tensors
+from splitkit.graphs.calibrate import quantise
 from splitkit.profiles import load_device
 
 BOARDS = ("stm32h743", "alif-e3-hp", "stm32f446", "esp32p4")
@@ -70,7 +69,7 @@ def layer_model(layer: Layer) -> onnx.ModelProto:
         size = layer.size // layer.stride
         shape, out = (1, layer.channels, layer.size, layer.size), (1, layer.out, size, size)
         y = net.conv("x", layer)
-    return quantise(net.model(shape, y, out))
+    return in_int8(net.model(shape, y, out))
 
 
 def resnet8() -> tuple[onnx.ModelProto, int]:
@@ -111,12 +110,12 @@ def typed(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
-def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """On a normal input."""
+def in_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Quantised on a normal input."""
     model = typed(model)
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    return quantised(model, ranges_of(model, quantised_tensors(model), [{"x": x}]))
+    return quantise(model, [{"x": x}])
 
 
 def count_layer(device: QemuSystemDevice, model: onnx.ModelProto) -> float:
@@ -170,7 +169,7 @@ def main() -> None:
         for network, make in NETWORKS.items():
             model, macs = make()
             status(f"{name}: {network}")
-            both = {"int8": quantise(model), "float32": typed(model)}
+            both = {"int8": in_int8(model), "float32": typed(model)}
             found_of = {precision: count_network(device, each, macs) for precision, each in both.items()}
             rows += [{"board": name, "what": f"{network}, {p}", **values} for p, values in found_of.items()]
             for precision, values in found_of.items():

@@ -13,8 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.bundle.verify import Reference
-from splitkit.graphs.calibrate import ranges_of
-from splitkit.graphs.int8.quantise import quantised, quantised_tensors
+from splitkit.graphs.calibrate import quantise
 from splitkit.graphs.session import Arrays, Session
 from splitkit.sides import Side
 
@@ -38,7 +37,7 @@ def quantised_halves(models: Halves, reference: Reference, sides: Collection[Sid
     changed = dict(models)
     for side in set(sides) & set(models):
         frames = _sensor_frames(models[side], reference) if side == "sensor" else _frames(models[side], reference)
-        changed[side] = quantised(models[side], ranges_of(models[side], quantised_tensors(models[side]), frames))
+        changed[side] = quantise(models[side], frames)
     links, scores = run_halves(changed, reference.images, reference.links, reference.masks)
     return changed, replace(reference, links=links, scores=scores, runtime="onnxruntime", quantised=True)
 

@@ -97,7 +97,7 @@ def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
         body["sensor"]["precision"] = "int4"
 
     reseal(tmp_path / "b", change)
-    with pytest.raises(Exception, match="sensor.precision"):
+    with pytest.raises(Exception, match=r"sensor\.precision"):
         load_bundle(tmp_path / "b")
 
 

@@ -124,14 +124,12 @@ def network(rng: np.random.Generator, channels: int = 3, size: int = 16) -> onnx
 
 def quantised_network(seed: int = 0) -> tuple[onnx.ModelProto, onnx.ModelProto, list[NDArray[np.float32]]]:
     """That network, itself quantised, and images that it may be run on."""
-    from splitkit.graphs.calibrate import ranges_of
-    from splitkit.graphs.int8.quantise import quantised, quantised_tensors
+    from splitkit.graphs.calibrate import quantise
 
     rng = np.random.default_rng(seed)
     whole = network(rng)
     images = [smooth(rng, (1, 3, 16, 16)) for _ in range(24)]
-    ranges = ranges_of(whole, quantised_tensors(whole), [{"x": image} for image in images[:16]])
-    return whole, quantised(whole, ranges), images[16:]
+    return whole, quantise(whole, [{"x": image} for image in images[:16]]), images[16:]
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
