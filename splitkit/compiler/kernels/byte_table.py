@@ -1,13 +1,15 @@
 """Any function of one byte: looked up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from tvm import tirx
 
-from splitkit.compiler.codegen.code import Code, Operand
-from splitkit.compiler.codegen.integers import cast
+from splitkit.compiler.codegen.code import Code, Expr, Operand
+from splitkit.compiler.codegen.integers import cast, number
 from splitkit.compiler.codegen.parallel import shared, threads_for
 from splitkit.compiler.kernels.protocol import SHORT, KernelFunction, KernelSpec, Physical
 from splitkit.compiler.machine import Machine
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from splitkit.compiler.selection import Selector
     from splitkit.graphs.reading.graph import Graph, Node
 
-UNROLLED = 8
+UNROLLED, PERMUTED = 8, 64
+"""Bytes of a turn: one by one, and where a register of 64 can be permuted by another (AVX-512 VBMI)."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,35 @@ class ByteTableSpec(KernelSpec):
         x = Operand(code, "x", self.elements, dtype="uint8")
         table = Operand(code, "table", 256, dtype=self.dtype)
         out = Operand(code, "out", self.elements, dtype=self.dtype)
-        whole, rest = divmod(self.elements, UNROLLED)
-        threads = threads_for(machine, 0, 8 * self.elements)
+        permutes = machine.has("avx512vbmi")
+        piece = PERMUTED if permutes else UNROLLED
+        whole, rest = divmod(self.elements, piece)
+        quarters = [code.let(f"t{i}", _signed(table.load(64 * i, 64))) for i in range(4)] if permutes and whole else []
 
-        def one(at: object) -> None:
+        def one(at: Expr) -> None:
             out.store(at, table.load(cast(x.load(at), "int32", 1)))
 
-        with shared(code, whole, threads) as share, share.pieces("v", 0, whole) as v:
-            for i in range(UNROLLED):
-                one(v * UNROLLED + i)
-        for i in range(rest):
-            one(whole * UNROLLED + i)
+        with shared(code, whole, threads_for(machine, 0, 8 * self.elements)) as share, share.pieces("v", 0, whole) as v:
+            if quarters:
+                found = _looked_up(code, quarters, x.load(v * piece, piece))
+                out.store(v * piece, tirx.reinterpret(f"{self.dtype}x{piece}", found), piece)
+            else:
+                for i in range(piece):
+                    one(v * piece + i)
+        with code.loop("i", rest, whole * piece) as i:
+            one(i)
         return KernelFunction(code.function([x, table, out]))
+
+
+def _signed(value: Expr) -> Expr:
+    return tirx.reinterpret(f"int8x{PERMUTED}", value)
+
+
+def _looked_up(code: Code, quarters: Sequence[Expr], bytes_: Expr) -> Expr:
+    """Entries of a table in four registers: seven bits choose from two of them, the eighth between the pairs."""
+    index = code.let("index", _signed(bytes_))
+    low, high = (
+        tirx.call_llvm_pure_intrin(f"int8x{PERMUTED}", "llvm.x86.avx512.vpermi2var.qi.512", first, index, second)
+        for first, second in (quarters[:2], quarters[2:])
+    )
+    return tirx.Select(index < number(0, PERMUTED, "int8"), high, low)

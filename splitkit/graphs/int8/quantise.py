@@ -26,6 +26,7 @@ OLDEST = 13
 BOUNDS = frozenset({"Relu", "Clip"})
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 PAIRS = frozenset({"Add", "Mul"})
+GATES = frozenset({"Sigmoid", "HardSigmoid"})
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -96,6 +97,8 @@ class _Quantiser:
                 return weight.ndim == 4
             plain = all(attributes.get(name, 1.0) == 1.0 for name in ("alpha", "beta"))
             return weight.ndim == 2 and len(self._shape(data[0])) == 2 and plain and not attributes.get("transA", 0)
+        if self._gate(node) is not None:
+            return self._made_in_integers(self._gated(node))
         if node.op_type in PAIRS and len(data) == 2:
             a, b = (self._shape(name) for name in data)
             spread = sorted((a, b), key=lambda shape: -int(np.prod(shape)))
@@ -107,6 +110,23 @@ class _Quantiser:
             return self._made_in_integers(data[0])
         single = all(self.constants[name].size == 1 for name in node.input if name in self.constants)
         return node.op_type in FUNCTIONS and len(data) == 1 and single and self._made_in_integers(data[0])
+
+    def _gate(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """The sigmoid that alone a product reads beside what the sigmoid is of: x sigmoid(x), one function of x."""
+        if node.op_type != "Mul":
+            return None
+        for name, other in (node.input, reversed(node.input)):
+            made = self.makers.get(other)
+            alone = other not in self.outputs and len(self.readers.get(other, ())) == 1
+            if made is not None and made.op_type in GATES and made.input[0] == name and alone:
+                return made
+        return None
+
+    def _gated(self, node: onnx.NodeProto) -> str:
+        """What such a product is a function of."""
+        gate = self._gate(node)
+        assert gate is not None
+        return str(gate.input[0])
 
     def _made_in_integers(self, name: str) -> bool:
         """Whether the tensor comes out of such an operator: what moves or looks up bytes is not worth them alone."""
@@ -123,6 +143,15 @@ class _Quantiser:
         constant = all(n in self.constants for n in reader.input[1:] if n)
         return reader if reader.op_type in BOUNDS and constant and id(reader) in self.layers else None
 
+    def _inside(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """Operators ahead of this one that run in one kernel with it."""
+        ahead = [self.makers[name] for name in node.input if name in self.makers]
+        return [made for made in ahead if self._bounded_by(made) is node or self._gate(node) is made]
+
+    def _is_inside(self, node: onnx.NodeProto) -> bool:
+        """Whether its result never leaves the kernel."""
+        return any(node in self._inside(reader) for reader in self.readers.get(node.output[0], ()))
+
     def _steps(self) -> dict[str, str]:
         """Tensors that get steps; of each the one whose steps it shares, itself if none."""
         found: dict[str, str] = {}
@@ -130,10 +159,10 @@ class _Quantiser:
             if id(node) not in self.layers:
                 continue
             for name in node.input:
-                bounded = name in self.makers and self._bounded_by(self.makers[name]) is node
-                if name and name not in self.constants and not bounded and name not in self.links.received:
+                inner = name in self.makers and self.makers[name] in self._inside(node)
+                if name and name not in self.constants and not inner and name not in self.links.received:
                     found.setdefault(name, name)
-            if self._bounded_by(node) is None and node.output[0] not in self.links.sent:
+            if not self._is_inside(node) and node.output[0] not in self.links.sent:
                 name = node.output[0]
                 found[name] = found.get(node.input[0], name) if node.op_type in VIEWS else name
         return found
@@ -145,10 +174,12 @@ class _Quantiser:
         self.made: list[onnx.NodeProto] = []
         self.added: dict[str, onnx.TensorProto] = {}
         self.scales = {name: float(np.float32(scale)) for name, (_, scale, _) in self.links.inputs.items()}
+        self.taken = {n for node in self.nodes for n in (*node.input, *node.output)} | set(self.weights)
+        self.names: dict[str, str] = {}
         renamed: dict[str, str] = {}
         for value in self.original.graph.input:
             if value.name in self.steps:
-                renamed[value.name] = f"{value.name}.steps"
+                renamed[value.name] = self._fresh(f"{value.name}.steps")
                 self._quantise(value.name, value.name, renamed[value.name], ranges)
         for node in self.nodes:
             if any(name in self.links.inside for name in node.output) and not self._writes_link(node):
@@ -166,7 +197,7 @@ class _Quantiser:
                 self._layer(copy, node)
             name = node.output[0]
             if name in self.steps:
-                copy.output[0] = f"{name}.real"
+                copy.output[0] = self._fresh(f"{name}.real")
                 self.made.append(copy)
                 self._quantise(name, copy.output[0], name, ranges)
             else:
@@ -186,7 +217,18 @@ class _Quantiser:
         onnx.checker.check_model(model, full_check=True)
         return model
 
+    def _fresh(self, name: str) -> str:
+        """A name that no tensor of the original has; the same one whenever it is asked for."""
+        if name not in self.names:
+            fresh = name
+            while fresh in self.taken:
+                fresh += "_"
+            self.taken.add(fresh)
+            self.names[name] = fresh
+        return self.names[name]
+
     def _constant(self, name: str, value: NDArray[Any]) -> str:
+        name = self._fresh(name)
         self.added.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
@@ -198,7 +240,7 @@ class _Quantiser:
         """Steps between `source` and `target`, of the range of `name`."""
         scale, zero = affine(*ranges[self.steps[name]])
         self.scales[target] = float(np.float32(scale))
-        constants, codes = self._scale_and_zero(name, scale, zero), f"{name}.bytes"
+        constants, codes = self._scale_and_zero(name, scale, zero), self._fresh(f"{name}.bytes")
         self._put("QuantizeLinear", [source, *constants], codes, f"{name}.quantise")
         self._put("DequantizeLinear", [codes, *constants], target, f"{name}.dequantise")
 
@@ -232,7 +274,7 @@ class _Quantiser:
             self._constant(f"{name}.scale", scales),
             self._constant(f"{name}.zero_point", np.zeros(scales.shape, steps.dtype)),
         ]
-        return self._put("DequantizeLinear", inputs, f"{name}.real", f"{name}.dequantise", axis=axis)
+        return self._put("DequantizeLinear", inputs, self._fresh(f"{name}.real"), f"{name}.dequantise", axis=axis)
 
     # the link of a searched network, whose steps are its own
 

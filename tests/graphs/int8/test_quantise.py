@@ -6,7 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from splitkit.errors import ModelError
+from splitkit.graphs.int8.patterns import in_integers
 from splitkit.graphs.int8.quantise import quantised, quantised_tensors
+from splitkit.graphs.reading import read_onnx
 from splitkit.graphs.session import Session
 from tests.graphs.int8.models import network, quantised_network
 
@@ -59,3 +61,39 @@ def test_a_tensor_that_is_always_zero_costs_nothing_else() -> None:
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     found = quantised(whole, {"x": (-1.0, 1.0), "y": (0.0, 0.0)})
     assert np.all(Session(found)({"x": np.ones((1, 3, 4, 4), np.float32)})["y"] == 0)
+
+
+def test_names_of_the_model_are_left_alone() -> None:
+    whole = network(np.random.default_rng(0))
+    for tensor in whole.graph.initializer:  # as a network may well call what normalises its input
+        if tensor.name == "linear.w":
+            tensor.name = "stem.scale"
+    for node in whole.graph.node:
+        node.input[:] = ["stem.scale" if name == "linear.w" else name for name in node.input]
+    found = quantised(whole, dict.fromkeys(quantised_tensors(whole), (-3.0, 3.0)))
+    names = [tensor.name for tensor in found.graph.initializer]
+    assert len(set(names)) == len(names)
+    assert "stem.scale_" in names
+
+
+def test_a_gate_is_one_function_of_what_it_gates() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["gate"]),
+        helper.make_node("Mul", ["a", "gate"], ["y"]),
+    ]
+    weight = np.random.default_rng(0).normal(0, 1, (4, 3, 1, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes, "swish",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 4, 4])],
+        [numpy_helper.from_array(weight, "w")],
+    )  # fmt: skip
+    whole = onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    )
+    assert set(quantised_tensors(whole)) == {"x", "a", "y"}
+    found = quantised(whole, {"x": (-1, 1), "a": (-3, 3), "y": (-0.3, 3)})
+    assert [node.op for node in in_integers(read_onnx(found)).nodes] == [
+        "QuantizeLinear", "IntegerConv", "ByteTable", "DequantizeLinear",
+    ]  # fmt: skip
