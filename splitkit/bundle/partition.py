@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, LinkRecord, Partitioned
 from splitkit.bundle.build import REFERENCE_RUNTIME, Draft, Progress, build_bundle, require_place
-from splitkit.bundle.manifest import MAX_RANK, Dtype
+from splitkit.bundle.manifest import Dtype
 from splitkit.bundle.verify import Reference
 from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ModelError
 from splitkit.exporters.registry import get_exporter
-from splitkit.graphs.cut import cut, tensor_dtype, tensor_shape
+from splitkit.graphs.edges import MOST_AXES, Edges, input_names
+from splitkit.graphs.placement import placed
 from splitkit.graphs.quantisation import stated_quantisation
-from splitkit.graphs.shapes import value_infos
+from splitkit.graphs.shapes import tensor_dtype, tensor_shape, value_infos
 from splitkit.profiles.schema import System
-from splitkit.sides import Side
 from splitkit.space.tensor import TensorSpec
 
 
@@ -58,18 +58,18 @@ def export_partition(
         VerificationError: a half computes something else than the model, or the model tells too little of `inputs`.
     """
     require_place(Path(directory), sign_key)
-    image, scores = edges_of(model)
-    models, crossing = halves_of(model, origin.cut, image.name, scores.name)
+    image, _ = image_and_scores(model)
+    halves = placed(model, origin.cut, Edges.of(model))
     quantisation = stated_quantisation(model)
     links = []
-    for tensor in _tensors(model, crossing):
+    for tensor in _tensors(model, halves.crossing):
         scale, zero_point = quantisation.get(tensor.name, (1.0, 0)) if tensor.dtype == "uint8" else (1.0, 0)
         links.append(LinkRecord.sending(tensor, scale=scale, zero_point=zero_point))
     progress("running the model")
     draft = Draft(
         origin=origin,
-        models=models,
-        reference=reference_of_onnx(model, crossing, inputs),
+        models=halves.models,
+        reference=reference_of_onnx(model, halves.crossing, inputs),
         image=image,
         links=tuple(links),
         classes=tuple(classes),
@@ -85,7 +85,7 @@ def reference_of_onnx(model: onnx.ModelProto, tensors: Sequence[str], inputs: ND
     Raises:
         ModelError: ONNX Runtime cannot run it, a tensor has no static shape, or `inputs` are of another shape or dtype.
     """
-    image, scores = edges_of(model)
+    image, scores = image_and_scores(model)
     if inputs.ndim != 1 + len(image.shape) or inputs.shape[1:] != image.shape or str(inputs.dtype) != image.dtype:
         raise ModelError(
             f"inputs are {inputs.dtype} {list(inputs.shape)}",
@@ -102,48 +102,27 @@ def reference_of_onnx(model: onnx.ModelProto, tensors: Sequence[str], inputs: ND
     return Reference(inputs, links, found[scores.name][:, 0], "onnxruntime")
 
 
-def edges_of(model: onnx.ModelProto) -> tuple[TensorSpec, TensorSpec]:
-    """Input and output of a model that can be partitioned.
+def image_and_scores(model: onnx.ModelProto) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output of a model of which a bundle can be made.
 
     Raises:
         ModelError: it has several of one, or one of another kind than a sensor's image and an aggregator's scores.
     """
-    constants = {tensor.name for tensor in model.graph.initializer}
-    found: list[TensorSpec] = []
-    for role, values in (
-        ("input", [value for value in model.graph.input if value.name not in constants]),
-        ("output", list(model.graph.output)),
-    ):
-        if len(values) != 1:
-            names = ", ".join(repr(value.name) for value in values)
-            raise ModelError(f"the model has {len(values)} {role}s ({names}), a bundle has one", "leave the others out")
-        (tensor,) = _tensors(model, [values[0].name])
+    for role, names in (("input", input_names(model)), ("output", [value.name for value in model.graph.output])):
+        if len(names) != 1:
+            raise ModelError(
+                f"the model has {len(names)} {role}s ({', '.join(map(repr, names))}), a bundle has one",
+                "leave the others out, or write the halves as ONNX: splitkit cut",
+            )
+    edges = Edges.of(model)
+    for role, tensor in (("input", edges.captured[0]), ("output", edges.results[0])):
         if not tensor.shape or tensor.shape[0] != 1:
             shape = list(tensor.shape)
-            raise ModelError(f"{role} {tensor.name!r} has shape {shape}", "it must begin with 1, the batch")
-        found.append(tensor)
-    image, scores = found
+            raise ModelError(f"{role} {tensor.name!r} has shape {shape}", "in a bundle it must begin with 1, the batch")
+    [image], [scores] = edges.captured, _tensors(model, edges.result_names)
     if scores.dtype != "float32":
         raise ModelError(f"output {scores.name!r} is {scores.dtype}", "leave out what makes classes of the scores")
     return image, scores
-
-
-def halves_of(
-    model: onnx.ModelProto, at: tuple[str, ...], image: str, scores: str
-) -> tuple[dict[Side, onnx.ModelProto], tuple[str, ...]]:
-    """The halves that there are, and what crosses: computed tensors, then the input if the aggregator needs it.
-
-    Args:
-        at: tensors to cut at; the input alone (`image`) leaves all to the aggregator, the output alone (`scores`) all
-            to the sensor.
-
-    Raises:
-        ModelError: it cannot be cut there.
-    """
-    if at in ((image,), (scores,)):
-        return {"aggregator" if at == (image,) else "sensor": model}, at
-    halves = cut(model, at)
-    return {"sensor": halves.head, "aggregator": halves.tail}, (*halves.tensors, *halves.passthrough)
 
 
 def _tensors(model: onnx.ModelProto, names: Sequence[str]) -> list[TensorSpec]:
@@ -156,8 +135,8 @@ def _tensors(model: onnx.ModelProto, names: Sequence[str]) -> list[TensorSpec]:
         tensor = TensorSpec(name, tensor_shape(values[name]), tensor_dtype(values[name]))
         if tensor.dtype not in get_args(Dtype):
             raise ModelError(f"tensor {name!r} is {tensor.dtype}", f"it must be {' or '.join(get_args(Dtype))}")
-        if not 1 <= len(tensor.shape) <= MAX_RANK or min(tensor.shape) < 1:
-            raise ModelError(f"tensor {name!r} has shape {list(tensor.shape)}", f"1 to {MAX_RANK} extents can be sent")
+        if not 1 <= len(tensor.shape) <= MOST_AXES or min(tensor.shape) < 1:
+            raise ModelError(f"tensor {name!r} has shape {list(tensor.shape)}", f"1 to {MOST_AXES} extents can be sent")
         found.append(tensor)
     return found
 

@@ -63,6 +63,11 @@ INPUT_SHAPE = click.option(
     help="Shape of an input that the model leaves open.",
 )  # fmt: skip
 
+AGGREGATOR_INPUT = click.option(
+    "--aggregator-input", "aggregator_inputs", multiple=True, metavar="NAME",
+    help="An input that the aggregator has by itself, such as a prompt; the sensor captures all others.",
+)  # fmt: skip
+
 LINK_DTYPE = click.option(
     "--link-dtype", type=click.Choice(["float16", "uint8"]), help="What computed float32 tensors are sent as."
 )

@@ -37,8 +37,8 @@ def _what(option: "Option") -> str:
     return names if option.placement == "split" else f"{names} (all on {option.placement})"
 
 
-def notes(found: "Partition") -> list[str]:
-    """What the table does not show."""
+def notes(found: "Partition", bundled: bool) -> list[str]:
+    """What the table does not show; `bundled` says whether there are bundles of such a model."""
     best = found.best
     lines = [
         f"best of {found.listed} cuts: {found.model} "
@@ -48,7 +48,7 @@ def notes(found: "Partition") -> list[str]:
     ]
     if not best.fits:
         lines.append("the sensor can hold none of these")
-    if len(best.crossing) > 1:
+    if bundled and len(best.crossing) > 1:
         lines.append("`splitkit bench` and the runtime carry one tensor: --most-tensors 1 finds the best such cut")
     if found.unbounded_us is not None:
         lines.append(f"with more than {found.most_tensors} tensors crossing: {found.unbounded_us:,.0f} us")

@@ -103,9 +103,7 @@ def network_and_costs(examiner: Examiner, known: Mapping[str, TensorSpec]) -> tu
             f"system {system.name}: its two exporters do not run the same operators together",
             "use one exporter, or two of the same compiler",
         )
-    network, piece_of = Network.of(
-        parts["sensor"], known, examiner.source, examiner.result, examiner.link_dtype or "float32"
-    )
+    network, piece_of = Network.of(parts["sensor"], known, examiner.edges, examiner.link_dtype or "float32")
     pieces: dict[Side, FloatArray] = {}
     fallback: dict[Side, float] = {}
     for side, predictor in predictors.items():

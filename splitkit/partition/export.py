@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, Partitioned
-from splitkit.bundle.partition import edges_of, export_partition
+from splitkit.bundle.partition import export_partition, image_and_scores
 from splitkit.graphs.narrow import LinkDtype
 from splitkit.partition.link import lighten
 from splitkit.partition.options import Option
@@ -41,7 +41,7 @@ def export_option(
         BundleError, ConfigError, DeviceError, VerificationError: as `export_partition`.
         ModelError: as that, or as `lighten`.
     """
-    source, _ = edges_of(model)
+    source, _ = image_and_scores(model)
     at = [name for name in option.crossing if name != source.name] or [source.name]
     if option.placement == "split" and at != [source.name]:
         say("calibrating the link")

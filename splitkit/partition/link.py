@@ -9,9 +9,8 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.errors import ModelError
-from splitkit.graphs.cut import cut, tensor_dtype
 from splitkit.graphs.narrow import Altered, LinkDtype, narrowed
-from splitkit.graphs.shapes import value_infos
+from splitkit.graphs.seam import Seam
 from splitkit.partition.bottleneck import with_bottleneck
 from splitkit.partition.calibrate import ranges_of, values_of
 from splitkit.partition.session import Arrays
@@ -59,8 +58,7 @@ def narrow_link(model: onnx.ModelProto, tensors: Sequence[str], dtype: LinkDtype
         ModelError: it cannot be cut there, nothing that crosses is computed as float32, uint8 without frames, or ONNX
             Runtime cannot run the model.
     """
-    values = value_infos(model)
-    wanted = [name for name in cut(model, tensors).tensors if tensor_dtype(values[name]) == "float32"]
+    wanted = Seam(model, tensors).computed
     if not wanted:
         raise ModelError(
             f"at {', '.join(map(repr, tensors))} nothing float32 crosses", f"{dtype} over the link is for such"

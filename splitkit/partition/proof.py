@@ -41,7 +41,9 @@ def prove(model: onnx.ModelProto, halves: Halves, inputs: Arrays, others: Arrays
     run = {name: Session(part) for name, part in (("model", model), ("head", halves.head), ("tail", halves.tail))}
     whole, elsewhere = run["model"](inputs), run["model"](others)
     sent = run["head"](inputs)
-    found = sent | run["tail"](dict(inputs) | sent)
+    received = {name: inputs[name] for name in (*halves.passthrough, *halves.own)}
+    received |= {name: sent[name] for name in halves.tensors}
+    found = sent | run["tail"](received)  # which gets nothing but what crosses and what it has by itself
     worst, identical = 0.0, True
     for name, expected in whole.items():
         actual = found[name]

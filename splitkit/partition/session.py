@@ -38,7 +38,8 @@ class Session:
         try:
             return dict(zip(names, self._session.run(names, wanted), strict=True))
         except Exception as error:
-            raise ModelError(f"ONNX Runtime: {_first_line(error)}") from error
+            hint = "real inputs are given with --calibration FILE.npz"
+            raise ModelError(f"ONNX Runtime: {_first_line(error)}", hint) from error
 
 
 def _first_line(error: Exception) -> str:
