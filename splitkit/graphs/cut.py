@@ -101,6 +101,19 @@ def cut(
     )
 
 
+def computing(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """The part of a model that computes these tensors, which are its outputs in this order.
+
+    Raises:
+        ModelError: a tensor is unknown, constant, needed by no output or of unknown type.
+    """
+    graph = _Graph(model)
+    for name in tensors:
+        graph.check_can_be_cut(name)
+    nodes = graph.ancestors(tensors) - graph.constant
+    return graph.part(nodes, graph.inputs_of(nodes), list(tensors), "head")
+
+
 class _Graph:
     """A model's nodes by index, with who produces and who needs what."""
 

@@ -27,11 +27,13 @@ class Edges:
         captured: inputs that the sensor has; the aggregator has what it is sent of them.
         own: inputs that the aggregator has; the sensor has none of them.
         results: outputs; the aggregator has all of them in the end.
+        final: whether they are what the model is for, and cross as they are; else features on their way to more.
     """
 
     captured: tuple[TensorSpec, ...]
     own: tuple[TensorSpec, ...]
     results: tuple[TensorSpec, ...]
+    final: bool = True
 
     @classmethod
     def of(cls, model: onnx.ModelProto, aggregator_inputs: Sequence[str] = ()) -> Self:
@@ -51,7 +53,7 @@ class Edges:
         for tensor in captured:
             _require_sendable(tensor)
         values = value_infos(model)
-        return cls(captured, own, tuple(_spec(values.get(value.name, value)) for value in model.graph.output))
+        return cls(captured, own, tuple(spec_of(values.get(value.name, value)) for value in model.graph.output))
 
     @property
     def captured_names(self) -> tuple[str, ...]:
@@ -74,9 +76,10 @@ class Edges:
         return sum(tensor.bytes for tensor in self.captured)
 
     def sent(self, tensor: TensorSpec, link_dtype: str) -> TensorSpec:
-        """What crosses for a tensor: its values as `link_dtype` if they are float32 that is computed on the way; the
-        model's own inputs and outputs cross as they are."""
-        as_it_is = tensor.dtype != "float32" or tensor.name in (*self.captured_names, *self.result_names)
+        """What crosses for a tensor: `link_dtype` if it is float32 that is computed on the way; the model's inputs and
+        outputs cross as they are."""
+        ends = (*self.captured_names, *(self.result_names if self.final else ()))
+        as_it_is = tensor.dtype != "float32" or tensor.name in ends
         return tensor if as_it_is else replace(tensor, dtype=link_dtype)
 
 
@@ -86,7 +89,7 @@ def inputs_of(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
     Raises:
         ModelError: one has no static shape.
     """
-    return tuple(_spec(value) for value in _given(model))
+    return tuple(spec_of(value) for value in _given(model))
 
 
 def input_names(model: onnx.ModelProto) -> list[str]:
@@ -109,7 +112,12 @@ def _given(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     return [value for value in model.graph.input if value.name not in constants]
 
 
-def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
+    """A value as a tensor.
+
+    Raises:
+        ModelError: it has no static shape.
+    """
     return TensorSpec(value.name, tensor_shape(value), tensor_dtype(value))
 
 

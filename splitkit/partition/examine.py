@@ -9,9 +9,9 @@ from splitkit.bench.clock import TableClock
 from splitkit.bench.measure import measure_graph
 from splitkit.compiler.kernel import Kernel
 from splitkit.exporters.protocol import KernelExporter
-from splitkit.graphs.edges import Edges
-from splitkit.graphs.narrow import LinkDtype, narrowed
-from splitkit.graphs.placement import Placement, placed
+from splitkit.graphs.narrow import LinkDtype
+from splitkit.graphs.placement import Placement
+from splitkit.graphs.subject import Subject
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.hop import Hop
 from splitkit.latency.store import LutStore
@@ -40,42 +40,32 @@ class Examiner:
     """Looks at cuts of one model on one system in full.
 
     Attributes:
-        edges: the model's inputs and outputs.
+        subject: the model, and how many views go through it.
         predictors: by side.
         hop: what lies between the sides.
         link_dtype: what computed float32 tensors are sent as, if not as they are.
     """
 
-    model: "onnx.ModelProto"
-    edges: Edges
+    subject: Subject
     system: System
     predictors: Mapping[Side, GraphPredictor]
     hop: Hop
     link_dtype: LinkDtype | None = None
 
     @classmethod
-    def of(
-        cls,
-        model: "onnx.ModelProto",
-        edges: Edges,
-        system: System,
-        store: LutStore,
-        link_dtype: LinkDtype | None = None,
-    ) -> Self:
+    def of(cls, subject: Subject, system: System, store: LutStore, link_dtype: LinkDtype | None = None) -> Self:
         """With times as the table has them now."""
         predictors = {side: GraphPredictor(system.device(side), store) for side in SIDES}
-        return cls(model, edges, system, predictors, Hop.of(store, system, 1), link_dtype)
+        return cls(subject, system, predictors, Hop.of(store, system, subject.views), link_dtype)
 
     def halves(self, crossing: Sequence[str]) -> Placement:
         """The halves of a cut that sends these tensors; what crosses, by its name in the model, in their order."""
-        found = placed(self.model, crossing, self.edges)
-        if self.link_dtype is None or len(found.models) == 1:
-            return found
-        computed = [name for name in crossing if name not in self.edges.captured_names]
-        narrow = narrowed(self.model, computed, self.link_dtype)
-        origins = {sent: name for name, sent in narrow.sent.items()}
-        found = placed(narrow.model, narrow.at(computed), self.edges)
-        return Placement(found.models, tuple(origins.get(name, name) for name in found.crossing))
+        if self.link_dtype is None:
+            return self.subject.placed(crossing)
+        subject, sent = self.subject.lightened(crossing, self.link_dtype)
+        names = {new: name for name, new in sent.items()}
+        found = subject.placed([sent.get(name, name) for name in crossing])
+        return Placement(found.models, tuple(names.get(name, name) for name in found.crossing))
 
     def predict(self, cut: Cut) -> Option:
         """Both halves lowered as they would be compiled, and predicted."""
@@ -88,7 +78,7 @@ class Examiner:
         measured = sum(side.measured_fraction * sum(side.kernel_us) for side in found.values())
         peak, held = self._memory(halves)
         return Option(
-            placement=cut.placement,
+            placement="split" if len(models) == 2 else next(iter(models)),
             crossing=halves.crossing,
             payload_bytes=cut.payload_bytes,
             sensor_us=us["sensor"],
@@ -114,10 +104,10 @@ class Examiner:
     def _memory(self, halves: Placement) -> tuple[int, int]:
         """Working memory and weights of the sensor, which holds what it sends as it is even if it reads none of it."""
         if "sensor" not in halves.models:
-            return self.edges.captured_bytes, 0
+            return self.subject.edges.captured_bytes, 0
         model = halves.models["sensor"]
         read = {value.name for value in model.graph.input}
-        kept = sum(t.bytes for t in self.edges.captured if t.name in halves.crossing and t.name not in read)
+        kept = sum(t.bytes for t in self.subject.edges.captured if t.name in halves.crossing and t.name not in read)
         exporter, target = self.predictors["sensor"].lowering.exporter, self.predictors["sensor"].lowering.target
         assert isinstance(exporter, KernelExporter)
         plan = exporter.plan_memory(model, target)
@@ -129,15 +119,16 @@ class Examiner:
         return (memory is None or peak <= memory) and (flash is None or weights <= flash)
 
     def _energy_uj(self, kernels: Mapping[Side, Sequence[Kernel]], payload_bytes: int) -> float | None:
-        """By the profiles' figures, if they have all of them."""
+        """Of all sensors and the aggregator, by the profiles' figures, if they have all of them."""
         if self.system.link.pj_per_byte is None:
             return None
-        picojoules = payload_bytes * self.system.link.pj_per_byte
+        times: dict[Side, int] = {"sensor": self.subject.views, "aggregator": 1}
+        picojoules = self.subject.views * payload_bytes * self.system.link.pj_per_byte
         for side, run in kernels.items():
             device = self.system.device(side)
             if device.pj_per_mac is None or device.pj_per_byte is None:
                 return None
             for kernel in run:
                 moved = kernel.read_bytes + kernel.write_bytes + kernel.weight_bytes
-                picojoules += kernel.macs * device.pj_per_mac + moved * device.pj_per_byte
+                picojoules += times[side] * (kernel.macs * device.pj_per_mac + moved * device.pj_per_byte)
         return picojoules / 1e6

@@ -1,22 +1,27 @@
 """A chosen cut as a bundle."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
+import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, Partitioned
-from splitkit.bundle.partition import export_partition, image_and_scores
+from splitkit.bundle.partition import export_subject
+from splitkit.errors import ModelError
 from splitkit.graphs.narrow import LinkDtype
+from splitkit.graphs.subject import OneView, Subject
+from splitkit.partition.calibrate import least_error_range, values_of
 from splitkit.partition.link import lighten
 from splitkit.partition.options import Option
+from splitkit.partition.session import Arrays
 from splitkit.profiles.schema import System
 
 
 def export_option(
-    model: onnx.ModelProto,
+    subject: Subject,
     path: Path,
     option: Option,
     system: System,
@@ -25,29 +30,48 @@ def export_option(
     inputs: NDArray[Any],
     link_dtype: LinkDtype | None = None,
     bottleneck: float | None = None,
-    calibration: Sequence[NDArray[Any]] = (),
+    calibration: Sequence[Arrays] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Bundle:
     """Export one cut of a partition, what makes its link lighter built in; see `export_partition`.
 
     Args:
-        model: what was partitioned, read from `path`.
-        inputs: for the proof, (frames, *input shape).
+        subject: what was partitioned, read from `path`.
+        inputs: for the proof, (frames, views, *shape of a view without the 1 that it begins with).
         link_dtype: as it was partitioned with.
-        bottleneck: share of the channels to send.
-        calibration: for uint8 and a bottleneck, inputs (*input shape) that they are made from.
+        bottleneck: share of the channels to send; of one view only.
+        calibration: for uint8 and a bottleneck, the model's inputs by name that they are made from.
 
     Raises:
         BundleError, ConfigError, DeviceError, VerificationError: as `export_partition`.
         ModelError: as that, or as `lighten`.
     """
-    source, _ = image_and_scores(model)
-    at = [name for name in option.crossing if name != source.name] or [source.name]
-    if option.placement == "split" and at != [source.name]:
+    captured = subject.edges.captured_names
+    at = [name for name in option.crossing if name not in captured] or list(option.crossing)
+    if option.placement == "split" and (link_dtype or bottleneck):
         say("calibrating the link")
-        frames = [{source.name: frame} for frame in calibration]
-        found = lighten(model, at, frames, ratio=bottleneck, dtype=link_dtype)
-        model, at = found.model, list(found.at(at))
+        subject, at = _lighter(subject, at, link_dtype, bottleneck, calibration)
     predicted = {"total_us": option.total_us, "sensor_us": option.sensor_us, "aggregator_us": option.aggregator_us}
-    origin = Partitioned.of(path, *at)
-    return export_partition(model, origin, system, inputs, directory, predicted=predicted, progress=say)
+    return export_subject(
+        subject, Partitioned.of(path, *at), system, inputs, directory, predicted=predicted, progress=say
+    )
+
+
+def _lighter(
+    subject: Subject, at: Sequence[str], dtype: LinkDtype | None, ratio: float | None, frames: Sequence[Arrays]
+) -> tuple[Subject, list[str]]:
+    """What sends less there, and where it is then to be cut."""
+    if isinstance(subject, OneView):
+        found = lighten(subject.whole, at, frames, ratio=ratio, dtype=dtype)
+        return replace(subject, whole=found.model), list(found.at(at))
+    if ratio is not None or dtype is None:
+        raise ModelError(f"a bottleneck is for one view, there are {subject.views}", "leave out --inject-bottleneck")
+    ranges = {}
+    if dtype == "uint8":
+        if not frames:
+            raise ModelError("uint8 over the link takes the range of what crosses", "give --calibration")
+        each = {name: subject.named(name) for name in at}
+        values = values_of(subject.whole, [name for names in each.values() for name in names], frames)
+        ranges = {name: least_error_range(np.stack([values[one] for one in names])) for name, names in each.items()}
+    lighter, sent = subject.lightened(at, dtype, ranges)
+    return lighter, [sent.get(name, name) for name in at]

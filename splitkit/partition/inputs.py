@@ -23,6 +23,12 @@ def noise(tensor: TensorSpec, frames: int = FRAMES, seed: int = 0) -> NDArray[An
     return rng.standard_normal(shape).astype(dtype)
 
 
+def noisy(tensors: Sequence[TensorSpec], frames: int = FRAMES) -> list[Arrays]:
+    """Seeded frames for several inputs, each of another seed."""
+    found = {tensor.name: noise(tensor, frames, seed) for seed, tensor in enumerate(tensors)}
+    return [{name: arrays[i] for name, arrays in found.items()} for i in range(frames)]
+
+
 def read_inputs(path: Path, tensor: TensorSpec) -> NDArray[Any]:
     """Frames for an input out of an .npy or .npz file, (frames, *shape).
 

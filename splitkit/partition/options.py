@@ -13,8 +13,8 @@ class Option:
 
     Attributes:
         placement: `split`, or the side that computes everything.
-        crossing: tensors that the sensor sends, by their names in the model.
-        payload_bytes: of them.
+        crossing: tensors that the sensor sends, by their names in the model; those of the first of several views.
+        payload_bytes: of them; of one view.
         sensor_us, link_us, aggregator_us: of one frame; `total_us` is their sum.
         sensor_peak_bytes: arena, inputs and outputs of the sensor's half; inputs alone where it computes nothing.
         sensor_weight_bytes: of the sensor's half.
@@ -67,6 +67,7 @@ class Partition:
         fallback: share of the model's kernel time, by side, in operators that run as TVM's default.
         link_dtype: what computed float32 tensors are sent as.
         aggregator_inputs: inputs that the aggregator has by itself.
+        views, join: how many sensors send, and where what they send meets, by the first view's names.
     """
 
     model: str
@@ -80,6 +81,8 @@ class Partition:
     fallback: Mapping[Side, float]
     link_dtype: str
     aggregator_inputs: tuple[str, ...] = ()
+    views: int = 1
+    join: tuple[str, ...] = ()
 
     @property
     def best(self) -> Option:

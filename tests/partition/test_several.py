@@ -13,6 +13,7 @@ from splitkit.graphs.cut import cut
 from splitkit.graphs.edges import Edges, inputs_of
 from splitkit.graphs.narrow import LinkDtype
 from splitkit.graphs.order import needed_names
+from splitkit.graphs.subject import OneView
 from splitkit.latency.store import LutStore
 from splitkit.partition import Option, partition, partition_chain
 from splitkit.partition.costs import network_and_costs
@@ -42,7 +43,7 @@ def cuts_and_examiner(
 ) -> tuple[list[Cut], Examiner]:
     """Listed cuts and the best of all, splits and wholes."""
     with LutStore(":memory:") as store:
-        examiner = Examiner.of(model, Edges.of(model, own), analytical_system(), store, dtype)
+        examiner = Examiner.of(OneView(model, Edges.of(model, own)), analytical_system(), store, dtype)
         network, costs = network_and_costs(examiner, named_tensors(model))
     best = least_cost(network, costs.pieces["sensor"], costs.pieces["aggregator"], costs.us_per_byte)
     return [*list_cuts(network, 64), *cuts_of(network, best[None])], examiner
@@ -57,7 +58,7 @@ def check(model: onnx.ModelProto, found: Cut, examiner: Examiner, own: tuple[str
     if "sensor" in halves.models:
         assert not {value.name for value in halves.models["sensor"].graph.input} & {*own}
         sent = dict(Session(halves.models["sensor"])(inputs))
-    passed = {name: inputs[name] for name in found.crossing if name in examiner.edges.captured_names}
+    passed = {name: inputs[name] for name in found.crossing if name in examiner.subject.edges.captured_names}
     assert sum(array.nbytes for array in (sent | passed).values()) == found.payload_bytes
     result, at_hand = dict(sent), sent | passed | {name: inputs[name] for name in own}
     if "aggregator" in halves.models:
@@ -75,7 +76,7 @@ def test_every_listed_cut_of_two_images_and_a_pose_is_the_model_bit_for_bit(own:
     for found in cuts:
         check(stereo(), found, examiner, own)
         if found.placement == "split":
-            computed = [name for name in found.crossing if name not in examiner.edges.captured_names]
+            computed = [name for name in found.crossing if name not in examiner.subject.edges.captured_names]
             halves = cut(stereo(), computed, aggregator_inputs=own)
             assert set(halves.crossing) == set(found.crossing)
             proof = prove(stereo(), halves, frame(stereo(), 0), frame(stereo(), 1))
