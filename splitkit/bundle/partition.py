@@ -16,7 +16,7 @@ from splitkit.bundle.verify import Reference
 from splitkit.compiler.target import CompileTarget
 from splitkit.errors import ModelError
 from splitkit.exporters.registry import get_exporter
-from splitkit.graphs.edges import MOST_AXES, Edges, spec_of
+from splitkit.graphs.edges import MOST_AXES, Edges, input_names, spec_of
 from splitkit.graphs.placement import Placement
 from splitkit.graphs.quantisation import stated_quantisation
 from splitkit.graphs.shapes import value_infos
@@ -146,7 +146,9 @@ def image_and_scores(subject: Subject) -> tuple[TensorSpec, TensorSpec]:
     Raises:
         ModelError: it has several of one, or one of another kind than a sensor's image and an aggregator's scores.
     """
-    inputs, outputs = (*subject.edges.captured_names, *subject.own), Edges.of(subject.whole, subject.own).results
+    image, outputs = subject.edges.captured[0], Edges.of(subject.whole, subject.own).results
+    others = [name for name in input_names(subject.whole) if name not in subject.named(image.name)]
+    inputs = [image.name, *others]
     for role, names in (("input", inputs), ("output", [tensor.name for tensor in outputs])):
         if len(names) != 1:
             of = "a view of " if subject.views > 1 and role == "input" else ""
@@ -154,7 +156,7 @@ def image_and_scores(subject: Subject) -> tuple[TensorSpec, TensorSpec]:
                 f"{of}the model has {len(names)} {role}s ({', '.join(map(repr, names))}), a bundle has one",
                 "leave the others out, or write the halves as ONNX: splitkit cut",
             )
-    [image], [scores] = subject.edges.captured, outputs
+    [scores] = outputs
     for role, tensor in (("input", image), ("output", scores)):
         if not tensor.shape or tensor.shape[0] != 1:
             shape = list(tensor.shape)
