@@ -15,15 +15,7 @@ def cuts_table(found: "Partition", jpeg: "Jpeg | None") -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("sent", overflow="fold")
     timed = ["measured us"] if any(option.measured_us is not None for option in found.options) else []
-    for column in (
-        "bytes" if found.views == 1 else "bytes a view",
-        "sensor us",
-        "link us",
-        "aggregator us",
-        "total us",
-        *timed,
-        "sensor RAM",
-    ):
+    for column in ("bytes", "sensor us", "link us", "aggregator us", "total us", *timed, "sensor RAM"):
         table.add_column(column, justify="right")
     for option in found.options:
         numbers = (option.sensor_us, option.link_us, option.aggregator_us, option.total_us)
@@ -55,7 +47,9 @@ def notes(found: "Partition", bundled: bool) -> list[str]:
         f"link: {found.link}",
     ]
     if found.views > 1:
-        lines.append(f"{found.views} views with a sensor each, cut no later than {', '.join(found.join)}")
+        lines.append(
+            f"{found.views} views with a sensor each, bytes are of one; cut no later than {', '.join(found.join)}"
+        )
     if not best.fits:
         lines.append("the sensor can hold none of these")
     if bundled and len(best.crossing) > 1:
