@@ -9,6 +9,7 @@ import onnx
 from splitkit.graphs.edges import Edges
 from splitkit.graphs.narrow import LinkDtype, narrowed
 from splitkit.graphs.placement import Placement, placed
+from splitkit.space.tensor import TensorSpec
 
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest value of tensors, by name."""
@@ -42,6 +43,10 @@ class Subject(Protocol):
         """How many sensors there are."""
         ...
 
+    def can_cross(self, tensor: TensorSpec) -> bool:
+        """Whether a tensor of the branch can be sent: of several views it is one row each, in the first axis."""
+        ...
+
     def named(self, tensor: str) -> tuple[str, ...]:
         """The whole's tensors that are this one of the branch: one a view, or one that holds all of them in a row."""
         ...
@@ -56,7 +61,7 @@ class Subject(Protocol):
     def placed(self, crossing: Sequence[str]) -> Placement:
         """The half of one sensor that sends these tensors of the branch, and that of the aggregator.
 
-        The aggregator's takes each of them once, (views x first extent, ...): those of all views, one after the other.
+        The aggregator's takes each of them once, (views, ...): those of all views, one after the other.
 
         Raises:
             ModelError: it cannot be cut there.
@@ -79,6 +84,9 @@ class OneView:
     @property
     def own(self) -> tuple[str, ...]:
         return self.edges.own_names
+
+    def can_cross(self, tensor: TensorSpec) -> bool:
+        return True
 
     def named(self, tensor: str) -> tuple[str, ...]:
         return (tensor,)

@@ -15,6 +15,7 @@ from splitkit.graphs.shapes import value_infos
 from splitkit.graphs.stacked import stacked
 from splitkit.graphs.subject import Ranges
 from splitkit.graphs.twins import twins_of
+from splitkit.space.tensor import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,20 @@ class SeparateViews:
         twins, at = twins_of(model, edges.captured_names, halves.tensors)
         values = value_infos(model)
         results = tuple(spec_of(values[name]) for name in at)
+        for tensor in results:
+            if tensor.shape[:1] != (1,):
+                raise ModelError(
+                    f"tensor {tensor.name!r} has shape {list(tensor.shape)}", "it must begin with 1: a view"
+                )
         of_one = Edges((first,), (), results, final=False)
         return cls(model, computing(model, at), of_one, edges.own_names, twins)
 
     @property
     def views(self) -> int:
         return len(self.twins[self.edges.captured_names[0]])
+
+    def can_cross(self, tensor: TensorSpec) -> bool:
+        return tensor.shape[:1] == (1,)
 
     def named(self, tensor: str) -> tuple[str, ...]:
         return self.twins[tensor]

@@ -44,6 +44,7 @@ def made(
     outputs: list[tuple[str, tuple[int, ...]]],
     weights: dict[str, tuple[int, ...]],
     types: dict[str, int] | None = None,
+    constants: dict[str, list[int]] | None = None,
 ) -> onnx.ModelProto:
     """A model with random weights that keep scales; its edges are float32, but for those of other types."""
     rng = np.random.default_rng(5)
@@ -51,6 +52,7 @@ def made(
         numpy_helper.from_array((rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype("f4"), key)
         for key, shape in weights.items()
     ]
+    tensors += [numpy_helper.from_array(np.array(value, np.int64), key) for key, value in (constants or {}).items()]
     edges = [
         [helper.make_tensor_value_info(key, (types or {}).get(key, TensorProto.FLOAT), shape) for key, shape in some]
         for some in (inputs, outputs)

@@ -27,7 +27,7 @@ from splitkit.profiles import System
 from tests.bundle.bundles import fast_system
 from tests.latency.systems import analytical_system
 from tests.partition.test_partition import system
-from tests.partition.viewed import around, posed, viewed
+from tests.partition.viewed import around, batched, posed, viewed
 
 
 def subject(model: onnx.ModelProto, *join: str, own: tuple[str, ...] = (), views: int = 3) -> Subject:
@@ -39,6 +39,7 @@ MODELS = {
     "by the name of another view": (viewed(), ("seen2",), ()),
     "two tensors": (around(), ("seen1",), ()),
     "a pose of the aggregator's": (posed(), ("seen0",), ("pose",)),
+    "all in one input": (batched(), ("seen",), ()),
 }
 EACH = pytest.mark.parametrize(("model", "join", "own"), MODELS.values(), ids=MODELS.keys())
 
@@ -81,10 +82,11 @@ def crossed(
     whole: Subject, sensor: onnx.ModelProto | None, images: dict[str, np.typing.NDArray[np.generic]]
 ) -> dict[str, np.typing.NDArray[np.generic]]:
     """What all sensors send, (views, ...) each."""
+    stack = np.concatenate([*images.values()])
     if sensor is None:
-        return {whole.edges.captured_names[0]: np.concatenate([*images.values()])}
+        return {whole.edges.captured_names[0]: stack}
     [image] = [value.name for value in sensor.graph.input]
-    sent = [Session(sensor)({image: array}) for array in images.values()]
+    sent = [Session(sensor)({image: view}) for view in np.split(stack, 3)]
     return {name: np.concatenate([each[name] for each in sent]) for name in sent[0]}
 
 
@@ -93,6 +95,22 @@ def found(chosen: System, tmp_path: Path, model: onnx.ModelProto | None = None, 
         return partition(
             viewed(views) if model is None else model, chosen, store, listed=20, views=views, join=["seen0"]
         )
+
+
+@pytest.mark.parametrize(
+    ("mix", "message"),
+    [
+        ("mean", "tensor 'seen' of a view alone is another than among 3 (views are mixed ahead of the join"),
+        ("softmax", "tensor 'seen' of a view alone is another than among 3 (views are mixed ahead of the join"),
+    ],
+)
+def test_views_of_one_input_that_meet_earlier_are_refused(mix: str, message: str) -> None:
+    with pytest.raises(ModelError) as raised:
+        subject(batched(mix=mix), "seen")
+    assert message in str(raised.value)
+    assert subject(batched(mix=mix), "first").edges.result_names == ("first",)
+    with pytest.raises(ModelError, match=r"'fused' is \[1, 128\] of 3 views"):
+        subject(batched(), "fused")
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -227,12 +245,14 @@ def test_what_goes_around_the_join_joins_it() -> None:
     assert set(subject(around(), "seen0").edges.result_names) == {"seen0", "feature0"}
 
 
-def bundle(model: onnx.ModelProto, crossing: tuple[str, ...], tmp_path: Path, dtype: LinkDtype | None = None) -> Bundle:
+def bundle(
+    model: onnx.ModelProto, join: str, crossing: tuple[str, ...], tmp_path: Path, dtype: LinkDtype | None = None
+) -> Bundle:
     """Of one of the options, with the time of a formula."""
-    path, whole = tmp_path / "model.onnx", subject(model, "seen0")
+    path, whole = tmp_path / "model.onnx", subject(model, join)
     onnx.save(model, str(path))
     with LutStore(tmp_path / "lut.db") as store:
-        result = partition(model, system(1e6), store, listed=20, views=3, join=["seen0"], link_dtype=dtype)
+        result = partition(model, system(1e6), store, listed=20, views=3, join=[join], link_dtype=dtype)
     [option] = [option for option in result.options if set(option.crossing) == {*crossing}]
     frames = noisy(Edges.of(model).captured)
     images = np.stack([np.concatenate([*frame.values()]) for frame in frames])
@@ -250,14 +270,27 @@ def check(made: Bundle, option: Option, model: onnx.ModelProto) -> None:
     assert sum(link.payload_bytes for link in made.manifest.links) == option.payload_bytes
     images, scores = made.sample()
     for views, expected in zip(images, scores, strict=True):
-        given = {f"view{i}": views[i][None] for i in range(3)}
+        names = [value.name for value in model.graph.input]
+        given = dict(zip(names, np.split(views, len(names)), strict=True))
         if all(link.dtype == "float32" for link in made.manifest.links):
             np.testing.assert_allclose(Session(model)(given)["logits"][0], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("crossing", "dtype"), [(("feature0",), None), (("view0",), None), (("seen0",), "uint8")])
-def test_a_bundle_runs_with_a_sensor_a_view(crossing: tuple[str, ...], dtype: LinkDtype | None, tmp_path: Path) -> None:
-    made = bundle(viewed(), crossing, tmp_path, dtype)
+@pytest.mark.parametrize(
+    ("model", "join", "crossing", "dtype"),
+    [
+        (viewed(), "seen0", "feature0", None),
+        (viewed(), "seen0", "view0", None),
+        (viewed(), "seen0", "seen0", "uint8"),
+        (batched(), "seen", "feature", None),
+        (batched(), "seen", "views", None),
+        (batched(), "seen", "seen", "uint8"),
+    ],
+)
+def test_a_bundle_runs_with_a_sensor_a_view(
+    model: onnx.ModelProto, join: str, crossing: str, dtype: LinkDtype | None, tmp_path: Path
+) -> None:
+    made = bundle(model, join, (crossing,), tmp_path, dtype)
     images, scores = made.sample()
     sensor, aggregator = made.open("sensor"), made.open("aggregator")
     assert aggregator is not None
@@ -270,7 +303,7 @@ def test_several_tensors_of_each_view_are_run_as_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    made = bundle(around(), ("feature0", "seen0"), tmp_path)
+    made = bundle(around(), "seen0", ("feature0", "seen0"), tmp_path)
     assert {link.name for link in made.manifest.links} == {"feature0", "seen0"}
     monkeypatch.chdir(made.path)
     blocks = re.findall(r"```python\n(.*?)```", (made.path / "README.md").read_text(), re.DOTALL)

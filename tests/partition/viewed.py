@@ -61,3 +61,29 @@ def posed() -> onnx.ModelProto:
     model.graph.node.insert(len(model.graph.node) - 1, helper.make_node("Add", ["flat", "pose"], ["told"]))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def batched(views: int = 3, mix: str | None = None) -> onnx.ModelProto:
+    """All views as one input `views` (views, 3, 16, 16): conv -> relu `feature` -> conv -> relu -> reshape `seen`
+    (views, 128); the largest of all views -> linear -> `logits` (1, 10). With `mix` views meet at `feature` already:
+    by a `softmax` over them, or by a `mean` that is taken off."""
+    nodes = [
+        helper.make_node("Conv", ["views", "w0"], ["first"], strides=[2, 2], pads=[1] * 4),
+        helper.make_node("Relu", ["first"], ["feature"]),
+        helper.make_node("Conv", ["feature", "w1"], ["second"], strides=[2, 2], pads=[1] * 4),
+        helper.make_node("Relu", ["second"], ["active"]),
+        helper.make_node("Reshape", ["active", "flat_shape"], ["seen"]),
+        helper.make_node("ReduceMax", ["seen"], ["fused"], axes=[0], keepdims=1),
+        helper.make_node("Gemm", ["fused", "wf"], ["logits"], transB=1),
+    ]
+    if mix == "softmax":
+        nodes[1] = helper.make_node("Softmax", ["first"], ["feature"], axis=0)
+    if mix == "mean":
+        nodes[1:2] = [
+            helper.make_node("ReduceMean", ["first"], ["level"], axes=[0], keepdims=1),
+            helper.make_node("Sub", ["first", "level"], ["feature"]),
+        ]
+    return made(
+        "batched", nodes, [("views", (views, 3, 16, 16))], [("logits", (1, 10))],
+        {"w0": (8, 3, 3, 3), "w1": (8, 8, 3, 3), "wf": (10, 128)}, constants={"flat_shape": [views, -1]},
+    )  # fmt: skip
