@@ -10,8 +10,9 @@ import onnx
 from onnx import numpy_helper
 
 from splitkit.errors import ModelError
+from splitkit.graphs.constants import constant_value
 from splitkit.graphs.cut import computing, cut
-from splitkit.graphs.edges import Edges, spec_of
+from splitkit.graphs.edges import Edges, inputs_of, spec_of
 from splitkit.graphs.narrow import LinkDtype, narrowed
 from splitkit.graphs.placement import Placement
 from splitkit.graphs.shapes import value_infos
@@ -53,8 +54,8 @@ class BatchedViews:
         halves = cut(model, join, aggregator_inputs=edges.own_names)
         require_join(halves, edges)
         branch = _of_one(computing(model, halves.tensors), images.shape[0])
-        image, *results = (spec_of(value) for value in (*branch.graph.input, *branch.graph.output))
-        found = cls(model, branch, Edges((image,), (), tuple(results), final=False), edges.own_names, images.shape[0])
+        results = tuple(spec_of(value) for value in branch.graph.output)
+        found = cls(model, branch, Edges(inputs_of(branch), (), results, final=False), edges.own_names, images.shape[0])
         for tensor in results:
             if not found.can_cross(tensor):
                 many = list(found._shapes.get(tensor.name, ()))
@@ -110,6 +111,7 @@ def _of_one(model: onnx.ModelProto, views: int) -> onnx.ModelProto:
         if dims and dims[0].dim_value == views:
             dims[0].dim_value = 1
     constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants |= {node.output[0]: value for node in graph.node if (value := constant_value(node)) is not None}
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[1] in constants:
             shape = numpy_helper.to_array(constants[node.input[1]])

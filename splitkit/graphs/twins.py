@@ -9,6 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from splitkit.errors import ModelError
+from splitkit.graphs.constants import constant_value
 from splitkit.graphs.order import in_order, needed
 
 
@@ -60,6 +61,9 @@ class _Branches:
             if value.name not in self.tensors:
                 self.tensors[value.name] = _Tensor(_digest(what), frozenset([value.name]))
         for node in self.nodes:
+            if (constant := self._constant(node)) is not None:
+                self.tensors[node.output[0]] = constant
+                continue
             read = [self.tensors[name] for name in needed(node) if name in self.tensors]
             digest = _digest(_kind(node), *(tensor.digest.encode() for tensor in read))
             for i, name in enumerate(node.output):
@@ -70,6 +74,13 @@ class _Branches:
             if len(tensor.inputs) == 1 and name:
                 [view] = tensor.inputs
                 self.alike.setdefault((tensor.digest, view), []).append(name)
+
+    def _constant(self, node: onnx.NodeProto) -> _Tensor | None:
+        """What an operator writes that only says what a constant is, which exporters say in several ways."""
+        if node.op_type == "Identity" and node.input[0] in self.tensors and not self.tensors[node.input[0]].inputs:
+            return self.tensors[node.input[0]]
+        value = constant_value(node)
+        return None if value is None else _Tensor(_digest_of(value), frozenset())
 
     def in_first_view(self, name: str) -> str:
         """The twin in the first view of a tensor that is computed of any."""

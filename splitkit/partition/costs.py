@@ -106,6 +106,7 @@ def network_and_costs(examiner: Examiner, known: Mapping[str, TensorSpec]) -> tu
             f"system {system.name}: its two exporters do not run the same operators together",
             "use one exporter, or two of the same compiler",
         )
+    known = {name: tensor for name, tensor in known.items() if subject.can_cross(tensor)}
     network, piece_of = Network.of(parts["sensor"], known, subject.edges, examiner.link_dtype or "float32")
     pieces: dict[Side, FloatArray] = {}
     fallback: dict[Side, float] = {}

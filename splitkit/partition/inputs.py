@@ -110,7 +110,7 @@ def read_pictures(folder: Path, tensor: TensorSpec) -> list[NDArray[np.uint8]]:
     """
     from splitkit.data.decode import FullScale, UnreadableError, decode
 
-    channels, height, width = tensor.shape[1:] if len(tensor.shape) == 4 else (0, 0, 0)
+    channels, height, width = tensor.shape[1:] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else (0, 0, 0)
     if channels not in (1, 3) or height != width or tensor.dtype not in ("uint8", "float32"):
         raise DataError(
             f"input {tensor.name!r}: {tensor.dtype} {list(tensor.shape)}",
