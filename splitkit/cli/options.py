@@ -70,7 +70,7 @@ AGGREGATOR_INPUT = click.option(
 
 VIEWS = click.option(
     "--views", type=click.IntRange(1, 64), default=1, show_default=True, metavar="V",
-    help="Sensors that capture a view each, an input of the model; they join at --join.",
+    help="Sensors that capture a view each: an input of the model, or a row of its one input.",
 )  # fmt: skip
 JOIN = click.option(
     "--join", default="", metavar="TENSOR[,TENSOR]",
