@@ -17,6 +17,7 @@ from outsider_networks import OUTSIDERS, outsider
 from report import emit, status
 from splitkit.bench.clock import TableClock
 from splitkit.graphs.edges import Edges
+from splitkit.graphs.subject import OneView
 from splitkit.latency.store import LutStore
 from splitkit.partition import Option, partition
 from splitkit.partition.examine import Examiner
@@ -46,7 +47,7 @@ def rows_of(name: str, scratch: Path) -> list[dict[str, Any]]:
             options = partition(model, system, store, listed=CUTS).options
             clock, examiner = (
                 TableClock(store, scratch / f"{name}-clock"),
-                Examiner.of(model, Edges.of(model), system, store),
+                Examiner.of(OneView(model, Edges.of(model)), system, store),
             )
             measured = []
             for number, option in enumerate(options):

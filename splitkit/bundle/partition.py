@@ -151,10 +151,9 @@ def image_and_scores(subject: Subject) -> tuple[TensorSpec, TensorSpec]:
     inputs = [image.name, *others]
     for role, names in (("input", inputs), ("output", [tensor.name for tensor in outputs])):
         if len(names) != 1:
-            more = "" if subject.views > 1 else ", or write the halves as ONNX: splitkit cut"
             raise ModelError(
                 f"the model has {len(names)} {role}s ({', '.join(map(repr, names))}), a bundle has one",
-                f"leave the others out{more}",
+                "leave the others out, or write the halves as ONNX: splitkit cut",
             )
     [scores] = outputs
     for role, tensor in (("input", image), ("output", scores)):

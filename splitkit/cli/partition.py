@@ -177,9 +177,10 @@ def command(
     if output is not None:
         stderr.print(f"wrote {output}", markup=False)
         say_next("bench", str(output), carry=False)
-    elif best.placement == "split" and not bundled and views == 1:
+    elif best.placement == "split" and not bundled:
         computed = [name for name in best.crossing if name not in edges.captured_names]
         own = [word for name in aggregator_inputs for word in ("--aggregator-input", name)]
+        own += ["--views", str(views)] if views > 1 else []
         say_next("cut", str(model), "--at", ",".join(computed), *own, "-o", "halves", carry=False)
 
 

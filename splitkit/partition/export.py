@@ -1,20 +1,16 @@
 """A chosen cut as a bundle."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, Partitioned
 from splitkit.bundle.partition import export_subject
-from splitkit.errors import ModelError
 from splitkit.graphs.narrow import LinkDtype
-from splitkit.graphs.subject import OneView, Subject
-from splitkit.partition.calibrate import least_error_range, values_of
-from splitkit.partition.link import lighten
+from splitkit.graphs.subject import Subject
+from splitkit.partition.link import lighter
 from splitkit.partition.options import Option
 from splitkit.partition.session import Arrays
 from splitkit.profiles.schema import System
@@ -44,34 +40,14 @@ def export_option(
 
     Raises:
         BundleError, ConfigError, DeviceError, VerificationError: as `export_partition`.
-        ModelError: as that, or as `lighten`.
+        ModelError: as that, or as `lighter`.
     """
     captured = subject.edges.captured_names
     at = [name for name in option.crossing if name not in captured] or list(option.crossing)
     if option.placement == "split" and (link_dtype or bottleneck):
         say("calibrating the link")
-        subject, at = _lighter(subject, at, link_dtype, bottleneck, calibration)
+        subject, at = lighter(subject, at, link_dtype, bottleneck, calibration)
     predicted = {"total_us": option.total_us, "sensor_us": option.sensor_us, "aggregator_us": option.aggregator_us}
     return export_subject(
         subject, Partitioned.of(path, *at), system, inputs, directory, predicted=predicted, progress=say
     )
-
-
-def _lighter(
-    subject: Subject, at: Sequence[str], dtype: LinkDtype | None, ratio: float | None, frames: Sequence[Arrays]
-) -> tuple[Subject, list[str]]:
-    """What sends less there, and where it is then to be cut."""
-    if isinstance(subject, OneView):
-        found = lighten(subject.whole, at, frames, ratio=ratio, dtype=dtype)
-        return replace(subject, whole=found.model), list(found.at(at))
-    if ratio is not None or dtype is None:
-        raise ModelError(f"a bottleneck is for one view, there are {subject.views}", "leave out --inject-bottleneck")
-    ranges = {}
-    if dtype == "uint8":
-        if not frames:
-            raise ModelError("uint8 over the link takes the range of what crosses", "give --calibration")
-        each = {name: subject.named(name) for name in at}
-        values = values_of(subject.whole, [name for names in each.values() for name in names], frames)
-        ranges = {name: least_error_range(np.stack([values[one] for one in names])) for name, names in each.items()}
-    lighter, sent = subject.lightened(at, dtype, ranges)
-    return lighter, [sent.get(name, name) for name in at]

@@ -33,7 +33,8 @@ def test_halves_are_written_and_what_crosses_is_named(model: Path, tmp_path: Pat
     code, out, text = run("cut", model, "--at", "inner", "-o", tmp_path / "halves", "--json")
     assert code == 0, text
     assert json.loads(out) == {
-        "schema_version": 1, "tensors": ["inner", "first"], "passthrough": [], "results": [], "aggregator_inputs": [],
+        "schema_version": 1, "tensors": ["inner", "first"], "passthrough": [], "results": [],
+        "aggregator_inputs": [], "views": 1,
         "identical": True, "worst": 0.0, "silent": [], "costs": [],
     }  # fmt: skip
     assert "sent: first (crosses as well)" in text

@@ -1,6 +1,8 @@
 """`splitkit partition --views` as it is typed."""
 
 import json
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from click.testing import CliRunner
 
 from splitkit.bundle import load_bundle
 from splitkit.cli.main import main
-from tests.partition.viewed import posed, viewed
+from tests.partition.viewed import batched, posed, viewed
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
@@ -82,5 +84,38 @@ def test_a_bundle_has_no_input_of_the_aggregators(model: Path) -> None:
     code, _, text = run(*common, "-o", "bundle")
     assert code == 1
     assert "the model has 2 inputs ('view0', 'pose'), a bundle has one" in text
-    code, _, text = run(*common)
+    code, out, text = run(*common, "--json")
     assert code == 0, text
+    [line] = [line for line in text.splitlines() if line.startswith("next: ")]
+    code, written, text = run(*shlex.split(line)[2:], "--json")
+    assert code == 0, text
+    halves = json.loads(written)
+    assert (halves["tensors"], halves["views"]) == (json.loads(out)["options"][0]["crossing"], 3)
+    assert halves["identical"]
+    assert "not sent: pose (the aggregator's own)" in text
+
+
+@pytest.mark.parametrize(("make", "at"), [(viewed, "feature2"), (batched, "feature")])
+def test_halves_are_of_one_view_and_of_all(make: Callable[[], onnx.ModelProto], at: str, model: Path) -> None:
+    onnx.save(make(), str(model))
+    code, out, text = run("cut", model, "--at", at, "--views", "3", "-o", "halves", "--json")
+    assert code == 0, text
+    body = json.loads(out)
+    assert body["identical"]
+    assert not body["silent"]
+    assert f"sent, by each of 3 sensors: {body['tensors'][0]}" in text
+    shapes = {
+        part: [
+            tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
+            for v in onnx.load(f"halves/{part}.onnx").graph.input
+        ]
+        for part in ("head", "tail")
+    }
+    assert shapes == {"head": [(1, 3, 16, 16)], "tail": [(3, 8, 8, 8)]}
+    code, out, text = run("cut", model, "--at", at, "--views", "3", "-o", "halves", "--link-dtype", "float16", "--json")
+    assert code == 0, text
+    assert json.loads(out)["identical"]
+    assert 0 < json.loads(out)["costs"][0]["off"]["logits"] < 1e-2
+    code, _, text = run("cut", model, "--at", at, "--views", "3", "-o", "halves", "--inject-bottleneck", "0.5")
+    assert code == 1
+    assert "a bottleneck is for one view, there are 3" in text

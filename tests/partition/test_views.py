@@ -12,6 +12,7 @@ from splitkit.bundle import Bundle, load_bundle
 from splitkit.errors import ModelError
 from splitkit.graphs.edges import Edges
 from splitkit.graphs.narrow import LinkDtype
+from splitkit.graphs.placement import Placement
 from splitkit.graphs.subject import Subject
 from splitkit.latency.store import LutStore
 from splitkit.partition import Option, Partition, partition
@@ -21,6 +22,7 @@ from splitkit.partition.examine import Examiner
 from splitkit.partition.export import export_option
 from splitkit.partition.inputs import noisy
 from splitkit.partition.measuring import named_tensors
+from splitkit.partition.proof import prove_views
 from splitkit.partition.session import Session
 from splitkit.partition.views import subject_of
 from splitkit.profiles import System
@@ -109,7 +111,7 @@ def test_views_of_one_input_that_meet_earlier_are_refused(mix: str, message: str
         subject(batched(mix=mix), "seen")
     assert message in str(raised.value)
     assert subject(batched(mix=mix), "first").edges.result_names == ("first",)
-    with pytest.raises(ModelError, match=r"'fused' is \[1, 128\] of 3 views"):
+    with pytest.raises(ModelError, match=r"'fused' is \[1, 384\] of 3 views, \[1, 128\] of one"):
         subject(batched(), "fused")
 
 
@@ -243,6 +245,27 @@ def test_what_is_of_one_view_alone_is_refused() -> None:
 
 def test_what_goes_around_the_join_joins_it() -> None:
     assert set(subject(around(), "seen0").edges.result_names) == {"seen0", "feature0"}
+
+
+def test_a_proof_sees_views_that_are_mixed_up() -> None:
+    """And one that is computed otherwise."""
+    for model, join in ((viewed(), "seen0"), (batched(), "seen")):
+        whole = subject(model, join)
+        halves, frames = whole.placed([join]), noisy(Edges.of(model).captured, 2)
+        assert prove_views(whole, halves, *frames).identical
+        order = {"view0": "view1", "view1": "view0"}
+        swapped = {name: frames[0][order.get(name, name)] for name in frames[0]}
+        if join == "seen":
+            swapped = {"views": frames[0]["views"][[1, 0, 2]]}
+        assert not np.array_equal(Session(model)(swapped)["logits"], Session(model)(frames[0])["logits"])
+        broken = onnx.ModelProto()
+        broken.CopyFrom(halves.models["sensor"])
+        for tensor in broken.graph.initializer:
+            if tensor.name == "w0":
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.01), "w0"))
+        proof = prove_views(whole, Placement(halves.models | {"sensor": broken}, halves.crossing), *frames)
+        assert not proof.identical
+        assert proof.worst > 1e-4
 
 
 def bundle(

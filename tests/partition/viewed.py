@@ -7,8 +7,8 @@ from tests.partition.several import made
 
 
 def viewed(views: int = 3, pixels: int = 16, width: int = 8) -> onnx.ModelProto:
-    """An input a view, `view0`...; of each, with the same weights, conv -> relu `feature0` -> conv -> relu `seen0`; the
-    largest of all views -> conv -> pool -> linear -> `logits` (1, 10)."""
+    """An input a view, `view0`...; of each, with the same weights, conv -> relu `feature0` -> conv -> relu `seen0`; all
+    of them, in order -> conv -> pool -> linear -> `logits` (1, 10)."""
     nodes = []
     for i in range(views):
         nodes += [
@@ -18,14 +18,19 @@ def viewed(views: int = 3, pixels: int = 16, width: int = 8) -> onnx.ModelProto:
             helper.make_node("Relu", [f"second{i}"], [f"seen{i}"]),
         ]
     nodes += [
-        helper.make_node("Max", [f"seen{i}" for i in range(views)], ["fused"]),
+        helper.make_node("Concat", [f"seen{i}" for i in range(views)], ["fused"], axis=1),
         helper.make_node("Conv", ["fused", "w2"], ["deep"], pads=[1] * 4),
         helper.make_node("Relu", ["deep"], ["deeper"]),
         helper.make_node("GlobalAveragePool", ["deeper"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
         helper.make_node("Gemm", ["flat", "wf"], ["logits"], transB=1),
     ]
-    weights = {"w0": (width, 3, 3, 3), "w1": (width, width, 3, 3), "w2": (width, width, 3, 3), "wf": (10, width)}
+    weights = {
+        "w0": (width, 3, 3, 3),
+        "w1": (width, width, 3, 3),
+        "w2": (width, views * width, 3, 3),
+        "wf": (10, width),
+    }
     inputs = [(f"view{i}", (1, 3, pixels, pixels)) for i in range(views)]
     return made("viewed", nodes, inputs, [("logits", (1, 10))], weights)
 
@@ -33,10 +38,8 @@ def viewed(views: int = 3, pixels: int = 16, width: int = 8) -> onnx.ModelProto:
 def around() -> onnx.ModelProto:
     """The same, but that `feature0`... go around the join as well: they meet in `wide`."""
     model = viewed()
-    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w0")
-    assert tuple(weight.dims) == (8, 3, 3, 3)
     nodes = [
-        helper.make_node("Max", [f"feature{i}" for i in range(3)], ["wide"]),
+        helper.make_node("Concat", [f"feature{i}" for i in range(3)], ["wide"], axis=1),
         helper.make_node("GlobalAveragePool", ["wide"], ["level"]),
         helper.make_node("Add", ["fused", "level"], ["lifted"]),
     ]
@@ -65,7 +68,7 @@ def posed() -> onnx.ModelProto:
 
 def batched(views: int = 3, mix: str | None = None) -> onnx.ModelProto:
     """All views as one input `views` (views, 3, 16, 16): conv -> relu `feature` -> conv -> relu -> reshape `seen`
-    (views, 128); the largest of all views -> linear -> `logits` (1, 10). With `mix` views meet at `feature` already:
+    (views, 128); all of them in a row -> linear -> `logits` (1, 10). With `mix` views meet at `feature` already:
     by a `softmax` over them, or by a `mean` that is taken off."""
     nodes = [
         helper.make_node("Conv", ["views", "w0"], ["first"], strides=[2, 2], pads=[1] * 4),
@@ -73,7 +76,7 @@ def batched(views: int = 3, mix: str | None = None) -> onnx.ModelProto:
         helper.make_node("Conv", ["feature", "w1"], ["second"], strides=[2, 2], pads=[1] * 4),
         helper.make_node("Relu", ["second"], ["active"]),
         helper.make_node("Reshape", ["active", "flat_shape"], ["seen"]),
-        helper.make_node("ReduceMax", ["seen"], ["fused"], axes=[0], keepdims=1),
+        helper.make_node("Reshape", ["seen", "row"], ["fused"]),
         helper.make_node("Gemm", ["fused", "wf"], ["logits"], transB=1),
     ]
     if mix == "softmax":
@@ -85,5 +88,6 @@ def batched(views: int = 3, mix: str | None = None) -> onnx.ModelProto:
         ]
     return made(
         "batched", nodes, [("views", (views, 3, 16, 16))], [("logits", (1, 10))],
-        {"w0": (8, 3, 3, 3), "w1": (8, 8, 3, 3), "wf": (10, 128)}, constants={"flat_shape": [views, -1]},
+        {"w0": (8, 3, 3, 3), "w1": (8, 8, 3, 3), "wf": (10, views * 128)},
+        constants={"flat_shape": [views, -1], "row": [1, -1]},
     )  # fmt: skip
