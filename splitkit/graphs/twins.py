@@ -65,7 +65,8 @@ class _Branches:
                 self.tensors[node.output[0]] = constant
                 continue
             read = [self.tensors[name] for name in needed(node) if name in self.tensors]
-            digest = _digest(_kind(node), *(tensor.digest.encode() for tensor in read))
+            places = [b"" if name in self.tensors else b"none" for name in node.input]  # a gap is an operand left out
+            digest = _digest(_kind(node), b"|".join(places), *(tensor.digest.encode() for tensor in read))
             for i, name in enumerate(node.output):
                 inputs = frozenset().union(*(tensor.inputs for tensor in read))
                 self.tensors[name] = _Tensor(_digest(digest.encode(), str(i).encode()), inputs)

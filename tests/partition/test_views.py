@@ -26,6 +26,7 @@ from splitkit.partition.proof import prove_views
 from splitkit.partition.session import Session
 from splitkit.partition.views import subject_of
 from splitkit.profiles import System
+from splitkit.runtime.measure import measure_bundle
 from tests.bundle.bundles import fast_system
 from tests.latency.systems import analytical_system
 from tests.partition.test_partition import system
@@ -195,6 +196,18 @@ def test_the_first_difference_between_views_is_named(change: str, message: str) 
     assert "\n" not in str(raised.value)
 
 
+def test_operands_left_out_are_seen() -> None:
+    """The lowest value of one view's `Clip` is another's highest."""
+    model = viewed()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "one"))
+    for node in model.graph.node:
+        if node.output[0].startswith("feature"):
+            operands = ["", "one"] if node.output[0] == "feature1" else ["one"]
+            node.CopyFrom(helper.make_node("Clip", [node.input[0], *operands], node.output))
+    with pytest.raises(ModelError, match="differ at the Clip that writes 'feature0'"):
+        subject(model, "seen0")
+
+
 def test_views_with_weights_of_their_own_that_are_equal_are_alike() -> None:
     """As exporters write them that know of no sharing."""
     model = viewed()
@@ -317,6 +330,9 @@ def test_a_bundle_runs_with_a_sensor_a_view(
     images, scores = made.sample()
     sensor, aggregator = made.open("sensor"), made.open("aggregator")
     assert aggregator is not None
+    running = measure_bundle(made, 8)
+    assert running.scores_error < 1e-3
+    assert running.top1_agreement == 1
     for views, expected in zip(images, scores, strict=True):
         received = views if sensor is None else np.concatenate([sensor(view[None]) for view in views])
         np.testing.assert_allclose(aggregator(received)[0], expected, rtol=1e-3, atol=1e-5)
