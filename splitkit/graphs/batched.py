@@ -112,7 +112,11 @@ def _of_one(model: onnx.ModelProto, views: int) -> onnx.ModelProto:
             dims[0].dim_value = 1
     constants = {tensor.name: tensor for tensor in graph.initializer}
     constants |= {node.output[0]: value for node in graph.node if (value := constant_value(node)) is not None}
+    varying = {value.name for value in graph.input}
     for node in graph.node:
+        if varying.isdisjoint(node.input):
+            continue
+        varying.update(node.output)
         if node.op_type == "Reshape" and node.input[1] in constants:
             shape = numpy_helper.to_array(constants[node.input[1]])
             if shape.size and shape[0] == views:

@@ -31,7 +31,7 @@ def stacked(model: onnx.ModelProto, whole: onnx.ModelProto, groups: Mapping[str,
         first = spec_of(values[views[0]])
         together = _fresh(f"{name}_views", taken)
         shape = (len(views) * first.shape[0], *first.shape[1:])
-        inputs.append(helper.make_tensor_value_info(together, values[name].type.tensor_type.elem_type, shape))
+        inputs.append(helper.make_tensor_value_info(together, values[views[0]].type.tensor_type.elem_type, shape))
         if opset < SIZES_ARE_AN_INPUT:
             nodes.append(helper.make_node("Split", [together], views, axis=0, split=[first.shape[0]] * len(views)))
             continue

@@ -65,7 +65,8 @@ class _Branches:
                 self.tensors[node.output[0]] = constant
                 continue
             read = [self.tensors[name] for name in needed(node) if name in self.tensors]
-            places = [b"" if name in self.tensors else b"none" for name in node.input]  # a gap is an operand left out
+            # Operands that are left out, or of which nothing is known, leave gaps.
+            places = [b"" if name in self.tensors else name.encode() or b"none" for name in node.input]
             digest = _digest(_kind(node), b"|".join(places), *(tensor.digest.encode() for tensor in read))
             for i, name in enumerate(node.output):
                 inputs = frozenset().union(*(tensor.inputs for tensor in read))

@@ -7,7 +7,7 @@ import numpy as np
 
 from splitkit.errors import ModelError
 from splitkit.graphs.batched import BatchedViews
-from splitkit.graphs.edges import Edges
+from splitkit.graphs.edges import Edges, inputs_of
 from splitkit.graphs.subject import OneView, Subject
 from splitkit.graphs.views import SeparateViews
 from splitkit.partition.calibrate import values_of
@@ -53,7 +53,7 @@ def subject_of(model: "onnx.ModelProto", edges: Edges, views: int, join: Sequenc
 
 def _require_independent(found: BatchedViews, edges: Edges) -> None:
     """Raises ModelError: what is computed of a view at the join differs when it is alone."""
-    frame = noisy([*edges.captured, *edges.own], 1)[0]
+    frame = noisy(inputs_of(found.whole), 1)[0]
     names, [image] = found.edges.result_names, edges.captured_names
     together, alone = values_of(found.whole, names, [frame]), Session(found.branch)
     each = [alone({image: view}) for view in np.split(frame[image], found.views)]

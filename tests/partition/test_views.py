@@ -256,6 +256,13 @@ def test_what_is_of_one_view_alone_is_refused() -> None:
         subject(model, "seen0")
 
 
+def test_as_many_views_as_a_constant_has_rows() -> None:
+    """Its shape begins with their number too, and stays."""
+    whole = subject(batched(8), "seen", views=8)
+    halves, frames = whole.placed(["seen"]), noisy(Edges.of(batched(8)).captured, 2)
+    assert prove_views(whole, halves, *frames).identical
+
+
 def test_what_goes_around_the_join_joins_it() -> None:
     assert set(subject(around(), "seen0").edges.result_names) == {"seen0", "feature0"}
 

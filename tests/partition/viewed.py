@@ -67,13 +67,17 @@ def posed() -> onnx.ModelProto:
 
 
 def batched(views: int = 3, mix: str | None = None) -> onnx.ModelProto:
-    """All views as one input `views` (views, 3, 16, 16): conv -> relu `feature` -> conv -> relu -> reshape `seen`
-    (views, 128); all of them in a row -> linear -> `logits` (1, 10). With `mix` views meet at `feature` already:
-    by a `softmax` over them, or by a `mean` that is taken off."""
+    """All views as one input `views` (views, 3, 16, 16): conv -> relu `feature` -> scaled by constants of the shape
+    (8, 1, 1) -> conv -> relu -> reshape `seen` (views, 128); all of them in a row -> linear -> `logits` (1, 10).
+
+    With `mix` views meet at `feature` already: by a `softmax` over them, or by a `mean` that is taken off.
+    """
     nodes = [
         helper.make_node("Conv", ["views", "w0"], ["first"], strides=[2, 2], pads=[1] * 4),
         helper.make_node("Relu", ["first"], ["feature"]),
-        helper.make_node("Conv", ["feature", "w1"], ["second"], strides=[2, 2], pads=[1] * 4),
+        helper.make_node("Reshape", ["scales", "scale_shape"], ["scale"]),
+        helper.make_node("Mul", ["feature", "scale"], ["scaled"]),
+        helper.make_node("Conv", ["scaled", "w1"], ["second"], strides=[2, 2], pads=[1] * 4),
         helper.make_node("Relu", ["second"], ["active"]),
         helper.make_node("Reshape", ["active", "flat_shape"], ["seen"]),
         helper.make_node("Reshape", ["seen", "row"], ["fused"]),
@@ -88,6 +92,6 @@ def batched(views: int = 3, mix: str | None = None) -> onnx.ModelProto:
         ]
     return made(
         "batched", nodes, [("views", (views, 3, 16, 16))], [("logits", (1, 10))],
-        {"w0": (8, 3, 3, 3), "w1": (8, 8, 3, 3), "wf": (10, views * 128)},
-        constants={"flat_shape": [views, -1], "row": [1, -1]},
+        {"w0": (8, 3, 3, 3), "w1": (8, 8, 3, 3), "wf": (10, views * 128), "scales": (1, 8)},
+        constants={"flat_shape": [views, -1], "row": [1, -1], "scale_shape": [8, 1, 1]},
     )  # fmt: skip
