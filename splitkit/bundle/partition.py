@@ -151,8 +151,9 @@ def image_and_scores(subject: Subject) -> tuple[TensorSpec, TensorSpec]:
     inputs = [image.name, *others]
     for role, names in (("input", inputs), ("output", [tensor.name for tensor in outputs])):
         if len(names) != 1:
+            a_view = " of each view" if subject.views > 1 and role == "input" else ""
             raise ModelError(
-                f"the model has {len(names)} {role}s ({', '.join(map(repr, names))}), a bundle has one",
+                f"the model has {len(names)} {role}s ({', '.join(map(repr, names))}), a bundle has one{a_view}",
                 "leave the others out, or write the halves as ONNX: splitkit cut",
             )
     [scores] = outputs

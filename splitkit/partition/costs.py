@@ -31,21 +31,22 @@ class Costs:
         entering: by side, of a graph whatever is in it.
         fallback: by side, the share of all kernels' time in operators without a schedule of ours.
         hop: the link, and what the runtime adds.
-        rest_us: of what the aggregator computes in any case.
+        rest_us: of what the aggregator computes in any case; None where there is nothing.
     """
 
     pieces: Mapping[Side, FloatArray]
     entering: Mapping[Side, float]
     fallback: Mapping[Side, float]
     hop: Hop
-    rest_us: float = 0.0
+    rest_us: float | None = None
 
     def total_us(self, cut: Cut) -> float:
         """The time of one frame, but for what changes at the edges: tensors brought into a link's layout."""
         sensor, sent = cut.sensor, float(cut.payload_bytes)
         total = self.pieces["sensor"][sensor].sum() + self.pieces["aggregator"][~sensor].sum()
-        left = bool((~sensor).any()) or self.rest_us > 0
-        total += self.entering["sensor"] * bool(sensor.any()) + self.entering["aggregator"] * left + self.rest_us
+        left = bool((~sensor).any()) or self.rest_us is not None
+        total += self.entering["sensor"] * bool(sensor.any()) + self.entering["aggregator"] * left
+        total += self.rest_us or 0.0
         return float(total + self.hop.link_us(sent) + self.hop.aggregator_us)
 
     @property
@@ -113,9 +114,10 @@ def network_and_costs(examiner: Examiner, known: Mapping[str, TensorSpec]) -> tu
     for side, predictor in predictors.items():
         pieces[side], fallback[side] = pieces_us(predictor, parts[side], piece_of)
     entering = {side: predictor.per_graph_us for side, predictor in predictors.items()}
-    rest_us = 0.0
-    if subject.views > 1:
+    rest_us = None
+    if subject.views > 1:  # what is left of the whole's time
         pieces["aggregator"] = pieces["aggregator"] * subject.views
-        behind = ModelGraph(subject.placed(subject.edges.result_names).models["aggregator"])
-        rest_us = predictors["aggregator"].predict(behind).latency_us - entering["aggregator"]
+        alone = ModelGraph(subject.placed(subject.edges.captured_names).models["aggregator"])
+        left = predictors["aggregator"].predict(alone).latency_us - entering["aggregator"]
+        rest_us = max(0.0, left - float(pieces["aggregator"].sum()))
     return network, Costs(pieces, entering, fallback, examiner.hop, rest_us)

@@ -140,6 +140,21 @@ def test_a_sensor_computes_its_view_and_the_aggregator_the_others(tmp_path: Path
     assert options["seen0",].sensor_macs == 8 * 3 * 9 * 64 + 8 * 8 * 9 * 16
 
 
+def test_cuts_are_ranked_by_what_is_done_for_all_views() -> None:
+    """By sums over one view's pieces, which are the whole's time where the sensor computes nothing; elsewhere they
+    leave out what changes at the halves' edges."""
+    whole = subject(viewed(), "seen0")
+    with LutStore(":memory:") as store:
+        examiner = Examiner.of(whole, system(1e6), store)
+        network, costs = network_and_costs(examiner, named_tensors(whole.branch))
+    cuts = list_cuts(network)
+    sums, full = [[each(found) for found in cuts] for each in (costs.total_us, lambda c: examiner.predict(c).total_us)]
+    assert sums[0] == pytest.approx(full[0])
+    for total, exact in zip(sums[1:], full[1:], strict=True):
+        assert 0.8 * exact < total <= exact
+    assert np.argsort(sums).tolist() == np.argsort(full).tolist()
+
+
 def test_energy_is_of_all_sensors(tmp_path: Path) -> None:
     chosen = system(1e6)
     priced = {
