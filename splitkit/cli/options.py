@@ -63,6 +63,20 @@ INPUT_SHAPE = click.option(
     help="Shape of an input that the model leaves open.",
 )  # fmt: skip
 
+AGGREGATOR_INPUT = click.option(
+    "--aggregator-input", "aggregator_inputs", multiple=True, metavar="NAME",
+    help="An input that the aggregator has by itself, such as a prompt; the sensor captures all others.",
+)  # fmt: skip
+
+VIEWS = click.option(
+    "--views", type=click.IntRange(1, 64), default=1, show_default=True, metavar="V",
+    help="Sensors that capture a view each: an input of the model, or a row of its one input.",
+)  # fmt: skip
+JOIN = click.option(
+    "--join", default="", metavar="TENSOR[,TENSOR]",
+    help="Up to where everything is done for each view by itself: tensors of any one view.",
+)  # fmt: skip
+
 LINK_DTYPE = click.option(
     "--link-dtype", type=click.Choice(["float16", "uint8"]), help="What computed float32 tensors are sent as."
 )

@@ -119,7 +119,8 @@ class _Quantiser:
             made = self.makers.get(other)
             alone = other not in self.outputs and len(self.readers.get(other, ())) == 1
             if made is not None and made.op_type in GATES and made.input[0] == name and alone:
-                return made
+                gate: onnx.NodeProto = made
+                return gate
         return None
 
     def _gated(self, node: onnx.NodeProto) -> str:
