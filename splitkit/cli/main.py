@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Train the supernets.",
     "bench": "Measure kernels on a target, or an exported bundle.",
     "search": "Search architecture, split and compression together.",
+    "baselines": "Compare what a search found with every other way.",
     "report": "Draw what a search found: a page and pictures.",
     "export": "Export a searched network as a bundle: both halves, compiled and verified.",
     "partition": "Find the best place to cut an ONNX model that you already have.",

@@ -23,7 +23,11 @@ def refusal(space: SearchSpace, system: System, architecture: Architecture) -> s
     edges, with one receive buffer per view; without an operating system, the stack too. Weights are read from where
     they are stored: with the code, they count against `flash_bytes` where code is compiled for bare metal.
     """
-    network = describe(space, architecture)
+    return network_refusal(describe(space, architecture), system)
+
+
+def network_refusal(network: Network, system: System) -> str | None:
+    """The same of any chain of units on either side."""
     return _refusal(network, system, "sensor") or _refusal(network, system, "aggregator")
 
 

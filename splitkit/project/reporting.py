@@ -3,27 +3,34 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from splitkit.bundle.ownership import require_own_file
 from splitkit.errors import ConfigError, StorageError, named_as, reason
-from splitkit.latency.corrections import Corrections
 from splitkit.latency.store import LutStore
 from splitkit.project.config import FILE, Project, load_project
+from splitkit.project.corrections import load_corrections
 from splitkit.project.run import Run
 from splitkit.project.steps import check_search
-from splitkit.reading import parse_json
+from splitkit.project.steps.conditions import search_digest
 from splitkit.report.content import Content, gather
 from splitkit.scratch import scratch_directory
 from splitkit.search import Journal, SearchResult, load_result
+from splitkit.search.baselines import Baselines, load_baselines
 
 PICTURES = frozenset({"front.png", "latency.png", "architectures.png", "prediction.png", "coverage.png"})
 """Names of the pictures; one that a run has no data for is not drawn."""
 
 
-def load_reported(name: str, config: Path | None, *, space: str | None, system: str | None) -> Project:
+def load_reported(
+    name: str, config: Path | None, *, space: str | None, system: str | None, **overrides: Any
+) -> Project:
     """The project a run belongs to; without a `splitkit.toml`, of the space and system that its search names.
+
+    `overrides` as of `load_project`.
 
     Raises:
         ConfigError: the project's file is malformed, or there is neither a file nor a finished search.
@@ -31,7 +38,7 @@ def load_reported(name: str, config: Path | None, *, space: str | None, system: 
     if config is None and not Path(FILE).exists() and not (space and system):
         result = load_result(Run(Path("runs") / name).pareto)
         space, system = space or result.space, system or result.system
-    return load_project(config, space=space, system=system, run=name)
+    return load_project(config, space=space, system=system, run=name, **overrides)
 
 
 def read_run(project: Project) -> Content:
@@ -45,9 +52,22 @@ def read_run(project: Project) -> Content:
     _check_names(run, result, space.name, system.name)
     check_search(project, result, ("space",))
     journal = Journal(run.journal, result.conditions, replay=True) if run.journal.exists() else Journal()
-    corrections = _corrections(run.corrections) if result.feedback else Corrections()
+    corrections = load_corrections(run, result)
     with _copy(run.snapshot) as store:
-        return gather(project.run, result, space, system, journal, store, corrections)
+        content = gather(project.run, result, space, system, journal, store, corrections)
+    return replace(content, baselines=_baselines(run))
+
+
+def _baselines(run: Run) -> Baselines | None:
+    """The ways that this very search was compared with; None if there are none, or they are of an earlier search.
+
+    Raises:
+        ConfigError: their file is damaged.
+    """
+    if not run.baselines.exists():
+        return None
+    found = load_baselines(run.baselines)
+    return found if found.conditions.get("search") == search_digest(run) else None
 
 
 def report_step(project: Project, directory: Path | None = None) -> tuple[Path, ...]:
@@ -103,12 +123,3 @@ def _copy(snapshot: Path) -> Iterator[LutStore | None]:
         copy = Path(scratch) / snapshot.name
         with named_as(snapshot, copy, "run `splitkit search` again"), LutStore(copy) as store:
             yield store
-
-
-def _corrections(file: Path) -> Corrections:
-    try:
-        return Corrections.from_json(parse_json(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {reason(error)}", "run `splitkit search` again") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file}: not corrections: {error}", "run `splitkit search` again") from error

@@ -91,15 +91,36 @@ class Run:
         """What `splitkit demo` found."""
         return self.directory / "summary.json"
 
+    @property
+    def baselines(self) -> Path:
+        """What the found split is worth beside other ways."""
+        return self.directory / "baselines.json"
+
+    @property
+    def baselines_journal(self) -> Path:
+        """What the searches among those ways asked and were answered."""
+        return self.directory / "baselines.jsonl"
+
+    @property
+    def baselines_lut(self) -> Path:
+        """The latency table those ways are predicted from: the search's, and what their own networks measured."""
+        return self.directory / "baselines-lut.db"
+
+    def baseline(self, identity: str) -> Path:
+        """Checkpoint of a network that one of those ways deploys, trained on images outside the search slice."""
+        return self.directory / "baselines" / f"{identity}.pt"
+
     def forget(self) -> None:
         """Take away the files that a run which ended has written, so that it is begun anew; all else stays."""
-        logs = [self.snapshot.with_name(self.snapshot.name + end) for end in ("-wal", "-shm")]
+        tables = (self.snapshot, self.baselines_lut)
+        logs = [table.with_name(table.name + end) for table in tables for end in ("", "-wal", "-shm")]
         for file in (
-            self.summary, self.supernet, self.pareto, self.journal, self.snapshot, *logs, self.unfinished,
-            self.corrections, self.export_tuning,
+            self.summary, self.supernet, self.pareto, self.journal, *logs, self.unfinished,
+            self.corrections, self.export_tuning, self.baselines, self.baselines_journal,
         ):  # fmt: skip
             file.unlink(missing_ok=True)
-        shutil.rmtree(self.fine_tuned("").parent, ignore_errors=True)
+        for kept in (self.fine_tuned(""), self.baseline("")):
+            shutil.rmtree(kept.parent, ignore_errors=True)
 
     def bundle(self, name: str) -> Path:
         """Directory of an exported bundle."""

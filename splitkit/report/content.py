@@ -14,6 +14,7 @@ from splitkit.report.coverage import FamilyCoverage, family_coverage
 from splitkit.report.diagram import Diagram, diagram_of
 from splitkit.report.doubts import doubts
 from splitkit.search import Journal, Point, SearchResult
+from splitkit.search.baselines import Baselines
 from splitkit.space import Architecture, SearchSpace
 from splitkit.space.encoding import Encoding
 
@@ -75,6 +76,7 @@ class Content:
         diagrams: of every point, in the order of `result.points`.
         cloud: every candidate that was scored, dominated ones included; empty where the table could not be read.
         comparisons: candidates that were timed whole.
+        baselines: the found split beside other ways, where they were compared.
         problem: why something could not be shown, in words; empty where all was found.
     """
 
@@ -88,6 +90,7 @@ class Content:
     problem: str = ""
     doubts: tuple[str, ...] = ()
     measured: Mapping[Architecture, Stages] = field(default_factory=dict)
+    baselines: Baselines | None = None
 
     @property
     def modelled(self) -> bool:

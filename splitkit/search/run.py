@@ -108,6 +108,34 @@ def search(
     return search_.result(system, found, predictor, measurements, records, finals)
 
 
+def choose(
+    space: SearchSpace,
+    system: System,
+    predictor: Predictor,
+    evaluator: Evaluator,
+    drawn: Mapping[Placement, Sequence[Architecture]],
+    config: SearchConfig,
+    *,
+    constraints: Constraints,
+    finals: Finals | None = None,
+    admissible: Callable[[Architecture], str | None] | None = None,
+    journal: Journal | None = None,
+) -> SearchResult:
+    """What `search` would return, had it scored these architectures of each system and no others."""
+    search_ = _Search(
+        space=space,
+        evaluator=evaluator,
+        config=config,
+        constraints=constraints,
+        admissible=admissible,
+        journal=journal or Journal(),
+        on_progress=lambda progress: None,
+    )
+    for placement, architectures in drawn.items():
+        search_.known[placement] = dict(zip(architectures, search_.score(architectures), strict=True))
+    return search_.result(system, search_.judge_all(predictor), predictor, [], [], finals)
+
+
 @dataclass
 class _Search:
     """The parts of one search that stay from round to round, and what was found: scores, refusals."""

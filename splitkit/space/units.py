@@ -307,6 +307,40 @@ class Fuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Send:
+    """Ahead of a plain cut: features (1, channels, size, size) cast or quantised to `dtype`, all of them."""
+
+    channels: int
+    size: int
+    dtype: str
+
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("input", (1, self.channels, self.size, self.size)),)
+
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        chain.to("quantise" if self.dtype == "uint8" else "cast", "link", chain.at.shape, self.dtype)
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Behind a plain cut: what `Send` sent, float32 again."""
+
+    channels: int
+    size: int
+    dtype: str
+
+    def input_tensors(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("views", (1, self.channels, self.size, self.size), self.dtype),)
+
+    def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
+        chain = _Chain(inputs[0], slot)
+        chain.to("dequantise" if self.dtype == "uint8" else "cast", "received", chain.at.shape)
+        return chain.operators
+
+
+@dataclass(frozen=True, slots=True)
 class MeanScores:
     """Late fusion: class scores of V sensors (views, classes) -> their mean (1, classes); `masked` as in `Fuse`."""
 

@@ -2,12 +2,14 @@
 
 from splitkit.supernet.extract import extract, extract_calibrated
 from splitkit.supernet.link import Quantisation
+from splitkit.supernet.plain_cut import CutNetwork, with_bottleneck
 from splitkit.supernet.statistics import Calibration
 from splitkit.supernet.subnetwork import SubNetwork
 from splitkit.supernet.supernet import Supernet, calibrate, evaluation_batch
 
 __all__ = [
     "Calibration",
+    "CutNetwork",
     "Quantisation",
     "SubNetwork",
     "Supernet",
@@ -15,4 +17,5 @@ __all__ = [
     "evaluation_batch",
     "extract",
     "extract_calibrated",
+    "with_bottleneck",
 ]

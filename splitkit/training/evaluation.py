@@ -9,7 +9,7 @@ from splitkit.data import Samples, SampleSource, batches_of
 from splitkit.errors import TrainingError
 from splitkit.scores import ImageScores, Score
 from splitkit.space.architecture import Architecture
-from splitkit.supernet import SubNetwork, Supernet, calibrate, evaluation_batch
+from splitkit.supernet import CutNetwork, SubNetwork, Supernet, calibrate, evaluation_batch
 from splitkit.training.optimise import first_not_finite
 from splitkit.training.parallel import Check, in_parallel
 
@@ -46,9 +46,9 @@ def score(supernet: Supernet, architecture: Architecture, samples: SampleSource,
 
 @torch.no_grad()
 def score_subnetwork(
-    subnetwork: SubNetwork, samples: SampleSource, present: Sequence[bool] | None = None
+    subnetwork: SubNetwork | CutNetwork, samples: SampleSource, present: Sequence[bool] | None = None
 ) -> ImageScores:
-    """What an extracted sub-network says of each image, as it would be deployed.
+    """What a network of its own says of each image, as it would be deployed.
 
     `present`: in a masked space, which of the views are there.
     """

@@ -1,5 +1,6 @@
 """The steps of the loop on a run: train, measure kernels, search, export. Each resumes where it was stopped."""
 
+from splitkit.project.steps.baselines import baselines_step
 from splitkit.project.steps.bench import bench_step, hop_of
 from splitkit.project.steps.conditions import check_search
 from splitkit.project.steps.data import Say, load_data, name_left_out, silent
@@ -12,6 +13,7 @@ from splitkit.project.steps.train import Init, begun_classes, load_trained, open
 __all__ = [
     "Init",
     "Say",
+    "baselines_step",
     "begun_classes",
     "bench_step",
     "check_search",

@@ -27,6 +27,11 @@ def check_search(project: Project, result: "SearchResult", parts: Sequence[str] 
             )
 
 
+def search_digest(run: Run) -> str:
+    """Of a finished search's result: what was made of it is told from what was made of another."""
+    return _digest(run.pareto.read_bytes())
+
+
 def _edited(project: Project) -> str | None:
     """The field in which the space differs from the one the run's supernet was trained with, where that can be read."""
     from splitkit.space.difference import space_difference

@@ -9,7 +9,7 @@ from splitkit.project.run import Run
 from splitkit.project.steps.data import Say, silent
 
 if TYPE_CHECKING:
-    from splitkit.data import Dataset
+    from splitkit.data import Dataset, SampleSource
     from splitkit.search import Tuner
     from splitkit.space import Architecture
     from splitkit.supernet import SubNetwork, Supernet
@@ -61,17 +61,21 @@ def trained_alone(
     config: "FineTuneConfig",
     teacher: "Teacher | None" = None,
     check: "Check" = lambda: None,
+    samples: "SampleSource | None" = None,
 ) -> "SubNetwork":
-    """A sub-network's own weights trained on all training images, in place, for the project's steps or time.
+    """A sub-network's own weights trained on `samples`, in place, for the project's steps or time.
 
     Where the run has the same training already, or a part of it, it goes on from there.
+
+    Args:
+        samples: all training images by default, the search slice included.
     """
     from splitkit.training import FineTuning
     from splitkit.training.budget import fit_fine_tuning
     from splitkit.training.finetune_checkpoint import fine_tune_resumably, resumed
 
-    samples, budget_s = data.all_training, project.train.fine_tune_budget
-    kept = Run.of(project).fine_tuned(_identity(project, network, data, config))
+    samples, budget_s = samples or data.all_training, project.train.fine_tune_budget
+    kept = Run.of(project).fine_tuned(_identity(project, network, data.classes, samples, config))
     if kept.exists():
         tuning = resumed(kept, network, samples, data.augmentation, teacher)
     else:
@@ -82,13 +86,19 @@ def trained_alone(
     return network
 
 
-def _identity(project: Project, network: "SubNetwork", data: "Dataset", config: "FineTuneConfig") -> str:
+def _identity(
+    project: Project,
+    network: "SubNetwork",
+    classes: tuple[str, ...],
+    samples: "SampleSource",
+    config: "FineTuneConfig",
+) -> str:
     """Of a training: the weights and calibration it begins with, what it learns from, and its schedule or time."""
     from splitkit.training.ranks import weights_digest
 
-    budget_s, labels = project.train.fine_tune_budget, data.all_training.labels
+    budget_s, labels = project.train.fine_tune_budget, samples.labels
     schedule = config if budget_s is None else config.model_copy(update={"steps": 0})
-    facts = network.architecture, schedule, budget_s, project.data.reading(), data.classes, len(labels), labels.sum()
+    facts = network.architecture, schedule, budget_s, project.data.reading(), classes, len(labels), labels.sum()
     return sha256(weights_digest(network) + repr(facts).encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,5 @@
 """What a bundle's link gives away of the images, beside JPEG files of the same size."""
 
-import io
 from typing import TYPE_CHECKING
 
 from splitkit.bundle import Bundle
@@ -21,8 +20,6 @@ STEPS = 600
 SEEN, HELD_BACK = 8000, 512
 """Training images that it may learn from, and of the search slice, that it is judged by; at most."""
 
-JPEG_CHANNELS = (1, 3)
-
 
 def privacy_step(project: Project, bundle: Bundle, say: Say = silent, steps: int = STEPS) -> tuple[PrivacyRow, ...]:
     """Train a decoder on the training images and what the bundle's sensor makes of them; judge it by the search slice.
@@ -36,6 +33,7 @@ def privacy_step(project: Project, bundle: Bundle, say: Say = silent, steps: int
     import torch
 
     from splitkit.bundle import Searched
+    from splitkit.partition.codec import MODES
     from splitkit.training.inversion import likeness, train_decoder
 
     origin = bundle.manifest.origin
@@ -60,7 +58,7 @@ def privacy_step(project: Project, bundle: Bundle, say: Say = silent, steps: int
     found = [
         PrivacyRow(f"link, {bundle.link.dtype} {list(bundle.link.shape)}", payload, **_figures(likeness(drawn, wanted)))
     ]
-    if held.shape[1] not in JPEG_CHANNELS:
+    if held.shape[1] not in MODES:
         return tuple(found)
     for quality, name in {_quality_of(held, payload): "JPEG, nearest in size", 90: "JPEG"}.items():
         decoded, size = _jpeg(held, quality)
@@ -91,17 +89,11 @@ def _jpeg(images: "Tensor", quality: int) -> tuple["Tensor", float]:
     """Images as they are after JPEG, in [0, 1], and the mean size of the files."""
     import numpy as np
     import torch
-    from PIL import Image
 
-    decoded, sizes = [], []
-    for image in images.numpy():
-        with io.BytesIO() as file:
-            picture = Image.fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1))
-            picture.save(file, "JPEG", quality=quality)
-            sizes.append(file.tell())
-            pixels = np.asarray(Image.open(file))
-        decoded.append(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0))
-    return torch.from_numpy(np.stack(decoded).astype(np.float32) / 255), float(np.mean(sizes))
+    from splitkit.partition.codec import Codec
+
+    decoded, sizes = Codec("JPEG", quality).through(list(images.numpy()))
+    return torch.from_numpy(decoded.astype(np.float32) / 255), float(sizes.mean())
 
 
 def _quality_of(images: "Tensor", payload_bytes: int) -> int:

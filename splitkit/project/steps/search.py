@@ -96,7 +96,7 @@ def search_step(
                 tolerance=project.search.feedback_tolerance,
                 per_round=project.search.measured_per_round,
             ),
-            finals=_finals(project, tuner, on_finals),
+            finals=finals_of(project, tuner, on_finals),
             admissible=partial(refusal, space, system),
             journal=journal,
             on_progress=progressed,
@@ -107,8 +107,10 @@ def search_step(
     return result
 
 
-def _finals(
-    project: Project, tuner: "Tuner | None", on_progress: "Callable[[FinalsProgress], None]"
+def finals_of(
+    project: Project,
+    tuner: "Tuner | None",
+    on_progress: "Callable[[FinalsProgress], None]" = lambda progress: None,
 ) -> "Finals | None":
     """How this project's finalists are tried; None if there are to be none."""
     from splitkit.search import Finals

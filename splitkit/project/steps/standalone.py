@@ -8,8 +8,8 @@ from splitkit.project.steps.data import Say, silent
 from splitkit.project.steps.fine_tune import fine_tune_config, trained_alone
 
 if TYPE_CHECKING:
-    from splitkit.data import Dataset
-    from splitkit.space import Architecture
+    from splitkit.data import Dataset, SampleSource
+    from splitkit.space import Architecture, SearchSpace
     from splitkit.supernet import SubNetwork
 
 
@@ -22,10 +22,34 @@ def standalone_step(
 ) -> "SubNetwork":
     """Train an architecture from random weights and keep it in the run.
 
+    Args:
+        index: of the point in the search's result; names the file.
+
+    Raises:
+        TrainingError: it diverged.
+    """
+    say(f"training {architecture} from random weights")
+    network = train_from_nothing(project, project.load_space(), architecture, data)
+    kept = Run.of(project).standalone(index)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    network.save(kept)
+    return network
+
+
+def train_from_nothing(
+    project: Project,
+    space: "SearchSpace",
+    architecture: "Architecture",
+    data: "Dataset",
+    samples: "SampleSource | None" = None,
+) -> "SubNetwork":
+    """An architecture trained from random weights.
+
     The schedule is fine-tuning's, stretched to `train.steps` or `train.budget`.
 
     Args:
-        index: of the point in the search's result; names the file.
+        space: of the architecture; the project's own, or another one for the same images.
+        samples: what to train on; all training images by default.
 
     Raises:
         TrainingError: it diverged.
@@ -34,16 +58,12 @@ def standalone_step(
     from splitkit.training.budget import of_steps
     from splitkit.training.evaluation import calibration_images
 
-    run, train = Run.of(project), project.train
+    train = project.train
     calibration = calibration_images(data.train, seed=project.seed)
-    network = extract(Supernet(project.load_space(), project.seed), architecture, calibration)
+    network = extract(Supernet(space, project.seed), architecture, calibration)
     config = fine_tune_config(project)
     config = of_steps(config, train.steps or STANDALONE_STEPS * config.steps)
     timed = train.budget is not None
     lengths = {"fine_tune_steps": None if timed else config.steps, "fine_tune_budget": train.budget}
-    say(f"training {architecture} from random weights")
     project = project.model_copy(update={"train": train.model_copy(update=lengths)})
-    trained_alone(project, network, data, config)
-    run.standalone(index).parent.mkdir(parents=True, exist_ok=True)
-    network.save(run.standalone(index))
-    return network
+    return trained_alone(project, network, data, config, samples=samples)

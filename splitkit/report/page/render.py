@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from splitkit.report.axes import Axis, duration, size, thousands
+from splitkit.report.baselines_table import baseline_bars
 from splitkit.report.charts import front_chart, prediction_chart
 from splitkit.report.content import SYSTEMS, Content, Stages
 from splitkit.report.coverage import FamilyCoverage
@@ -65,6 +66,7 @@ def _view(content: Content) -> dict[str, Any]:
         "facts": [list(_facts(content, point)) for point in points],
         "bars": list(_bars(content)),
         "coverage": list(_coverage(content.coverage)),
+        "baselines": list(baseline_bars(content.baselines)) if content.baselines else [],
         "any_measured": any(p.measured_total_us is not None for p in points),
         "timed_word": "timed by the model" if content.modelled else "measured",
         "evaluated": sum(result.evaluated.values()),
