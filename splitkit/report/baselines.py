@@ -51,7 +51,7 @@ def _between(split: Row, known: Sequence[Row], tolerance: float) -> tuple[Name |
         more = f"; so do {', '.join(faster)}" if faster else ""
         return first.name, (
             f"{_begun(first.title)} wins over {split.title} at equal accuracy: {_figures(first)} against "
-            f"{_figures(split)}{more}."
+            f"{_figures(split)}, worse by no more than could be chance{more}."
         )
     times = first.total_us / split.total_us
     return "split", (

@@ -3,10 +3,12 @@
 Sandler et al., "MobileNetV2", CVPR 2018: inverted residuals with 3x3 depthwise convolutions, an expansion of 6 (1 in a
 phase that keeps its resolution), ReLU6, linear bottlenecks, no squeeze-excite, and a last convolution of four times the
 channels (320 to 1280). Resolution, strides and number of classes are the space's; widths and depths are the middle ones
-of its choices, so that the network is one of its size.
+of its choices, so that the network is one of its size. Several views are joined behind the last block, by their
+maximum (Su et al., "Multi-view Convolutional Neural Networks", ICCV 2015).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from splitkit.space.architecture import Architecture
@@ -33,7 +35,14 @@ def mobilenet_like(space: SearchSpace) -> tuple[SearchSpace, Architecture]:
         head=HeadSpace(classes=space.head.classes, expand=LAST_EXPAND, activation=ACTIVATION),
         link=space.link,
     )
-    return fixed, fixed.smallest(0)
+    least = fixed.smallest(0)
+    joined = replace(least, fuse=least.units - 1, fusion=_fusion(space), reduce_ratio=space.link.reduce_ratios[-1])
+    return fixed, least if space.views == 1 else fixed.canonical(joined)
+
+
+def _fusion(space: SearchSpace) -> str:
+    """The maximum over views where the space has it."""
+    return "max" if "max" in space.fusions else space.fusions[0]
 
 
 def _phase(phase: PhaseSpace) -> PhaseSpace:

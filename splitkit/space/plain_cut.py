@@ -30,32 +30,38 @@ class PlainCut:
 
 
 def uncut(space: SearchSpace, architecture: Architecture) -> Architecture:
-    """The same network of one view, all on the aggregator, without a splitting module."""
+    """The same network all on the aggregator: of one view without a splitting module, else joining views as it does."""
     return space.canonical(replace(architecture, split=0))
 
 
 def plain_cuts(space: SearchSpace, architecture: Architecture) -> list[PlainCut]:
-    """Every boundary of a network with every dtype of the space's link, both ends among them, by boundary."""
-    between = [PlainCut(b, dtype) for b in range(1, architecture.units) for dtype in space.link.dtypes]
-    return [PlainCut(0), *between, PlainCut(architecture.units)]
+    """Every boundary at which a network can be cut, with every dtype of the space's link, by boundary.
+
+    That all is on the aggregator is among them, and of one view that all is on the sensor. Several views are cut
+    before they are joined.
+    """
+    last = architecture.units - 1 if space.views == 1 else architecture.fuse
+    between = [PlainCut(b, dtype) for b in range(1, last + 1) for dtype in space.link.dtypes]
+    return [PlainCut(0), *between, *([PlainCut(architecture.units)] if space.views == 1 else [])]
 
 
 def cut_plainly(space: SearchSpace, architecture: Architecture, cut: PlainCut) -> Network:
-    """The units on either side of a plain cut.
+    """The units on either side of one of a network's plain cuts.
 
     Args:
-        space: of one view: several would have to be joined, and a plain cut joins nothing.
         architecture: member of the space; where it is cut by itself does not matter.
     """
-    whole = describe(space, uncut(space, architecture))
-    sensor, aggregator = list(whole.aggregator[: cut.boundary]), list(whole.aggregator[cut.boundary :])
+    whole = uncut(space, architecture)
+    chain = describe(space, whole).aggregator
+    one_view = chain if space.views == 1 else describe(space, replace(whole, split=whole.fuse)).sensor
+    sensor, aggregator = list(one_view[: cut.boundary]), list(chain[cut.boundary :])
     if sensor and aggregator and cut.dtype != AS_IT_IS:
-        sent = _output(sensor)
-        _, channels, size, _ = sent.shape
+        _, channels, size, _ = _output(sensor).shape
         slot = sensor[-1].slot
         sensor.append(PlacedUnit(f"{slot}.send", Send(channels, size, cut.dtype)))
-        aggregator.insert(0, PlacedUnit(f"{slot}.receive", Receive(channels, size, cut.dtype)))
-    return Network(tuple(sensor), tuple(aggregator), 1, whole.image)
+        aggregator.insert(0, PlacedUnit(f"{slot}.receive", Receive(space.views, channels, size, cut.dtype)))
+    image = TensorSpec("image", (1, space.input.channels, space.input.size, space.input.size), "uint8")
+    return Network(tuple(sensor), tuple(aggregator), space.views, image)
 
 
 def _output(chain: list[PlacedUnit]) -> TensorSpec:

@@ -325,14 +325,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Behind a plain cut: what `Send` sent, float32 again."""
+    """Behind a plain cut: what `Send` sent of every view of a batch, float32 again."""
 
+    batch: int
     channels: int
     size: int
     dtype: str
 
     def input_tensors(self) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("views", (1, self.channels, self.size, self.size), self.dtype),)
+        return (TensorSpec("views", (self.batch, self.channels, self.size, self.size), self.dtype),)
 
     def operators(self, inputs: tuple[TensorSpec, ...], slot: str) -> list[Operator]:
         chain = _Chain(inputs[0], slot)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from splitkit.space.architecture import Architecture
 from splitkit.space.plain_cut import AS_IT_IS, PlainCut
+from splitkit.supernet.interpret import takes_mask
 from splitkit.supernet.link import Quantisation, fake_float16, fake_uint8
 from splitkit.supernet.subnetwork import PlainUnit, SubNetwork
 
@@ -13,8 +14,8 @@ class CutNetwork(nn.Module):
     """What both halves of a plain cut compute, the link included.
 
     Args:
-        whole: of one view, all on one side; it is shared, not copied.
-        calibration: uint8 training images (n, 1, channels, size, size): they set the range of a uint8 link.
+        whole: all on the aggregator; it is shared, not copied.
+        calibration: uint8 training images (n, views, channels, size, size): they set the range of a uint8 link.
     """
 
     def __init__(self, whole: SubNetwork, cut: PlainCut, calibration: Tensor) -> None:
@@ -25,10 +26,10 @@ class CutNetwork(nn.Module):
             self._range = Quantisation.covering(*features(whole, cut.boundary, calibration).aminmax())
 
     def forward(self, images: Tensor, present: Tensor | None = None) -> Tensor:
-        """uint8 images (n, 1, channels, size, size) -> float32 scores (n, classes)."""
-        x = images.flatten(0, 1)
+        """uint8 images (n, views, channels, size, size) -> float32 scores (n, classes); `present` as `SubNetwork`'s."""
+        x, mask = images.flatten(0, 1), None if present is None else present.reshape(-1, 1, 1, 1)
         for i, unit in enumerate(self.whole.units(), start=1):
-            x = unit(x)
+            x = unit(x, mask) if takes_mask(unit.operators) else unit(x)
             if i == self.cut.boundary and self.cut.dtype != AS_IT_IS:
                 x = fake_float16(x) if self._range is None else fake_uint8(x, self._range)
         return x
@@ -36,11 +37,11 @@ class CutNetwork(nn.Module):
 
 @torch.no_grad()
 def features(whole: SubNetwork, boundary: int, images: Tensor) -> Tensor:
-    """What stands at a boundary, float32 (n, channels, size, size), in evaluation mode.
+    """What stands at a boundary ahead of any splitting module, float32 (n * views, channels, size, size).
 
     Args:
-        whole: of one view, without a splitting module.
-        images: uint8 (n, 1, channels, size, size).
+        whole: all on the aggregator, in evaluation mode.
+        images: uint8 (n, views, channels, size, size).
     """
     x = images.flatten(0, 1).to(next(whole.parameters()).device)
     for unit in whole.units()[:boundary]:

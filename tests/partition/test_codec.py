@@ -34,10 +34,27 @@ def test_a_lower_quality_makes_smaller_files_and_larger_errors(format_: Format) 
     assert errors[0] > errors[1]
 
 
+def test_more_effort_makes_smaller_webp_files_and_other_pictures() -> None:
+    quick, slow = (Codec("WEBP", 50, effort) for effort in (0, 6))
+    assert len(slow.encode(picture(3))) < len(quick.encode(picture(3)))
+    assert Codec("JPEG", 50, 0).encode(picture(3)) == Codec("JPEG", 50, 6).encode(picture(3))
+
+
 def test_the_formats_are_what_they_are_called() -> None:
     assert Codec("JPEG", 50).encode(picture(1))[:2] == b"\xff\xd8"
     assert Codec("WEBP", 50).encode(picture(1))[8:12] == b"WEBP"
     assert decode(Codec("WEBP", 50).encode(picture(1)), 1).shape == (1, 48, 48)
+
+
+def test_a_pictures_time_is_its_share_of_many() -> None:
+    host = load_device("host")
+    [one, many] = [time_codec(Codec("JPEG", 50), [picture(1)] * count, host, host) for count in (1, 64)]
+    assert one.encode_us is not None
+    assert many.encode_us is not None
+    assert many.encode_us < one.encode_us, "the call's own time is shared"
+    slow = time_codec(Codec("JPEG", 50), [picture(1)] * 64, host.model_copy(update={"time_scale": 1e4}), host)
+    assert slow.encode_us is not None
+    assert slow.encode_us > 100 * many.encode_us
 
 
 def test_only_what_runs_here_is_timed_and_what_is_not_is_said() -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from splitkit.cli.main import main
 from splitkit.data import Dataset
 from splitkit.errors import ConfigError
+from splitkit.partition.codec import CodecTimes
 from splitkit.project import Project, Run, load_project
 from splitkit.project.baselines import pictures
 from splitkit.project.steps import baselines as step
@@ -101,7 +102,7 @@ def test_every_way_has_a_row_with_every_figure(compared: tuple[Project, Baseline
         assert row.total_us > 0
         assert row.payload_bytes > 0
         assert row.obtained
-        assert row.labels["sensor"].startswith("analytical")
+        assert row.labels["link"] == "model"
         assert row.test_accuracy is None
     assert found.verdict
     assert load_baselines(Run.of(project).baselines) == found
@@ -130,9 +131,33 @@ def test_pictures_are_sent_as_real_files_that_lose_no_more_than_allowed(
     assert 30 < row.payload_bytes <= row.payload_p99_bytes
     assert row.missing == "encoding and decoding"
     assert "nobody has timed" in row.obtained
+    assert (row.labels["sensor"], row.labels["aggregator"]) == ("encoding not timed", "decoding not timed")
     assert (row.sensor_us, row.aggregator_us) == (0.0, raw.aggregator_us)
     link = compared[0].load_system().link
     assert row.link_us == pytest.approx(link.latency_us(row.payload_bytes))
+
+
+def test_where_the_sensor_is_known_encoding_counts(copy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "time_codec", lambda *_: CodecTimes(1000.0, 10.0))
+    found = baselines_step(copy, ("all_on_aggregator", "jpeg"))
+    row, raw = found.row("jpeg"), found.row("all_on_aggregator")
+    assert row is not None
+    assert raw is not None
+    assert (row.sensor_us, row.aggregator_us, row.missing) == (1000.0, raw.aggregator_us + 10, "")
+    assert row.total_us == row.sensor_us + row.link_us + row.aggregator_us
+    assert row.labels == raw.labels
+    assert "encoding and decoding timed in Pillow here" in row.obtained
+
+
+@pytest.mark.parametrize(("slow_us", "effort"), [(1e6, 0), (0.0, 4)])
+def test_the_effort_counts_with_which_a_frame_takes_less(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, slow_us: float, effort: int
+) -> None:
+    monkeypatch.setattr(pictures, "time_codec", lambda codec, *_: CodecTimes(1.0 + codec.effort * slow_us, 1.0))
+    row = baselines_step(copy, ("webp",)).row("webp")
+    assert row is not None
+    assert row.recipe.effort == effort
+    assert f", effort {effort}" in row.obtained
 
 
 def test_the_fixed_network_is_cut_where_that_is_fastest(compared: tuple[Project, Baselines]) -> None:
@@ -163,6 +188,25 @@ def test_the_other_searches_have_as_many_scores(compared: tuple[Project, Baselin
     budget = load_result(Run.of(project).pareto).best["split"]
     assert f"{(budget.sensor_macs + budget.aggregator_macs) / 1e6:.3g} MMAC" in unaware.obtained
     assert split.recipe.cut is None
+
+
+def test_several_views_are_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.toml").write_text(SPACE)
+    (tmp_path / "splitkit.toml").write_text(SETTINGS.replace("[data]", "views = 2\n[data]", 1))
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "search"):
+        assert CliRunner().invoke(main, [name]).exit_code == 0
+    found = baselines_step(load_project(), ("jpeg", "fixed_cut", "fixed_bottleneck", "unaware_search"))
+    cut, jpeg = found.row("fixed_cut"), found.row("jpeg")
+    assert cut is not None
+    assert jpeg is not None
+    assert cut.recipe.architecture.fusion == "max"
+    assert cut.recipe.cut is not None
+    assert cut.recipe.cut.boundary <= cut.recipe.architecture.fuse
+    assert jpeg.payload_bytes < 1024, "of one view"
+    assert found.row("unaware_search") is not None
+    assert set(found.left_out) == {"fixed_bottleneck"}
+    assert "joined behind the last block" in found.left_out["fixed_bottleneck"]
 
 
 def test_a_second_call_makes_nothing_again(

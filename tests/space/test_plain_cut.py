@@ -1,5 +1,7 @@
 """Networks cut where they were not made to be cut."""
 
+from dataclasses import replace
+
 import pytest
 
 from splitkit.space import SearchSpace, describe, load_space
@@ -38,6 +40,30 @@ def test_at_the_ends_image_or_scores_cross_as_they_are() -> None:
     scores = cut_plainly(TINY, WHOLE, PlainCut(WHOLE.units))
     assert scores.payload_bytes == 4 * 10
     assert scores.aggregator == ()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_several_views_are_cut_before_they_are_joined(masked: bool) -> None:
+    image = TINY.input.model_copy(update={"views": 3, "masked": masked})
+    space = TINY.model_copy(update={"input": image})
+    architecture = replace(space.largest(0), fuse=4)
+    cuts = plain_cuts(space, architecture)
+    assert {cut.boundary for cut in cuts} == {0, 1, 2, 3, 4}
+    whole = describe(space, architecture)
+    for cut in cuts:
+        network = cut_plainly(space, architecture, cut)
+        assert network.views == 3
+        assert network.link.shape[0] == 1, "each sensor sends its own view"
+        assert network.operators("aggregator")[0].inputs[0].shape[0] == 3
+        assert 3 * network.macs("sensor") + network.macs("aggregator") == whole.macs("aggregator")
+
+
+def test_the_fixed_network_joins_several_views_behind_its_last_block_by_their_maximum() -> None:
+    space = TINY.model_copy(update={"input": TINY.input.model_copy(update={"views": 4})})
+    fixed, architecture = mobilenet_like(space)
+    fixed.check(architecture)
+    assert (architecture.fuse, architecture.fusion, architecture.split) == (architecture.units - 1, "max", 0)
+    assert architecture.reduce_ratio == max(space.link.reduce_ratios)
 
 
 @pytest.mark.parametrize("name", ["tiny", "cifar", "mobile"])

@@ -34,6 +34,20 @@ def test_a_narrower_link_changes_a_little(whole: SubNetwork, dtype: str, off: fl
     assert 0 < difference < off
 
 
+@pytest.mark.parametrize("boundary", [0, 2])
+def test_several_views_some_of_them_missing_are_cut_without_a_change(boundary: int) -> None:
+    image = SPACE.input.model_copy(update={"views": 2, "masked": True})
+    space, architecture = mobilenet_like(load_space("tiny").model_copy(update={"input": image}))
+    frames = IMAGES.reshape(12, 2, 1, 32, 32)
+    joined = extract(Supernet(space, 0), architecture, frames)
+    cut = CutNetwork(joined, PlainCut(boundary), frames)
+    present = torch.tensor([[1.0, 0.0]] * 12)
+    with torch.no_grad():
+        assert torch.equal(cut(frames), joined(frames))
+        assert torch.equal(cut(frames, present), joined(frames, present))
+        assert not torch.equal(cut(frames, present), cut(frames))
+
+
 def test_a_bottleneck_as_wide_as_the_features_changes_nothing(whole: SubNetwork) -> None:
     cut = SPACE.canonical(replace(WHOLE, split=4, fuse=4, reduce_ratio=1.0, link_dtype="float32"))
     with torch.no_grad():

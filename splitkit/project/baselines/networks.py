@@ -78,7 +78,7 @@ class Networks:
         assert recipe.codec
         taken = samples.take(torch.arange(len(samples)))
         pictures = taken.images.flatten(0, 1).cpu().numpy()
-        decoded, sizes = Codec(recipe.codec, recipe.quality).through(list(pictures))
+        decoded, sizes = Codec(recipe.codec, recipe.quality, recipe.effort).through(list(pictures))
         return Samples(torch.from_numpy(decoded).reshape(taken.images.shape), taken.labels), sizes
 
     def _train(self, architecture: Architecture, weights: Weights) -> SubNetwork:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from splitkit.project.admission import refusal
-from splitkit.project.baselines.cuts import SEVERAL_VIEWS, best_plain_cut
+from splitkit.project.baselines.cuts import best_plain_cut
 from splitkit.project.baselines.setting import LeftOutError, Setting
 from splitkit.project.steps.fine_tune import finalist_tuner
 from splitkit.project.steps.search import finals_of, trained_evaluator
@@ -62,19 +62,17 @@ def unaware_row(setting: Setting) -> Row:
     """The most accurate network within a budget of multiply-accumulates, then cut where that is fastest.
 
     The budget is the limit `total_macs`, or what the found split (without one, the fastest of the run's choices)
-    computes.
+    computes over all sensors.
 
     Raises:
-        LeftOutError: nothing is within the budget, there are several views, or no cut is within the limits.
+        LeftOutError: nothing is within the budget, or no cut is within the limits.
     """
-    if setting.space.views > 1:
-        raise LeftOutError(SEVERAL_VIEWS)
     result, space = setting.result, setting.space
     points = result.best
     if not points:
         raise LeftOutError("the search found nothing to take a budget of MACs from")
     model = points.get("split") or min(points.values(), key=lambda point: point.total_us)
-    budget = result.constraints.total_macs or float(model.sensor_macs + model.aggregator_macs)
+    budget = result.constraints.total_macs or float(space.views * model.sensor_macs + model.aggregator_macs)
     scores = sum(result.evaluated.values())
     setting.say(f"searching the most accurate network of at most {budget / 1e6:.3g} MMAC")
     best, scored = search_unaware(

@@ -26,6 +26,7 @@ from splitkit.search.point import energy_uj
 from splitkit.sides import SIDES
 from splitkit.space import SearchSpace, describe
 from splitkit.space.network import Network
+from splitkit.space.operators import Operator
 from splitkit.space.plain_cut import cut_plainly
 
 T = TypeVar("T")
@@ -86,10 +87,15 @@ class Setting:
         beyond = np.any(self.result.constraints.violations(figures) > 0)
         return bool(beyond) or network_refusal(network, self.system) is not None
 
-    def measure(self, network: Network) -> None:
-        """Have the table know a network's kernels on both sides' devices, where they can be measured now."""
-        operators = [*network.operators("sensor"), *network.operators("aggregator")]
-        model = RenderedGraph(tuple(operators)).model()
+    def measure(self, *networks: Network) -> None:
+        """Have the table know networks' kernels on both sides' devices, where they can be measured now."""
+        for network in networks:
+            for operators in (network.operators("sensor"), network.operators("aggregator")):
+                if operators:
+                    self._measure(tuple(operators))
+
+    def _measure(self, operators: tuple[Operator, ...]) -> None:
+        model = RenderedGraph(operators).model()
         for side in SIDES:
             try:
                 measure_once(model, self.system.device(side), self.store, self.say)

@@ -120,7 +120,7 @@ def _setting(project: Project, result: "SearchResult", loss: float, say: Say, st
 
     run = Run.of(project)
     supernet, data = open_run(project, say)
-    if not run.baselines_lut.exists():
+    if not (run.baselines.exists() and run.baselines_lut.exists()):  # what is left of another search's will not do
         with LutStore(run.snapshot if run.snapshot.exists() else run.lut) as table:
             table.backup(run.baselines_lut)
     return Setting(

@@ -44,7 +44,8 @@ class Recipe:
         weights: where training begins: at the supernet's (`shared`), at random (`fixed`), or at those of the fixed
             network with a bottleneck put in (`injected`).
         cut: where the network is cut without a splitting module; None where the architecture says all.
-        codec, quality: what the picture is sent as, `JPEG` or `WEBP`; empty and 0 where it is not a file.
+        codec, quality, effort: what the picture is sent as, `JPEG` or `WEBP`, and its encoder's settings; empty and 0
+            where it is not a file.
     """
 
     architecture: Architecture
@@ -52,6 +53,7 @@ class Recipe:
     cut: PlainCut | None = None
     codec: FileFormat = ""
     quality: int = 0
+    effort: int = 0
 
     @property
     def placement(self) -> str:
