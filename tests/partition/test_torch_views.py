@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.outsider_networks import conv_bn, randomise
+from benchmarks.outsider_networks import conv_bn
+from benchmarks.random_weights import randomise
 from benchmarks.stranger_networks import InvertedResidual
 from splitkit.graphs.batched import BatchedViews
 from splitkit.graphs.edges import Edges
