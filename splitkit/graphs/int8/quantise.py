@@ -230,7 +230,7 @@ class _Quantiser:
 
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         name = self._fresh(name)
-        self.added.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.added.setdefault(name, numpy_helper.from_array(np.require(value, requirements="C"), name))
         return name
 
     def _put(self, op: str, inputs: list[str], output: str, name: str, **attributes: Any) -> str:
