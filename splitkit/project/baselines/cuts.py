@@ -61,7 +61,8 @@ def fixed_cut_row(setting: Setting) -> Row:
     Raises:
         LeftOutError: as `best_plain_cut`.
     """
-    return best_plain_cut(setting, "fixed_cut", fixed_network(setting), "MobileNetV2's blocks in the space's outline")
+    what = f"MobileNetV2's blocks in the space's outline, trained {setting.networks.fixed_training}"
+    return best_plain_cut(setting, "fixed_cut", fixed_network(setting), what)
 
 
 def fixed_bottleneck_row(setting: Setting) -> Row:

@@ -20,6 +20,9 @@ from splitkit.space import Architecture, SearchSpace
 from splitkit.space.mobilenet import mobilenet_like
 from splitkit.space.plain_cut import uncut
 from splitkit.supernet import CutNetwork, SubNetwork, Supernet, extract, with_bottleneck
+from splitkit.training import FineTuneConfig, load_supernet
+from splitkit.training.budget import of_steps
+from splitkit.training.config import OptimiserConfig
 from splitkit.training.evaluation import calibration_images, score_subnetwork
 from splitkit.training.finetune import Teacher, largest_network
 
@@ -85,7 +88,10 @@ class Networks:
         data, config = self.data, fine_tune_config(self.project)
         if weights == "fixed":
             self.say(f"training the fixed network {architecture} from random weights")
-            return train_from_nothing(self.project, self.fixed_space, architecture, data, data.train)
+            schedule, budget_s = self._fixed_schedule()
+            return train_from_nothing(
+                self.project, self.fixed_space, architecture, data, schedule, budget_s, data.train
+            )
         self.say(f"fine-tuning {architecture}")
         if weights == "injected":
             whole = self.trained(Recipe(uncut(self.fixed_space, architecture), "fixed"))
@@ -94,6 +100,26 @@ class Networks:
         network = extract(self.supernet, architecture, self.calibration)
         teacher = self._teacher if config.distillation else None
         return trained_alone(self.project, network, data, config, teacher, samples=data.train)
+
+    @property
+    def fixed_training(self) -> str:
+        """How long the fixed network trains, in words."""
+        config, budget_s = self._fixed_schedule()
+        return f"for {budget_s:.0f} s" if budget_s else f"for {config.steps} steps of {config.batch} images"
+
+    def _fixed_schedule(self) -> tuple[FineTuneConfig, float | None]:
+        """How the fixed network trains: as the supernet did, for as long as that and fine-tuning together.
+
+        As long is the time that was given for them; without one, as many images through a network, forward and back.
+        """
+        train, tuning = self.project.train, fine_tune_config(self.project)
+        own = load_supernet(Run.of(self.project).supernet, self.space).config
+        config = FineTuneConfig(**own.model_dump(include=set(OptimiserConfig.model_fields)))
+        alone = own.largest_alone * own.steps
+        passes = alone + (own.steps - alone) * (own.random_subnetworks + 2 / own.sandwich_every)
+        steps = round(passes + tuning.steps * tuning.batch / own.batch)
+        budget_s = None if train.budget is None else train.budget + (train.fine_tune_budget or 0.0)
+        return of_steps(config, max(1, steps)), budget_s
 
     @cached_property
     def _teacher(self) -> Teacher:

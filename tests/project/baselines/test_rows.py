@@ -1,5 +1,6 @@
 """Every way, made of real parts."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from splitkit.cli.main import main
 from splitkit.partition.codec import CodecTimes
 from splitkit.project import Project, Run, load_project
 from splitkit.project.baselines import pictures
+from splitkit.project.baselines.networks import Networks
+from splitkit.project.config import TrainSection
 from splitkit.project.steps import baselines as step
 from splitkit.project.steps import baselines_step
 from splitkit.search import load_result
 from splitkit.search.baselines import NAMES, Baselines, Name, Recipe, Row, load_baselines
 from splitkit.space.plain_cut import PlainCut
+from splitkit.training import default_fine_tune_config, load_supernet
 from tests.project.baselines.conftest import SETTINGS
 from tests.report.runs import SPACE
 
@@ -60,6 +64,7 @@ def test_pictures_are_sent_as_real_files_that_lose_no_more_than_allowed(
     row, raw = row_of(compared, name), row_of(compared, "all_on_aggregator")
     assert row.accuracy >= raw.accuracy - 0.01 - 1e-9
     assert row.recipe.trained() == raw.recipe.trained()
+    assert not np.array_equal(row.images.log_likelihood, raw.images.log_likelihood), "what was decoded is scored"
     assert row.recipe.quality in pictures.QUALITIES
     assert row.payload_p99_bytes is not None
     assert 30 < row.payload_bytes <= row.payload_p99_bytes
@@ -101,6 +106,22 @@ def test_the_fixed_network_is_cut_where_that_is_fastest(compared: tuple[Project,
     assert row.recipe.architecture.space == "mobilenetv2-like"
     assert row.recipe.cut is not None
     assert row.considered == 2 + (row.recipe.architecture.units - 1) * len(project.load_space().link.dtypes)
+
+
+def test_the_fixed_network_trains_for_as_long_as_the_supernet_and_fine_tuning(
+    compared: tuple[Project, Baselines],
+) -> None:
+    project, _ = compared
+    config = load_supernet(Run.of(project).supernet).config
+    passes = 12 * 16 * (config.random_subnetworks + 2 / config.sandwich_every)
+    tuned = 4 * default_fine_tune_config(project.load_space()).batch
+    assert f"for {round((passes + tuned) / 16)} steps of 16 images" in row_of(compared, "fixed_cut").obtained
+    timed = project.model_copy(update={"train": TrainSection(budget=90, fine_tune_budget=30)})
+    with ExitStack() as stack:
+        result = load_result(Run.of(project).pareto)
+        setting = step._setting(project, result, 0.01, lambda text: None, stack)
+        networks = Networks(timed, setting.networks.supernet, setting.data, setting.say)
+    assert networks.fixed_training == "for 120 s"
 
 
 def test_the_bottleneck_is_put_into_the_fixed_network(compared: tuple[Project, Baselines]) -> None:
@@ -152,8 +173,6 @@ def test_a_way_that_is_not_there_is_left_out_and_said(copy: Project, monkeypatch
 
 
 def test_a_plain_cut_over_uint8_is_scored_with_what_the_codes_lose(compared: tuple[Project, Baselines]) -> None:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         project, found = compared
         result = load_result(Run.of(project).pareto)

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from splitkit.data import Dataset
+from splitkit.data import Dataset, SampleSource
 from splitkit.errors import ConfigError
 from splitkit.project import Project, Run, load_project
 from splitkit.project.steps import baselines as step
-from splitkit.project.steps import baselines_step
+from splitkit.project.steps import baselines_step, load_data
 from splitkit.search.baselines import Baselines, Name, Row, load_baselines
+from splitkit.supernet import SubNetwork
+from splitkit.training import FineTuning
 from tests.project.baselines.conftest import refuse
 
 
@@ -32,10 +34,30 @@ def test_the_test_set_is_opened_for_frozen_choices_and_once(
     tested = baselines_step(project, ("jpeg", "fixed_cut"), test=True)
     assert {row.name for row in tested.rows if row.test_accuracy is not None} == {"split", "jpeg", "fixed_cut"}
     assert tuple(replace(row, test_accuracy=None) for row in tested.rows) == compared[1].rows
+    said: list[str] = []
+    baselines_step(project, ("jpeg", "all_on_sensor"), test=True, say=said.append)
+    assert [text for text in said if text.startswith("testing")] == ["testing: all on sensor"]
+    tested = load_baselines(Run.of(project).baselines)
     monkeypatch.setattr(Dataset, "test", property(refuse))
     assert baselines_step(project, ("jpeg",), test=True) == tested
     with pytest.raises(AssertionError, match="test set was opened"):
         baselines_step(project, ("webp",), test=True)
+
+
+def test_no_network_learns_from_the_images_that_judge_it(copy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[int] = []
+
+    class Watched(FineTuning):
+        def __init__(self, network: SubNetwork, samples: SampleSource, *more: Any) -> None:
+            learned.append(len(samples))
+            super().__init__(network, samples, *more)
+
+    monkeypatch.setattr("splitkit.training.FineTuning", Watched)
+    shutil.rmtree(Run.of(copy).fine_tuned("").parent, ignore_errors=True)
+    baselines_step(copy, ("fixed_bottleneck",))
+    data = load_data(copy, copy.load_space())
+    assert len(learned) >= 3  # the found split, the fixed network, the bottleneck in it
+    assert set(learned) == {len(data.all_training) - len(data.search)}
 
 
 def test_stopped_it_goes_on_with_the_next_row_and_what_was_trained(

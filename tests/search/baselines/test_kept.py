@@ -58,6 +58,10 @@ def test_rows_stand_in_the_tables_order_and_one_replaces_another_of_its_name() -
         ({"loss": "much"}, "loss"),
         ({"winner": "nobody"}, "winner"),
         ({"rows": [{"name": "split"}]}, "recipe"),
+        (
+            {"rows": [way("split", 9, 9).to_json() | {"scores": {"images": 2, "wrong": [5], "log_likelihood": []}}]},
+            "of 2",
+        ),
     ],
 )
 def test_a_damaged_file_is_named_with_the_field(tmp_path: Path, change: dict[str, Any], named: str) -> None:
