@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from report import emit
 from splitkit.graphs.cut import cut
-from splitkit.partition.session import Session
+from splitkit.graphs.session import Session
 
 SHAPE = (1, 4, 6, 6)
 Extract = Callable[[onnx.ModelProto, list[str], list[str]], onnx.ModelProto]

@@ -110,7 +110,7 @@ class Network:
             for name, dims in (("x", shape), (output, out_shape))
         )
         graph = helper.make_graph(self.nodes, "benchmark", [given], [result], self.weights)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
 def model_of(layer: Layer) -> onnx.ModelProto:
@@ -159,7 +159,7 @@ def tvm_default() -> Iterator[None]:
         return [Group("fallback", tuple(graph.nodes), graph.nodes[-1].output)]
 
     with (
-        patch("splitkit.compiler.selection.fuse", one_group),
+        patch("splitkit.compiler.selection.grouped", one_group),
         patch("splitkit.exporters.baremetal.exporter.read_graph", read_onnx),
     ):
         yield

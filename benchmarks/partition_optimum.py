@@ -16,6 +16,8 @@ from stranger_networks import mobilenet_v2
 from outsider_networks import OUTSIDERS, outsider
 from report import emit, status
 from splitkit.bench.clock import TableClock
+from splitkit.graphs.edges import Edges
+from splitkit.graphs.subject import OneView
 from splitkit.latency.store import LutStore
 from splitkit.partition import Option, partition
 from splitkit.partition.examine import Examiner
@@ -43,7 +45,10 @@ def rows_of(name: str, scratch: Path) -> list[dict[str, Any]]:
         system = system_at(bandwidth)
         with LutStore(scratch / f"{name}.db") as store:
             options = partition(model, system, store, listed=CUTS).options
-            clock, examiner = TableClock(store, scratch / f"{name}-clock"), Examiner.of(model, system, store)
+            clock, examiner = (
+                TableClock(store, scratch / f"{name}-clock"),
+                Examiner.of(OneView(model, Edges.of(model)), system, store),
+            )
             measured = []
             for number, option in enumerate(options):
                 if option.crossing not in computing:

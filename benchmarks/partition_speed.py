@@ -18,6 +18,7 @@ from stranger_networks import mobilenet_v2
 
 from report import emit, status
 from splitkit.compiler.frontend import LoweredPart
+from splitkit.graphs.edges import Edges
 from splitkit.graphs.graph import OnnxGraph
 from splitkit.latency.hop import Hop
 from splitkit.latency.store import LutStore
@@ -48,7 +49,7 @@ def listing_s(count: int) -> tuple[float, int]:
     rng, system = np.random.default_rng(0), load_system("hmd")
     us = {side: rng.uniform(1, 10, count) for side in ("sensor", "aggregator")}
     start = time.perf_counter()
-    network, _ = Network.of(parts, tensors, tensors["t0"], tensors[f"t{count}"])
+    network, _ = Network.of(parts, tensors, Edges((tensors["t0"],), (), (tensors[f"t{count}"],)))
     costs = Costs(us, dict.fromkeys(us, 1.0), dict.fromkeys(us, 0.0), Hop(system.link, 1))
     cuts = sorted(list_cuts(network), key=costs.total_us)
     least_cost(network, us["sensor"], us["aggregator"], costs.us_per_byte)

@@ -1,6 +1,6 @@
 """More kinds of networks that people bring, in torch: mobile ones, detectors, segmenters, sequences.
 
-Each is a well-known design reduced to its essentials, with random weights (`outsider_networks.randomise`). MobileNetV2
+Each is a well-known design reduced to its essentials, with random weights (`random_weights`). MobileNetV2
 has its own size; the others are small, for tests that cut them everywhere.
 """
 
@@ -10,9 +10,10 @@ from itertools import pairwise
 import onnx
 import torch
 import torch.nn.functional as F
+from random_weights import exported, exported_for
 from torch import Tensor, nn
 
-from outsider_networks import TransformerBlock, conv_bn, conv_relu, exported, exported_for, head
+from outsider_networks import TransformerBlock, conv_bn, conv_relu, head
 
 PIXELS = 32
 

@@ -29,6 +29,7 @@ _HOME = {
     "splitkit.supernet": ("extract",),
     "splitkit.graphs.graph": ("OnnxGraph",),
     "splitkit.graphs.cut": ("cut",),
+    "splitkit.graphs.calibrate": ("quantise",),
     "splitkit.latency": ("GraphPredictor", "SystemPredictor"),
     "splitkit.search": ("Constraints", "SearchConfig", "SearchResult", "search"),
     "splitkit.bundle": ("Bundle", "Partitioned", "load_bundle"),
@@ -81,6 +82,7 @@ __all__ = [
     "load_supernet",
     "load_system",
     "partition",
+    "quantise",
     "search",
     "train",
 ]

@@ -51,6 +51,7 @@ class Draft:
         reference: what the whole computes of real images, which are kept as the bundle's sample.
         links: what crosses; scale and zero point where they are known.
         classes, pixels, predicted: as in `Manifest`.
+        int8: sides that compute in integers.
         macs: multiply-accumulates of each half; left out, those of its kernels, where the exporter names them.
     """
 
@@ -63,6 +64,7 @@ class Draft:
     pixels: str
     predicted: Mapping[str, float]
     macs: Mapping[Side, int] = field(default_factory=dict)
+    int8: frozenset[Side] = frozenset()
 
 
 def require_place(directory: Path, sign_key: Path | None) -> None:
@@ -174,6 +176,7 @@ def _half_record(side: Side, system: System, draft: Draft, artifact: Artifact | 
         arena_bytes=artifact.memory.arena_bytes,
         weight_bytes=artifact.memory.weight_bytes,
         receive_buffer_bytes=received if side == "aggregator" else 0,
+        precision="int8" if side in draft.int8 else "float32",
     )
 
 

@@ -1,6 +1,6 @@
 """From a trained sub-network and a system to a bundle on disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, LinkRecord, Searched
 from splitkit.bundle.build import Draft, Progress, build_bundle, require_place
+from splitkit.bundle.quantise import Halves, quantised_halves
 from splitkit.bundle.sample import SAMPLE_FRAMES
 from splitkit.bundle.verify import Reference
 from splitkit.graphs.export import IMAGE, export_half
 from splitkit.profiles.schema import System
-from splitkit.sides import SIDES
+from splitkit.sides import SIDES, Side
 from splitkit.space.network import Network, describe
 from splitkit.space.tensor import TensorSpec
 from splitkit.supernet.subnetwork import SubNetwork
@@ -30,6 +31,8 @@ def export_bundle(
     pixels: str = "uint8 as captured",
     predicted: Mapping[str, float] | None = None,
     sign_key: Path | None = None,
+    int8: Collection[Side] = (),
+    measured: Callable[[Halves], Mapping[str, float]] = lambda halves: {},
     progress: Progress = lambda step: None,
 ) -> Bundle:
     """Export both halves, compile them for the system's devices, prove them against the unsplit network, write.
@@ -43,6 +46,8 @@ def export_bundle(
         pixels: what the images' values stand for, likewise: sensors have to deliver the same.
         predicted: figures to keep for comparison, such as `{"total_us": ...}`; no part of the bundle's id.
         sign_key: a file with a private key (Ed25519, PEM) to sign the manifest with.
+        int8: sides whose half computes in integers (`bundle.quantise`).
+        measured: figures of the halves as they are exported, kept beside `predicted`, which they overrule.
         progress: called with a few words before each step.
 
     Raises:
@@ -55,16 +60,21 @@ def export_bundle(
     require_place(Path(directory), sign_key)
     progress("exporting to ONNX")
     network = describe(subnetwork.space, subnetwork.architecture)
+    floats: Halves = {side: model for side in SIDES if (model := export_half(subnetwork, side)) is not None}
+    if int8:
+        progress("quantising")
+    models, reference = quantised_halves(floats, reference_of(subnetwork, images), int8)
     draft = Draft(
         origin=Searched(space=subnetwork.space, architecture=subnetwork.architecture),
-        models={side: model for side in SIDES if (model := export_half(subnetwork, side)) is not None},
-        reference=reference_of(subnetwork, images),
+        models=models,
+        reference=reference,
         image=TensorSpec(IMAGE, network.image.shape, network.image.dtype),
         links=(_link_record(subnetwork, network),),
         classes=tuple(classes),
         pixels=pixels,
-        predicted=predicted or {},
+        predicted={**(predicted or {}), **measured(models)},
         macs={side: network.macs(side) for side in SIDES},
+        int8=frozenset(int8),
     )
     return build_bundle(draft, system, Path(directory), sign_key, progress)
 

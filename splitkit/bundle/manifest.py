@@ -81,6 +81,7 @@ class HalfRecord(_Record):
     Attributes:
         inputs, outputs: in the order in which the graph has them.
         macs: multiply-accumulates of one frame; None where nobody counted them.
+        precision: of what it computes; written only where it is not float32.
     """
 
     onnx: str
@@ -94,6 +95,7 @@ class HalfRecord(_Record):
     arena_bytes: Bytes
     weight_bytes: Bytes
     receive_buffer_bytes: Bytes = 0
+    precision: Annotated[Literal["float32", "int8"], Field(exclude_if=lambda value: value == "float32")] = "float32"
 
 
 class VerificationRecord(_Record):

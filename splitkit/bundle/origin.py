@@ -84,8 +84,9 @@ class Partitioned(BaseModel):
         model: its file's name, without directories.
         sha256: of the file and, after it, of the files that hold its weights, if there are any
             (`splitkit.graphs.model.sha256_of_model`).
-        cut: the tensors at which it was cut, by their names in the model or in what was made of it (such as those
-            that are narrowed for the link). More may cross: see `Manifest.links`.
+        cut: the tensors at which it was cut, by their names in the model (of several views in the first one's branch)
+            or in what was made of it (such as those that are narrowed for the link). More may cross: see
+            `Manifest.links`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,7 +109,7 @@ class Partitioned(BaseModel):
 
     @property
     def masked(self) -> bool:
-        """There is one view, which is there."""
+        """All views are there."""
         return False
 
     @property
@@ -125,10 +126,10 @@ class Partitioned(BaseModel):
         """Compare with the little that is known without the model; that its parts fit each other is seen to elsewhere.
 
         Raises:
-            ValueError: there is more than one view, or something that it was cut at does not cross.
+            ValueError: views come together nowhere, or something that it was cut at does not cross.
         """
-        if manifest.views != 1:
-            raise ValueError("views: a partitioned model has 1")
+        if manifest.aggregator is None and manifest.views != 1:
+            raise ValueError("views: a partitioned model without an aggregator has 1")
         crossing = {link.name for link in manifest.links}
         for name in self.cut:
             if name not in crossing:

@@ -148,11 +148,31 @@ def _received(m: Manifest) -> tuple[str, str]:
             "received = np.concatenate(sent)  # arrives over the link"
         )
         return compiled, plain
+    if m.views > 1:
+        return _received_of_views(m, load, name)
     image = f"image = {{{name}: images[0]}}\n"
     received = "received = sent" if len(m.sensor.outputs) == len(m.links) else "received = sent | image"
     return (
         f'{image}sent = bundle.session("sensor").run(image)\n{received}',
         f"{load}{image}{_named('sent', 'sensor', 'image')}\n{received}",
+    )
+
+
+def _received_of_views(m: Manifest, load: str, image: str) -> tuple[str, str]:
+    """The same where several tensors of each view cross: they come one view after the other."""
+    assert m.sensor is not None
+    assert m.aggregator is not None
+    sent = {tensor.name for tensor in m.sensor.outputs}
+    taken = ", ".join(
+        f"{_name(tensor.name)}: "
+        + (f"np.concatenate([each[{_name(link.name)}] for each in sent])" if link.name in sent else "images[0]")
+        for tensor, link in zip(m.aggregator.inputs, m.links, strict=True)
+    )
+    run = _named("view_sent", "sensor", f"{{{image}: view[None]}}")
+    return (
+        f'sensor = bundle.session("sensor")\nsent = [sensor.run({{{image}: view[None]}}) for view in images[0]]\n'
+        f"received = {{{taken}}}",
+        f"{load}sent = []\nfor view in images[0]:\n    {run}\n    sent.append(view_sent)\nreceived = {{{taken}}}",
     )
 
 
@@ -222,8 +242,9 @@ def _half(record: HalfRecord | None, absent: str) -> str:
         return absent
     arena = f"arena {record.arena_bytes:,} bytes" if record.arena_bytes else "arena not stated by this runtime"
     macs = "" if record.macs is None else f", {record.macs:,} MACs"
+    precision = ", in int8" if record.precision == "int8" else ""
     return (
-        f"`{record.onnx}`{macs}; compiled for `{record.device}` by {record.exporter} "
+        f"`{record.onnx}`{macs}{precision}; compiled for `{record.device}` by {record.exporter} "
         f"{record.exporter_version}: {arena}, weights {record.weight_bytes:,} bytes"
     )
 

@@ -8,10 +8,20 @@ import click
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import JSON, RUNTIME, TUNE, point_of, project_options
+from splitkit.cli.options import JSON, PRECISION, RUNTIME, TUNE, point_of, project_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from splitkit.sides import Side
+
+
+def _say_what_int8_cost(figures: "Mapping[str, float]") -> None:
+    stderr.print(
+        f"int8: {figures['test_accuracy']:.2%} of test images, float32 {figures['float32_test_accuracy']:.2%}: "
+        f"{figures['int8_difference']:+.2%} (95 % interval {figures['int8_difference_low']:+.2%} to "
+        f"{figures['int8_difference_high']:+.2%})"
+    )
 
 
 @click.command("export")
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     "--sign", "sign_key", type=click.Path(path_type=Path, dir_okay=False), metavar="KEY.pem",
     help="Sign the bundle with this private key (Ed25519, PEM).",
 )  # fmt: skip
+@PRECISION
 @RUNTIME
 @TUNE
 @JSON
@@ -35,6 +46,7 @@ def command(
     selector: str,
     output: Path,
     sign_key: Path | None,
+    int8: "frozenset[Side]",
     runtimes: "dict[Side, str]",
     tune_s: float | None,
     as_json: bool,
@@ -47,6 +59,7 @@ def command(
     Example:  splitkit export --split first -o bundle
               splitkit export --split first:4 -o bundle4 --tune 60s
               splitkit export --split first -o bundle --runtime aggregator=onnxruntime
+              splitkit export --split first -o bundle --precision sensor=int8
               splitkit export --split first -o bundle --sign keys/signing-key.pem
 
     An older bundle in the output directory is replaced, if nothing else is there.
@@ -75,7 +88,7 @@ def command(
             stderr.print(f"{side}: {report.text()}")
     with stderr.status("extracting") as status:
         [network] = finish_networks(project, supernet, [point.architecture], dataset, status.update)
-        bundle = export_step(project, point, network, dataset, output, sign_key=sign_key, say=status.update)
+        bundle = export_step(project, point, network, dataset, output, sign_key=sign_key, int8=int8, say=status.update)
     name_left_out(dataset.test_problems, partial(stderr.print, markup=False))
     if as_json:
         print_json(bundle.manifest.model_dump(mode="json"))
@@ -84,5 +97,7 @@ def command(
             f"verified on {record.frames} images with {record.runtime}: scores within {record.scores_error:.1e}, "
             f"top-1 agreement {record.top1_agreement:.2%}"
         )
+    if int8:
+        _say_what_int8_cost(bundle.manifest.predicted)
     stderr.print(f"wrote {bundle.path}", markup=False)
     say_next("bench", str(bundle.path), carry=False)

@@ -63,6 +63,20 @@ INPUT_SHAPE = click.option(
     help="Shape of an input that the model leaves open.",
 )  # fmt: skip
 
+AGGREGATOR_INPUT = click.option(
+    "--aggregator-input", "aggregator_inputs", multiple=True, metavar="NAME",
+    help="An input that the aggregator has by itself, such as a prompt; the sensor captures all others.",
+)  # fmt: skip
+
+VIEWS = click.option(
+    "--views", type=click.IntRange(1, 64), default=1, show_default=True, metavar="V",
+    help="Sensors that capture a view each: an input of the model, or a row of its one input.",
+)  # fmt: skip
+JOIN = click.option(
+    "--join", default="", metavar="TENSOR[,TENSOR]",
+    help="Up to where everything is done for each view by itself: tensors of any one view.",
+)  # fmt: skip
+
 LINK_DTYPE = click.option(
     "--link-dtype", type=click.Choice(["float16", "uint8"]), help="What computed float32 tensors are sent as."
 )
@@ -101,6 +115,23 @@ def runtimes(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...])
 RUNTIME = click.option(
     "--runtime", "runtimes", multiple=True, callback=runtimes, metavar="[SIDE=]NAME",
     help="Edge runtime in place of the profile's, such as onnxruntime, or sensor=onnxruntime for one side.",
+)  # fmt: skip
+
+
+def precisions(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> "frozenset[Side]":
+    """Sides in int8: `int8` for both, `sensor=int8` for one."""
+    chosen: dict[Side, str] = {}
+    for text in texts:
+        side, equals, name = text.rpartition("=")
+        if (equals and side not in SIDES) or name not in ("float32", "int8"):
+            raise click.BadParameter(f"{text!r}: [sensor|aggregator=]float32|int8 is expected")
+        chosen |= {which: name for which in SIDES if not equals or which == side}
+    return frozenset(side for side, name in chosen.items() if name == "int8")
+
+
+PRECISION = click.option(
+    "--precision", "int8", multiple=True, callback=precisions, metavar="[SIDE=]float32|int8",
+    help="What the halves compute in, such as int8, or sensor=int8 for one side; float32 by default.",
 )  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 

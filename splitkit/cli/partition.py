@@ -8,7 +8,7 @@ import click
 
 from splitkit.cli.console import print_json, stderr
 from splitkit.cli.next_step import say_next
-from splitkit.cli.options import BOTTLENECK, CALIBRATION, INPUT_SHAPE, JSON, LINK_DTYPE
+from splitkit.cli.options import AGGREGATOR_INPUT, BOTTLENECK, CALIBRATION, INPUT_SHAPE, JOIN, JSON, LINK_DTYPE, VIEWS
 from splitkit.cli.partition_tables import chain_table, cuts_table, notes
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     "--stages", type=click.IntRange(2), default=2, show_default=True, metavar="N",
     help="Processors in a row; more than two where the system has hubs.",
 )  # fmt: skip
+@AGGREGATOR_INPUT
+@VIEWS
+@JOIN
 @LINK_DTYPE
 @BOTTLENECK
 @CALIBRATION
@@ -62,6 +65,9 @@ def command(
     input_data: Path | None,
     plot: Path | None,
     stages: int,
+    aggregator_inputs: tuple[str, ...],
+    views: int,
+    join: str,
     link_dtype: "LinkDtype | None",
     bottleneck: float | None,
     calibration: Path | None,
@@ -70,7 +76,9 @@ def command(
 ) -> None:
     """Find the best place to cut an ONNX model between sensor and aggregator.
 
-    Its kernels are measured once, on the system's devices; cuts are between operators that run together.
+    Its kernels are measured once, on the system's devices; cuts are between operators that run together. Of several
+    inputs the sensor captures all that are not the aggregator's own; outputs that it computes are sent as well. With
+    --views each input is a sensor's own: up to --join all views go through the same operators, and that is cut.
 
     \b
     Example:  splitkit partition model.onnx --system demo
@@ -78,20 +86,25 @@ def command(
               splitkit partition model.onnx -o bundle --input-data frames.npz
               splitkit partition model.onnx -o bundle --link-dtype uint8 --calibration pictures/
               splitkit partition model.onnx --system headset.toml --stages 3
+              splitkit partition model.onnx --aggregator-input prompt
+              splitkit partition model.onnx --views 4 --join features
     """
     import numpy as np
 
     from splitkit.bundle.ownership import require_own_bundle
-    from splitkit.bundle.partition import edges_of
+    from splitkit.bundle.partition import image_and_scores
     from splitkit.errors import ConfigError, DeviceError
+    from splitkit.graphs.edges import Edges
     from splitkit.graphs.input_shapes import with_input_shapes
     from splitkit.graphs.model import load_model
     from splitkit.latency.hop import Hop
     from splitkit.latency.store import LutStore
     from splitkit.partition import partition
     from splitkit.partition.export import export_option
-    from splitkit.partition.inputs import noise, read_frames, read_inputs, read_pictures
+    from splitkit.partition.inputs import noisy, read_frames, read_pictures
     from splitkit.partition.jpeg import send_jpeg
+    from splitkit.partition.names import tensors_named
+    from splitkit.partition.views import subject_of
     from splitkit.profiles import load_system
     from splitkit.report.cuts import draw_cuts, require_own_picture
 
@@ -102,29 +115,40 @@ def command(
             raise ConfigError(f"{what} from real inputs", "give --calibration DIR|FILE.npz")
     elif bottleneck:
         raise click.UsageError("--inject-bottleneck is for the bundle: give -o, too")
+    at = tuple(name.strip() for name in join.split(",") if name.strip())
+    if (views > 1) != bool(at):
+        raise click.UsageError("--views V and --join TENSOR go together: how many, and where they meet")
+    if views > 1 and bottleneck:
+        raise click.UsageError("--inject-bottleneck is for one view")
     if plot is not None:
         require_own_picture(plot)
     loaded, chosen = with_input_shapes(load_model(model), shapes), load_system(system)
     if stages > 2:
-        if output or plot or measure or link_dtype:
-            raise click.UsageError("--stages prints a table: no -o, --plot, --measure or --link-dtype with it")
-        _chain(loaded, model.name, chosen, stages, table, most_tensors, as_json)
+        if output or plot or measure or link_dtype or views > 1:
+            raise click.UsageError("--stages prints a table: no -o, --plot, --measure, --link-dtype or --views with it")
+        _chain(loaded, model.name, chosen, stages, table, most_tensors, aggregator_inputs, as_json)
         return
-    source, _ = edges_of(loaded)
-    frames = [] if calibration is None else [frame[source.name] for frame in read_frames(calibration, [source])]
-    proved_on = read_inputs(input_data, source) if input_data else np.stack(frames) if frames else noise(source)
+    edges = Edges.of(loaded, aggregator_inputs)
+    subject = subject_of(loaded, edges, views, tensors_named(loaded, at))
+    source, inputs = edges.captured[0], [*edges.captured, *edges.own]
+    if output is not None:
+        image_and_scores(subject)
+    frames, proving = ([] if path is None else read_frames(path, inputs) for path in (calibration, input_data))
     table.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(table) as store, stderr.status("reading") as status:
         found = partition(
             loaded, chosen, store,
             name=model.name, most_tensors=most_tensors, listed=listed, measure=measure, link_dtype=link_dtype,
+            aggregator_inputs=aggregator_inputs, views=views, join=subject.edges.result_names if at else (),
             say=status.update,
         )  # fmt: skip
         best, jpeg = found.best, None
         if calibration is not None and calibration.is_dir():
             status.update("encoding pictures")
             [whole] = [option for option in found.options if option.placement == "aggregator"]
-            jpeg = send_jpeg(read_pictures(calibration, source), chosen, Hop.of(store, chosen, 1), whole.aggregator_us)
+            jpeg = send_jpeg(
+                read_pictures(calibration, source), chosen, Hop.of(store, chosen, views), whole.aggregator_us
+            )
         if output is not None:
             if not best.fits:
                 raise DeviceError(
@@ -132,14 +156,18 @@ def command(
                     f"{best.sensor_peak_bytes:,} bytes of working memory",
                     "a smaller input, or another sensor; without -o the table is printed",
                 )
+            given = proving or frames or noisy(edges.captured)
+            images = [np.concatenate([frame[tensor.name] for tensor in edges.captured]) for frame in given]
             export_option(
-                loaded, model, best, chosen, output,
-                inputs=proved_on, link_dtype=link_dtype, bottleneck=bottleneck, calibration=frames, say=status.update,
+                subject, model, best, chosen, output,
+                inputs=np.stack(images), link_dtype=link_dtype, bottleneck=bottleneck, calibration=frames,
+                say=status.update,
             )  # fmt: skip
     stderr.print(cuts_table(found, jpeg))
     if jpeg is not None:
         stderr.print(f"JPEG: {jpeg.label}", markup=False)
-    for line in notes(found):
+    bundled = (len(subject.edges.captured) + len(edges.own), len(edges.results)) == (1, 1)
+    for line in notes(found, bundled):
         stderr.print(line, markup=False, highlight=False, soft_wrap=True)
     if plot is not None:
         draw_cuts(found, plot)
@@ -149,11 +177,17 @@ def command(
     if output is not None:
         stderr.print(f"wrote {output}", markup=False)
         say_next("bench", str(output), carry=False)
+    elif best.placement == "split" and not bundled:
+        computed = [name for name in best.crossing if name not in edges.captured_names]
+        own = [word for name in aggregator_inputs for word in ("--aggregator-input", name)]
+        own += ["--views", str(views)] if views > 1 else []
+        say_next("cut", str(model), "--at", ",".join(computed), *own, "-o", "halves", carry=False)
 
 
 def _chain(
-    model: "onnx.ModelProto", name: str, system: "System", stages: int, table: Path, most_tensors: int, as_json: bool
-) -> None:
+    model: "onnx.ModelProto", name: str, system: "System", stages: int, table: Path, most_tensors: int,
+    aggregator_inputs: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
     """The best way over so many processors."""
     from splitkit.errors import ConfigError
     from splitkit.latency.store import LutStore
@@ -165,7 +199,10 @@ def _chain(
         )
     table.parent.mkdir(parents=True, exist_ok=True)
     with LutStore(table) as store, stderr.status("reading") as status:
-        found = partition_chain(model, system, store, name=name, most_tensors=most_tensors, say=status.update)
+        found = partition_chain(
+            model, system, store,
+            name=name, most_tensors=most_tensors, aggregator_inputs=aggregator_inputs, say=status.update,
+        )  # fmt: skip
     stderr.print(chain_table(found))
     stderr.print(f"{name}: {found.total_us:,.0f} us, the best of {found.listed} places to cut", markup=False)
     for stage in found.stages:

@@ -37,8 +37,8 @@ def _what(option: "Option") -> str:
     return names if option.placement == "split" else f"{names} (all on {option.placement})"
 
 
-def notes(found: "Partition") -> list[str]:
-    """What the table does not show."""
+def notes(found: "Partition", bundled: bool) -> list[str]:
+    """What the table does not show; `bundled` says whether there are bundles of such a model."""
     best = found.best
     lines = [
         f"best of {found.listed} cuts: {found.model} "
@@ -46,9 +46,13 @@ def notes(found: "Partition") -> list[str]:
         *(f"{side}: {label}" for side, label in found.devices.items()),
         f"link: {found.link}",
     ]
+    if found.views > 1:
+        lines.append(
+            f"{found.views} views with a sensor each, bytes are of one; cut no later than {', '.join(found.join)}"
+        )
     if not best.fits:
         lines.append("the sensor can hold none of these")
-    if len(best.crossing) > 1:
+    if bundled and len(best.crossing) > 1:
         lines.append("`splitkit bench` and the runtime carry one tensor: --most-tensors 1 finds the best such cut")
     if found.unbounded_us is not None:
         lines.append(f"with more than {found.most_tensors} tensors crossing: {found.unbounded_us:,.0f} us")

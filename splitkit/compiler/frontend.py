@@ -22,15 +22,16 @@ NO_TUNING: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_graph(model: "onnx.ModelProto") -> "Graph":
-    """The simplified graph of a model.
+    """The simplified graph of a model, in integers where it says so.
 
     Raises:
         ModelError: a shape is dynamic, or the graph cannot be read.
     """
     from splitkit.compiler.simplify import simplify
+    from splitkit.graphs.int8.patterns import in_integers
     from splitkit.graphs.reading import read_onnx
 
-    return simplify(read_onnx(model))
+    return simplify(in_integers(read_onnx(model)))
 
 
 def edges(graph: "Graph") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -27,6 +27,7 @@ class Machine:
         l1_bytes, l2_bytes: data caches of one core; 0 where there is none.
         threads: threads a kernel may use.
         target: the resolved `tvm.target.Target`.
+        features: LLVM's names of what the processor has, sorted.
     """
 
     lanes: int
@@ -36,6 +37,11 @@ class Machine:
     l2_bytes: int
     threads: int
     target: Any
+    features: tuple[str, ...] = ()
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has it, by LLVM's name."""
+        return feature in self.features
 
     @classmethod
     def from_target(cls, target: CompileTarget) -> "Machine":
@@ -66,7 +72,7 @@ class Machine:
         features = frozenset(str(name) for name in codegen.llvm_get_cpu_features(resolved))
         lanes, registers, fused = _vectors(str(spec.get("mtriple", codegen.llvm_get_system_triple())), features)
         l1, l2 = host_caches() if host else _typical_caches(features)
-        return cls(lanes, registers, fused, l1, l2, target.threads, resolved)
+        return cls(lanes, registers, fused, l1, l2, target.threads, resolved, tuple(sorted(features)))
 
 
 def _vectors(triple: str, features: frozenset[str]) -> tuple[int, int, bool]:

@@ -15,6 +15,7 @@ import numpy as np
 from splitkit.compiler.fallback import lower_fallback
 from splitkit.compiler.grouping import Group, channel_ranges, grouped, slice_axis
 from splitkit.compiler.kernels import families
+from splitkit.compiler.kernels.byte_layout import ByteLayoutSpec
 from splitkit.compiler.kernels.elementwise import Step
 from splitkit.compiler.kernels.layout import LayoutSpec
 from splitkit.compiler.kernels.protocol import KernelSpec
@@ -22,6 +23,9 @@ from splitkit.compiler.packing import packed_shape
 from splitkit.compiler.pointwise import UNSAFE_ON_ZERO, Chain, elementwise_spec
 from splitkit.compiler.program import PLAIN, Buffer, Call, Constant, Part, Program, root
 from splitkit.graphs.reading.graph import Array, Graph, Type
+
+BYTES = frozenset({"uint8", "int8"})
+"""Dtypes whose images may lie pixel by pixel (`pitch`)."""
 
 
 def select(graph: Graph, block_for: Callable[[int], int], interior: Set[str] = frozenset()) -> Program:
@@ -99,7 +103,9 @@ class Selector:
         n, c, h, w = shape
         given = layouts[source]
         target = self.make(name, layout)
-        self.call(LayoutSpec(n, c, (h, w), source or 1, layout or 1), [given, target], name)
+        dtype, pair = self.type(name).dtype, (source or 1, layout or 1)
+        spec = ByteLayoutSpec(n, c, (h, w), *pair, dtype) if dtype in BYTES else LayoutSpec(n, c, (h, w), *pair)
+        self.call(spec, [given, target], name)
         return target
 
     def _same_bytes(self, shape: tuple[int, ...], source: int, target: int) -> bool:

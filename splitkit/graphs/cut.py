@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx
-from onnx import helper
 
 from splitkit.errors import ModelError
+from splitkit.graphs.edges import require_inputs
 from splitkit.graphs.order import in_order, needed
 from splitkit.graphs.shapes import has_axes, value_infos
 
@@ -22,34 +22,54 @@ class Halves:
 
     Attributes:
         head: computes `tensors` (its first outputs, in this order), and any output of the whole that it owns.
-        tail: takes `tensors`, then `passthrough`, and computes the remaining outputs of the whole.
+        tail: takes `tensors`, then `passthrough` and `own`, and computes the remaining outputs of the whole.
         tensors: what crosses from the head to the tail.
         passthrough: inputs of the whole that the tail needs as they are; they cross as well, uncomputed.
+        results: outputs of the whole that the head computes and the tail does not need: they cross to whoever wants
+            them.
+        own: inputs of the whole that the tail's side has by itself: they do not cross.
     """
 
     head: onnx.ModelProto
     tail: onnx.ModelProto
     tensors: tuple[str, ...]
     passthrough: tuple[str, ...]
+    results: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+    @property
+    def crossing(self) -> tuple[str, ...]:
+        """All that crosses: what the head gives, in its order, then inputs as they are."""
+        return (*self.tensors, *self.results, *self.passthrough)
 
 
-def cut(model: onnx.ModelProto, tensors: Sequence[str], *, strict: bool = False) -> Halves:
+def cut(
+    model: onnx.ModelProto, tensors: Sequence[str], *, strict: bool = False, aggregator_inputs: Sequence[str] = ()
+) -> Halves:
     """Cut `model` at `tensors`: the head is all that they depend on, the tail is everything else.
 
     Whatever else crosses, such as a skip connection around the cut, joins the set, in graph order; with `strict` that
     is an error instead. Parts that depend on no graph input (constants, shapes of static tensors) never cross: each
-    side gets its own copy. The input model is not changed.
+    side gets its own copy. Outputs of the whole that the head computes cross too. The input model is not changed.
+
+    Args:
+        tensors: where to cut.
+        strict: whether nothing else may be needed by the tail.
+        aggregator_inputs: inputs that the tail's side has by itself.
 
     Raises:
-        ModelError: a tensor is unknown, constant, needed by no output or of unknown type; one side would be empty;
-            nothing crosses; or, with `strict`, another tensor crosses as well.
+        ModelError: a tensor is unknown, constant, needed by no output or of unknown type, or depends on an input of
+            the aggregator's; there is no such input; one side would be empty; nothing crosses; or, with `strict`,
+            another tensor crosses as well.
     """
+    require_inputs(model, aggregator_inputs)
     graph = _Graph(model)
     wanted = tuple(dict.fromkeys(tensors))
     if not wanted:
         raise ModelError("a cut needs at least one tensor")
     for name in wanted:
         graph.check_can_be_cut(name)
+        graph.check_is_the_sensors(name, aggregator_inputs)
     head = graph.ancestors(wanted) - graph.constant
     tail = graph.live - head - graph.constant
     crossing = graph.crossing(head, tail)
@@ -57,10 +77,9 @@ def cut(model: onnx.ModelProto, tensors: Sequence[str], *, strict: bool = False)
         raise ModelError(f"a cut at {_names(wanted)} leaves the head empty", "cut behind at least one operator")
     if not tail:
         raise ModelError(f"a cut at {_names(wanted)} leaves the tail empty", "cut ahead of at least one operator")
-    if not crossing:
-        raise ModelError(f"nothing crosses a cut at {_names(wanted)}", "its two sides are separate networks")
     computed = [name for name in crossing if name in graph.producer]
-    passthrough = tuple(name for name in crossing if name not in graph.producer)
+    own = tuple(name for name in crossing if name in aggregator_inputs)
+    passthrough = tuple(name for name in crossing if name not in graph.producer and name not in own)
     extra = [name for name in (*computed, *passthrough) if name not in wanted]
     if strict and extra:
         raise ModelError(
@@ -68,14 +87,31 @@ def cut(model: onnx.ModelProto, tensors: Sequence[str], *, strict: bool = False)
         )
     links = (*(name for name in wanted if name in computed), *(name for name in computed if name not in wanted))
     outputs = [value.name for value in model.graph.output]
-    head_outputs = [name for name in outputs if graph.producer.get(name) in head and name not in links]
+    results = tuple(name for name in outputs if graph.producer.get(name) in head and name not in links)
     tail_outputs = [name for name in outputs if graph.producer.get(name) not in head]
+    if not (links or passthrough or results):
+        raise ModelError(f"nothing crosses a cut at {_names(wanted)}", "its two sides are separate networks")
     return Halves(
-        head=graph.part(head, graph.inputs_of(head), [*links, *head_outputs], "head"),
-        tail=graph.part(tail, [*links, *passthrough], tail_outputs, "tail"),
+        head=graph.part(head, graph.inputs_of(head), [*links, *results], "head"),
+        tail=graph.part(tail, [*links, *passthrough, *own], tail_outputs, "tail"),
         tensors=links,
         passthrough=passthrough,
+        results=results,
+        own=own,
     )
+
+
+def computing(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """The part of a model that computes these tensors, which are its outputs in this order.
+
+    Raises:
+        ModelError: a tensor is unknown, constant, needed by no output or of unknown type.
+    """
+    graph = _Graph(model)
+    for name in tensors:
+        graph.check_can_be_cut(name)
+    nodes = graph.ancestors(tensors) - graph.constant
+    return graph.part(nodes, graph.inputs_of(nodes), list(tensors), "head")
 
 
 class _Graph:
@@ -115,6 +151,15 @@ class _Graph:
             raise ModelError(f"no tensor is called {name!r} in graph {self.model.graph.name!r}", hint)
         if name in self.producer and self.producer[name] not in self.live:
             raise ModelError(f"no output of the graph needs tensor {name!r}")
+
+    def check_is_the_sensors(self, name: str, aggregator_inputs: Sequence[str]) -> None:
+        """Raise if `name` depends on an input that the sensor does not have."""
+        if name in aggregator_inputs:
+            raise ModelError(f"input {name!r} is the aggregator's own: it does not cross", "cut at what crosses")
+        needed = {need for i in self.ancestors([name]) for need in self.needs[i]}
+        for own in aggregator_inputs:
+            if own in needed:
+                raise ModelError(f"tensor {name!r} depends on {own!r}, the aggregator's own", "cut ahead of that")
 
     def crossing(self, head: frozenset[int], tail: frozenset[int]) -> list[str]:
         """What the tail needs and does not compute: computed tensors in graph order, then graph inputs."""
@@ -189,20 +234,3 @@ def _copy_field(source: onnx.ModelProto, target: onnx.ModelProto, name: str) -> 
 
 def _names(tensors: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in tensors)
-
-
-def tensor_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """Static shape of a value.
-
-    Raises:
-        ModelError: a dimension is symbolic or unknown.
-    """
-    dims = value.type.tensor_type.shape.dim
-    if not value.type.tensor_type.HasField("shape") or any(d.WhichOneof("value") != "dim_value" for d in dims):
-        raise ModelError(f"tensor {value.name!r} has no static shape", "fix the batch size and the image size")
-    return tuple(d.dim_value for d in dims)
-
-
-def tensor_dtype(value: onnx.ValueInfoProto) -> str:
-    """numpy's name of a value's element type."""
-    return str(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))

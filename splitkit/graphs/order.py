@@ -58,3 +58,15 @@ def needed(node: onnx.NodeProto) -> Iterator[str]:
                 yield from (name for name in needed(inner) if name not in inside)
                 inside.update(inner.output)
             yield from (v.name for v in body.output if v.name not in inside)
+
+
+def needed_names(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that the outputs depend on, inputs and initialisers among them."""
+    writers = {name: node for node in graph.node for name in node.output if name}
+    found, stack = set[str](), [value.name for value in graph.output]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack += needed(writers[name]) if name in writers else ()
+    return found

@@ -8,9 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from splitkit.graphs.cut import cut, tensor_dtype, tensor_shape
+from splitkit.graphs.cut import cut
 from splitkit.graphs.order import in_order
-from splitkit.graphs.shapes import value_infos
+from splitkit.graphs.shapes import tensor_dtype, tensor_shape, value_infos
 
 
 class Seam:
@@ -18,7 +18,8 @@ class Seam:
     were, what is behind it reads what `lead` says instead.
 
     Attributes:
-        computed: the float32 tensors that the first side computes and that cross, by their names in the model.
+        computed: the float32 tensors that the first side computes and that cross, by their names in the model; outputs
+            of the model, which cross as they are in any case, are none of them.
         shapes: of those.
 
     Raises:
@@ -27,7 +28,9 @@ class Seam:
 
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str]) -> None:
         halves, values = cut(model, tensors), value_infos(model)
-        self.computed = tuple(name for name in halves.tensors if tensor_dtype(values[name]) == "float32")
+        outputs = {value.name for value in model.graph.output}
+        inner = [name for name in halves.tensors if name not in outputs]
+        self.computed = tuple(name for name in inner if tensor_dtype(values[name]) == "float32")
         self.shapes = {name: tensor_shape(values[name]) for name in self.computed}
         self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
         self._ahead = {name for node in halves.head.graph.node for name in node.output}

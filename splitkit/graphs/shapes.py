@@ -3,6 +3,7 @@
 import onnx
 from onnx import helper
 
+from splitkit.errors import ModelError
 from splitkit.graphs.order import ordered
 
 _SHAPE_OPERAND = {"Reshape": 1, "Expand": 1, "ConstantOfShape": 0}
@@ -12,6 +13,23 @@ _SHAPE_OPERAND = {"Reshape": 1, "Expand": 1, "ConstantOfShape": 0}
 def has_axes(value: onnx.ValueInfoProto) -> bool:
     """Whether it is known how many axes a tensor has, if it is one; a model's edges must state that."""
     return not value.type.HasField("tensor_type") or value.type.tensor_type.HasField("shape")
+
+
+def tensor_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Static shape of a value.
+
+    Raises:
+        ModelError: a dimension is symbolic or unknown.
+    """
+    dims = value.type.tensor_type.shape.dim
+    if not value.type.tensor_type.HasField("shape") or any(d.WhichOneof("value") != "dim_value" for d in dims):
+        raise ModelError(f"tensor {value.name!r} has no static shape", "fix the batch size and the image size")
+    return tuple(d.dim_value for d in dims)
+
+
+def tensor_dtype(value: onnx.ValueInfoProto) -> str:
+    """numpy's name of a value's element type."""
+    return str(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
 
 
 def value_infos(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:

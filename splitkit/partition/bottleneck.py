@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from splitkit.errors import ModelError
+from splitkit.graphs.calibrate import values_of
 from splitkit.graphs.narrow import Altered
 from splitkit.graphs.seam import Seam
-from splitkit.partition.calibrate import values_of
-from splitkit.partition.session import Arrays
+from splitkit.graphs.session import Arrays
 
 
 def with_bottleneck(model: onnx.ModelProto, tensors: Sequence[str], ratio: float, frames: Sequence[Arrays]) -> Altered:

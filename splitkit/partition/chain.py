@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splitkit.bundle.partition import edges_of
 from splitkit.devices import get_device
 from splitkit.errors import ConfigError, DeviceError
+from splitkit.graphs.edges import Edges
 from splitkit.latency.graph_predictor import FloatArray, GraphPredictor
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import parts_on, pieces_us
@@ -74,6 +74,7 @@ def partition_chain(
     *,
     name: str = "model",
     most_tensors: int = 4,
+    aggregator_inputs: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Chain:
     """Share a model among sensor, hubs and aggregator, so that a frame's time is least.
@@ -86,6 +87,7 @@ def partition_chain(
         system: with hubs.
         store: the latency table; kernels that it does not know are measured once, on each device that measures.
         most_tensors: that may cross a link.
+        aggregator_inputs: as `partition` takes them; hubs have none of them either.
 
     Raises:
         ConfigError: the system has no hubs.
@@ -94,7 +96,7 @@ def partition_chain(
     """
     if not system.hubs:
         raise ConfigError(f"system {system.name} has two processors", "list others in [[hubs]], or leave out --stages")
-    source, result = edges_of(model)
+    edges = Edges.of(model, aggregator_inputs)
     profiles = [system.sensor, *(hub.device for hub in system.hubs), system.aggregator]
     links = [*(hub.link for hub in system.hubs), system.link]
     for profile in profiles:
@@ -106,12 +108,16 @@ def partition_chain(
         raise DeviceError(
             f"system {system.name}: its exporters do not run the same operators together", "use those of one compiler"
         )
-    network, piece_of = Network.of(parts[0], named_tensors(model), source, result)
+    network, piece_of = Network.of(parts[0], named_tensors(model), edges)
     times = [pieces_us(predictor, each, piece_of)[0] for predictor, each in zip(predictors, parts, strict=True)]
     memory = system.sensor.memory_bytes
     cuts = list_cuts(network, most_tensors)
+    if network.aggregators.any():
+        cuts.append(Cut(np.ones_like(network.aggregators), (), 0))  # what there is in the end
+    possible = [not (cut.sensor & network.aggregators).any() for cut in cuts]
     fits = [memory is None or least_memory(network, cut) <= memory for cut in cuts]
-    chosen = best_chain(cuts, times, [p.per_graph_us for p in predictors], links, first=fits)
+    before = [[a and b for a, b in zip(possible, fits, strict=True)], *[possible] * len(system.hubs)]
+    chosen = best_chain(cuts, times, [p.per_graph_us for p in predictors], links, before)
     return Chain(name, system.name, _stages(cuts, chosen, profiles, predictors, times, links), len(cuts))
 
 
@@ -120,7 +126,7 @@ def best_chain(
     times: Sequence[FloatArray],
     entering: Sequence[float],
     links: Sequence[LinkProfile],
-    first: Sequence[bool] | None = None,
+    possible: Sequence[Sequence[bool]] | None = None,
 ) -> list[int]:
     """Which of the cuts to make after each processor but the last: dynamic programming over nested cuts.
 
@@ -132,7 +138,7 @@ def best_chain(
         times: by processor, us of each piece, (pieces,).
         entering: by processor, us of a graph whatever is in it.
         links: between them, one fewer.
-        first: which cuts the first processor may have; all by default.
+        possible: by processor but the last, which cuts may be made after it; all by default.
     """
     held = np.array([cut.sensor for cut in cuts], dtype=np.float64)
     payload = [float(cut.payload_bytes) for cut in cuts]
@@ -148,8 +154,8 @@ def best_chain(
         best = options.min(axis=0)
         if i < len(links):
             best = best + [float(links[i].latency_us(count)) for count in payload]
-        if i == 0 and first is not None:
-            best = np.where(first, best, np.inf)
+        if i < len(links) and possible is not None:
+            best = np.where(possible[i], best, np.inf)
     at = int(np.argmax(held.sum(axis=1)))
     path = []
     for previous in reversed(came_from):

@@ -13,7 +13,8 @@ class Cut:
 
     Attributes:
         sensor: whether each piece is the sensor's, (pieces,).
-        crossing: what the sensor sends: computed tensors in order, then the model's input if the aggregator reads it.
+        crossing: what the sensor sends: computed tensors in order, then those of the model's inputs that the aggregator
+            reads of it.
         payload_bytes: of all of them.
     """
 
@@ -44,11 +45,12 @@ def list_cuts(network: Network, most_tensors: int = 4) -> list[Cut]:
 
     All that end with a piece (it, and what it needs, is the sensor's), and all that go through the pieces in their
     order and stop; those in which branches stop at different depths are not all listed. Both ways that leave everything
-    to one side are among them. What `least_cost` finds may be none of these.
+    to one side are among them, the sensor only where no piece is the aggregator's in any case. What `least_cost` finds
+    may be none of these.
     """
     count = len(network.pieces)
     nothing, in_order = np.zeros((1, count), dtype=np.bool_), np.tri(count, dtype=np.bool_)
-    sensor = np.concatenate([nothing, network.ancestors, in_order])
+    sensor = np.concatenate([nothing, network.ancestors, in_order]) & ~network.aggregators
     _, first = np.unique(np.packbits(sensor, axis=1), axis=0, return_index=True)
     distinct = sensor[np.sort(first)]
     return cuts_of(network, distinct[np.argsort(distinct.sum(axis=1), kind="stable")], most_tensors)

@@ -4,19 +4,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 from numpy.typing import NDArray
 
 from splitkit.bundle import Bundle, Partitioned
-from splitkit.bundle.partition import edges_of, export_partition
+from splitkit.bundle.partition import export_subject
 from splitkit.graphs.narrow import LinkDtype
-from splitkit.partition.link import lighten
+from splitkit.graphs.session import Arrays
+from splitkit.graphs.subject import Subject
+from splitkit.partition.link import lighter
 from splitkit.partition.options import Option
 from splitkit.profiles.schema import System
 
 
 def export_option(
-    model: onnx.ModelProto,
+    subject: Subject,
     path: Path,
     option: Option,
     system: System,
@@ -25,29 +26,28 @@ def export_option(
     inputs: NDArray[Any],
     link_dtype: LinkDtype | None = None,
     bottleneck: float | None = None,
-    calibration: Sequence[NDArray[Any]] = (),
+    calibration: Sequence[Arrays] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Bundle:
     """Export one cut of a partition, what makes its link lighter built in; see `export_partition`.
 
     Args:
-        model: what was partitioned, read from `path`.
-        inputs: for the proof, (frames, *input shape).
+        subject: what was partitioned, read from `path`.
+        inputs: for the proof, (frames, views, *shape of a view without the 1 that it begins with).
         link_dtype: as it was partitioned with.
-        bottleneck: share of the channels to send.
-        calibration: for uint8 and a bottleneck, inputs (*input shape) that they are made from.
+        bottleneck: share of the channels to send; of one view only.
+        calibration: for uint8 and a bottleneck, the model's inputs by name that they are made from.
 
     Raises:
         BundleError, ConfigError, DeviceError, VerificationError: as `export_partition`.
-        ModelError: as that, or as `lighten`.
+        ModelError: as that, or as `lighter`.
     """
-    source, _ = edges_of(model)
-    at = [name for name in option.crossing if name != source.name] or [source.name]
-    if option.placement == "split" and at != [source.name]:
+    captured = subject.edges.captured_names
+    at = [name for name in option.crossing if name not in captured] or list(option.crossing)
+    if option.placement == "split" and (link_dtype or bottleneck):
         say("calibrating the link")
-        frames = [{source.name: frame} for frame in calibration]
-        found = lighten(model, at, frames, ratio=bottleneck, dtype=link_dtype)
-        model, at = found.model, list(found.at(at))
+        subject, at = lighter(subject, at, link_dtype, bottleneck, calibration)
     predicted = {"total_us": option.total_us, "sensor_us": option.sensor_us, "aggregator_us": option.aggregator_us}
-    origin = Partitioned.of(path, *at)
-    return export_partition(model, origin, system, inputs, directory, predicted=predicted, progress=say)
+    return export_subject(
+        subject, Partitioned.of(path, *at), system, inputs, directory, predicted=predicted, progress=say
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitkit.errors import DataError, reason
-from splitkit.partition.session import Arrays
+from splitkit.graphs.session import Arrays
 from splitkit.space.tensor import TensorSpec
 
 FRAMES = 64
@@ -21,6 +21,12 @@ def noise(tensor: TensorSpec, frames: int = FRAMES, seed: int = 0) -> NDArray[An
     if dtype.kind in "iu":
         return rng.integers(0, 256, shape).astype(dtype)
     return rng.standard_normal(shape).astype(dtype)
+
+
+def noisy(tensors: Sequence[TensorSpec], frames: int = FRAMES) -> list[Arrays]:
+    """Seeded frames for several inputs, each of another seed."""
+    found = {tensor.name: noise(tensor, frames, seed) for seed, tensor in enumerate(tensors)}
+    return [{name: arrays[i] for name, arrays in found.items()} for i in range(frames)]
 
 
 def read_inputs(path: Path, tensor: TensorSpec) -> NDArray[Any]:
@@ -104,7 +110,7 @@ def read_pictures(folder: Path, tensor: TensorSpec) -> list[NDArray[np.uint8]]:
     """
     from splitkit.data.decode import FullScale, UnreadableError, decode
 
-    channels, height, width = tensor.shape[1:] if len(tensor.shape) == 4 else (0, 0, 0)
+    channels, height, width = tensor.shape[1:] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else (0, 0, 0)
     if channels not in (1, 3) or height != width or tensor.dtype not in ("uint8", "float32"):
         raise DataError(
             f"input {tensor.name!r}: {tensor.dtype} {list(tensor.shape)}",

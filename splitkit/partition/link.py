@@ -1,7 +1,7 @@
 """Less over the link: fewer channels, fewer bits, both made from real inputs, and what that costs the answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,12 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.errors import ModelError
-from splitkit.graphs.cut import cut, tensor_dtype
+from splitkit.graphs.calibrate import least_error_range, ranges_of, values_of
 from splitkit.graphs.narrow import Altered, LinkDtype, narrowed
-from splitkit.graphs.shapes import value_infos
+from splitkit.graphs.seam import Seam
+from splitkit.graphs.session import Arrays
+from splitkit.graphs.subject import OneView, Subject
 from splitkit.partition.bottleneck import with_bottleneck
-from splitkit.partition.calibrate import ranges_of, values_of
-from splitkit.partition.session import Arrays
 
 
 def lighten(
@@ -59,8 +59,7 @@ def narrow_link(model: onnx.ModelProto, tensors: Sequence[str], dtype: LinkDtype
         ModelError: it cannot be cut there, nothing that crosses is computed as float32, uint8 without frames, or ONNX
             Runtime cannot run the model.
     """
-    values = value_infos(model)
-    wanted = [name for name in cut(model, tensors).tensors if tensor_dtype(values[name]) == "float32"]
+    wanted = Seam(model, tensors).computed
     if not wanted:
         raise ModelError(
             f"at {', '.join(map(repr, tensors))} nothing float32 crosses", f"{dtype} over the link is for such"
@@ -70,6 +69,36 @@ def narrow_link(model: onnx.ModelProto, tensors: Sequence[str], dtype: LinkDtype
     if not frames:
         raise ModelError("uint8 over the link takes the range of what crosses", "give --calibration")
     return narrowed(model, tensors, dtype, ranges_of(model, wanted, frames))
+
+
+def lighter(
+    subject: Subject, at: Sequence[str], dtype: LinkDtype | None, ratio: float | None, frames: Sequence[Arrays]
+) -> tuple[Subject, list[str]]:
+    """`lighten` for any number of views, whose sensors send codes of one range; and where it is then to be cut.
+
+    Args:
+        at: where to cut the branch.
+        frames: the whole's inputs by name.
+
+    Raises:
+        ModelError: as `lighten`; or a bottleneck is asked for of several views.
+    """
+    if isinstance(subject, OneView):
+        found = lighten(subject.whole, at, frames, ratio=ratio, dtype=dtype)
+        return replace(subject, whole=found.model), list(found.at(at))
+    if ratio is not None:
+        raise ModelError(f"a bottleneck is for one view, there are {subject.views}", "leave out --inject-bottleneck")
+    if dtype is None:
+        return subject, list(at)
+    ranges = {}
+    if dtype == "uint8":
+        if not frames:
+            raise ModelError("uint8 over the link takes the range of what crosses", "give --calibration")
+        each = {name: subject.named(name) for name in at}
+        values = values_of(subject.whole, [name for names in each.values() for name in names], frames)
+        ranges = {name: least_error_range(np.stack([values[one] for one in names])) for name, names in each.items()}
+    found_views, sent = subject.lightened(at, dtype, ranges)
+    return found_views, [sent.get(name, name) for name in at]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from splitkit.bench.graphs import measure_graphs
 from splitkit.errors import DeviceError
-from splitkit.graphs.cut import tensor_dtype, tensor_shape
-from splitkit.graphs.shapes import value_infos
+from splitkit.graphs.shapes import tensor_dtype, tensor_shape, value_infos
 from splitkit.latency.graph_predictor import GraphPredictor
 from splitkit.latency.store import LutStore
 from splitkit.partition.examine import ModelGraph

@@ -35,7 +35,10 @@ def least_cost(
     # What is on the source's side of the minimum cut is the sensor's. A tensor's node is there unless it crosses.
     costs = {(source, i): float(us) for i, us in enumerate(aggregator_us)}
     costs |= {(i, sink): float(us) for i, us in enumerate(sensor_us)}
-    never: set[tuple[int, int]] = {(node[network.result.name], sink)}  # the aggregator has the result in the end
+    never = {
+        (node[name], sink) for name in network.edges.result_names if name in node
+    }  # the aggregator has the results in the end
+    never |= {(int(i), sink) for i in np.flatnonzero(network.aggregators)}
     for name in network.tensors:
         writer = network.writer.get(name, source)
         costs[writer, node[name]] = network.sent(name).bytes * us_per_byte

@@ -1,7 +1,7 @@
 """A model as pieces that go to one side or the other: what the compiler runs together stays together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from splitkit.graphs.edges import SENDABLE, Edges
 from splitkit.space.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -19,16 +20,13 @@ if TYPE_CHECKING:
 
 Bools = NDArray[np.bool_]
 
-SENDABLE = frozenset({"uint8", "float16", "float32"})
-"""dtypes that a link carries."""
-
 
 @dataclass(frozen=True)
 class Piece:
     """Operators that stay together.
 
     Attributes:
-        reads: tensors of other pieces, or the model's input.
+        reads: tensors of other pieces, or the model's inputs.
         writes: tensors that other pieces or the caller need.
     """
 
@@ -41,14 +39,13 @@ class Network:
     """Pieces in an order in which every tensor is written before it is read.
 
     Attributes:
-        source, result: the model's input and output.
-        tensors: every tensor between pieces that may cross from one side to the other, by name.
+        edges: the model's inputs and outputs.
+        tensors: every tensor that may cross from one side to the other, by name: between pieces, captured, and results.
         link_dtype: what float32 tensors between pieces are sent as.
     """
 
     pieces: tuple[Piece, ...]
-    source: TensorSpec
-    result: TensorSpec
+    edges: Edges
     tensors: Mapping[str, TensorSpec]
     link_dtype: str = "float32"
 
@@ -57,8 +54,7 @@ class Network:
         cls,
         parts: "Sequence[LoweredPart]",
         known: Mapping[str, TensorSpec],
-        source: TensorSpec,
-        result: TensorSpec,
+        edges: Edges,
         link_dtype: str = "float32",
     ) -> tuple[Self, tuple[int, ...]]:
         """The network of a compiled model, and by part the number of the piece that it belongs to.
@@ -68,7 +64,9 @@ class Network:
         Args:
             parts: as the exporter lowers the model.
             known: tensors of the model, by name.
+            edges: of the model.
         """
+        inputs = {*edges.captured_names, *edges.own_names}
         sendable = {name for name, tensor in known.items() if tensor.dtype in SENDABLE}
         writer = {name: i for i, part in enumerate(parts) for name in part.writes}
         needs = [[writer[name] for name in part.reads if name in writer] for part in parts]
@@ -80,19 +78,17 @@ class Network:
             own = {name for part in members for name in part.writes}
             reads = dict.fromkeys(name for part in members for name in part.reads if name not in own)
             pieces.append(Piece(tuple(reads), tuple(sorted(own))))
-        used = {name for piece in pieces for name in piece.reads} | {result.name}
+        used = {name for piece in pieces for name in piece.reads} | {*edges.result_names}
         pieces = [Piece(piece.reads, tuple(name for name in piece.writes if name in used)) for piece in pieces]
         written = {name for piece in pieces for name in piece.writes}
-        assert all(name in written or name == source.name for piece in pieces for name in piece.reads)
+        assert all(name in written or name in inputs for piece in pieces for name in piece.reads)
         tensors = {name: known[name] for piece in pieces for name in piece.writes if name in sendable}
-        tensors |= {source.name: source, result.name: result}
-        return cls(tuple(pieces), source, result, tensors, link_dtype), piece_of
+        tensors |= {tensor.name: tensor for tensor in (*edges.captured, *edges.results) if tensor not in edges.own}
+        return cls(tuple(pieces), edges, tensors, link_dtype), piece_of
 
     def sent(self, name: str) -> TensorSpec:
-        """What crosses for a tensor; the model's own input and output cross as they are."""
-        tensor = self.tensors[name]
-        as_it_is = tensor.dtype != "float32" or name in (self.source.name, self.result.name)
-        return tensor if as_it_is else replace(tensor, dtype=self.link_dtype)
+        """What crosses for a tensor; the model's own inputs and outputs cross as they are."""
+        return self.edges.sent(self.tensors[name], self.link_dtype)
 
     @cached_property
     def writer(self) -> dict[str, int]:
@@ -119,21 +115,33 @@ class Network:
         return found
 
     @cached_property
+    def aggregators(self) -> Bools:
+        """Pieces that the sensor cannot have, (pieces,): they need an input of the aggregator's own, or give an output
+        that no link carries, or need one of these."""
+        found = np.zeros(len(self.pieces), dtype=np.bool_)
+        unsendable = {tensor.name for tensor in self.edges.results if tensor.dtype not in SENDABLE}
+        for i, piece in enumerate(self.pieces):
+            needs = any(name in self.writer and found[self.writer[name]] for name in piece.reads)
+            found[i] = needs or not {*self.edges.own_names}.isdisjoint(piece.reads)
+            found[i] |= not unsendable.isdisjoint(piece.writes)
+        return found
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        """Tensors that may cross: those that pieces write, in order, then the input."""
-        return (*(name for piece in self.pieces for name in piece.writes), self.source.name)
+        """Tensors that may cross: those that pieces write, in order, then the inputs that the sensor has."""
+        return (*(name for piece in self.pieces for name in piece.writes), *self.edges.captured_names)
 
     def crossing(self, sensor: Bools) -> Bools:
         """Which of `names` cross if the sensor has these pieces: (cuts, pieces) -> (cuts, names).
 
-        What the aggregator reads of the sensor's and of the input does; the result where the sensor computes it.
+        What the aggregator reads of the sensor's and of the captured inputs does; results where the sensor has them.
         """
         found = np.zeros((len(sensor), len(self.names)), dtype=np.bool_)
         for column, name in enumerate(self.names):
             wanted = np.zeros(len(sensor), dtype=np.bool_)
             for reader in self.readers.get(name, ()):
                 wanted |= ~sensor[:, reader]
-            if name == self.result.name:
+            if name in self.edges.result_names:
                 wanted[:] = True
             found[:, column] = wanted & sensor[:, self.writer[name]] if name in self.writer else wanted
         return found

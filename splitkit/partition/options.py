@@ -13,10 +13,10 @@ class Option:
 
     Attributes:
         placement: `split`, or the side that computes everything.
-        crossing: tensors that the sensor sends, by their names in the model.
-        payload_bytes: of them.
+        crossing: tensors that the sensor sends, by their names in the model; those of the first of several views.
+        payload_bytes: of them; of one view.
         sensor_us, link_us, aggregator_us: of one frame; `total_us` is their sum.
-        sensor_peak_bytes: arena, input and output of the sensor's half; of the input alone where it computes nothing.
+        sensor_peak_bytes: arena, inputs and outputs of the sensor's half; inputs alone where it computes nothing.
         sensor_weight_bytes: of the sensor's half.
         sensor_macs, aggregator_macs: multiply-accumulates of kernels.
         energy_uj: of one frame; None unless both devices and the link have figures for it.
@@ -57,7 +57,7 @@ class Partition:
     Attributes:
         model, system: names.
         options: those looked at in full, fastest first, what the sensor cannot hold last; the two that leave all to one
-            side are always among them.
+            side are always among them, but for the sensor alone where the aggregator has inputs of its own.
         listed: how many cuts were compared.
         most_tensors: that could cross.
         unbounded_us: what the best cut of all takes by the same sums, however many tensors cross; None if that is one
@@ -66,6 +66,8 @@ class Partition:
         devices: what each side's time is, by side.
         fallback: share of the model's kernel time, by side, in operators that run as TVM's default.
         link_dtype: what computed float32 tensors are sent as.
+        aggregator_inputs: inputs that the aggregator has by itself.
+        views, join: how many sensors send, and where what they send meets, by the first view's names.
     """
 
     model: str
@@ -78,6 +80,9 @@ class Partition:
     devices: Mapping[Side, str]
     fallback: Mapping[Side, float]
     link_dtype: str
+    aggregator_inputs: tuple[str, ...] = ()
+    views: int = 1
+    join: tuple[str, ...] = ()
 
     @property
     def best(self) -> Option:

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from splitkit.bench.clock import TableClock
-from splitkit.bundle.partition import edges_of
 from splitkit.devices import get_device
+from splitkit.graphs.edges import Edges
 from splitkit.graphs.narrow import LinkDtype
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import network_and_costs
@@ -16,6 +16,7 @@ from splitkit.partition.examine import Examiner
 from splitkit.partition.measuring import measure_once, named_tensors
 from splitkit.partition.mincut import least_cost
 from splitkit.partition.options import Option, Partition
+from splitkit.partition.views import subject_of
 from splitkit.profiles.schema import System
 from splitkit.sides import SIDES
 
@@ -41,6 +42,9 @@ def partition(
     listed: int = LISTED,
     measure: int = 0,
     link_dtype: LinkDtype | None = None,
+    aggregator_inputs: Sequence[str] = (),
+    views: int = 1,
+    join: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> Partition:
     """Compare the ways to cut a model in two between the operators that the compiler runs together.
@@ -49,7 +53,7 @@ def partition(
     All cuts are then compared by sums; the fastest are lowered as they would be compiled.
 
     Args:
-        model: one input and one float32 output, with static shapes that begin with 1 (`export_partition`).
+        model: with static shapes; what the sensor captures is uint8, float16 or float32.
         system: devices and link.
         store: the latency table; what is measured is added.
         name: of the model, for people.
@@ -57,18 +61,24 @@ def partition(
         listed: how many cuts to look at in full, beside the two that leave all to one side.
         measure: of how many of these, the fastest, to compile and time both halves, which then counts.
         link_dtype: what computed float32 tensors are sent as; the operators around the link are counted in.
+        aggregator_inputs: inputs that the aggregator has by itself, of any dtype; the sensor captures all others.
+        views: how many sensors there are, each of which captures one of the other inputs.
+        join: for several views, tensors of any one up to which they go through the same operators with the same
+            weights; cuts are listed up to there.
         say: told of every step.
 
     Raises:
-        ModelError: the model is of another kind, or cannot be compiled.
+        ModelError: the model is of another kind, has no such input, other views or views that differ, or cannot be
+            compiled.
         DeviceError: a device's exporter names no kernels, or the device fails.
     """
-    edges_of(model)  # a model of another kind is better refused before it is measured
-    known = named_tensors(model)
-    for side in SIDES:
-        measure_once(model, system.device(side), store, say)
+    edges = Edges.of(model, aggregator_inputs)  # a model of another kind is better refused before it is measured
+    subject = subject_of(model, edges, views, join)
+    known = named_tensors(subject.branch)
+    measure_once(subject.branch, system.sensor, store, say)
+    measure_once(subject.whole, system.aggregator, store, say)
     say("comparing cuts")
-    examiner = Examiner.of(model, system, store, link_dtype)
+    examiner = Examiner.of(subject, system, store, link_dtype)
     network, costs = network_and_costs(examiner, known)
     cuts = list_cuts(network, most_tensors)
     sides = costs.pieces["sensor"], costs.pieces["aggregator"]
@@ -88,6 +98,7 @@ def partition(
     return Partition(
         name, system.name, options, len(cuts), most_tensors, beyond, costs.hop.label,
         {side: get_device(system.device(side)).label() for side in SIDES}, costs.fallback, link_dtype or "float32",
+        edges.own_names, views, subject.edges.result_names if views > 1 else (),
     )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ import onnx
 from numpy.typing import NDArray
 
 from splitkit.graphs.cut import Halves
-from splitkit.partition.session import Arrays, Session
+from splitkit.graphs.placement import Placement
+from splitkit.graphs.session import Arrays, Session
+from splitkit.graphs.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,37 @@ def prove(model: onnx.ModelProto, halves: Halves, inputs: Arrays, others: Arrays
     Raises:
         ModelError: ONNX Runtime cannot run the model or a half.
     """
-    run = {name: Session(part) for name, part in (("model", model), ("head", halves.head), ("tail", halves.tail))}
-    whole, elsewhere = run["model"](inputs), run["model"](others)
-    sent = run["head"](inputs)
-    found = sent | run["tail"](dict(inputs) | sent)
+    head, tail = Session(halves.head), Session(halves.tail)
+    sent = head(inputs)
+    received = {name: inputs[name] for name in (*halves.passthrough, *halves.own)}
+    received |= {name: sent[name] for name in halves.tensors}
+    return _compared(model, sent | tail(received), inputs, others)  # tail gets what crosses and its own, nothing else
+
+
+def prove_views(subject: Subject, halves: Placement, inputs: Arrays, others: Arrays) -> Proof:
+    """Run a model of several views, the sensor's half once a view, and the aggregator's on what all of them send.
+
+    Args:
+        subject: what was cut.
+        halves: both of them.
+        inputs, others: of the whole, by name, as for `prove`.
+
+    Raises:
+        ModelError: as `prove`.
+    """
+    head, tail = Session(halves.models["sensor"]), Session(halves.models["aggregator"])
+    [image] = subject.edges.captured_names
+    images = np.concatenate([inputs[name] for name in subject.named(image)])
+    each = [head({image: view}) for view in np.split(images, subject.views)]
+    sent = {name: np.concatenate([one[name] for one in each]) for name in each[0]} | {image: images}
+    received = dict(zip(tail.inputs, (sent[name] for name in halves.crossing), strict=False))
+    return _compared(subject.whole, tail(received | {name: inputs[name] for name in subject.own}), inputs, others)
+
+
+def _compared(model: onnx.ModelProto, found: Arrays, inputs: Arrays, others: Arrays) -> Proof:
+    """What was found beside what the model gives."""
+    session = Session(model)
+    whole, elsewhere = session(inputs), session(others)
     worst, identical = 0.0, True
     for name, expected in whole.items():
         actual = found[name]

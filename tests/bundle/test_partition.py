@@ -23,7 +23,9 @@ from splitkit.bundle.partition import export_partition, reference_of_onnx
 from splitkit.bundle.recompile import recompile
 from splitkit.bundle.signing import new_signing_key
 from splitkit.errors import BundleError, ModelError, VerificationError
+from splitkit.graphs.edges import Edges
 from splitkit.graphs.model import load_model, sha256_of_model
+from splitkit.graphs.subject import OneView
 from splitkit.runtime.aggregator import run_aggregator
 from splitkit.runtime.measure import measure_bundle
 from splitkit.runtime.sensor import run_sensor
@@ -174,7 +176,7 @@ def test_it_is_signed_recompiled_and_replaced_like_any_other(tmp_path: Path) -> 
 def test_the_reference_is_the_uncut_model() -> None:
     model = residual()
     inputs = inputs_of(model, 5)
-    reference = reference_of_onnx(model, ["inner", "first", "pixels"], inputs)
+    reference = reference_of_onnx(OneView(model, Edges.of(model)), ["inner", "first", "pixels"], inputs)
     shown = onnx.shape_inference.infer_shapes(model)
     model.graph.output.extend(value for value in shown.graph.value_info if value.name in ("inner", "first"))
     logits, inner, first = whole(model, inputs, "logits", "inner", "first")
@@ -256,7 +258,7 @@ def test_inputs_of_another_kind_are_refused(tmp_path: Path, inputs: NDArray[Any]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(views=2), "views: a partitioned model has 1"),
+        (lambda m: m.update(views=2), "aggregator: inputs"),
         (lambda m: m["origin"].update(cut=["first"]), "origin.cut: 'first' is not among the links"),
         (lambda m: m["origin"].update(cut=[]), "origin"),
         (lambda m: m["origin"].update(sha256="x"), "origin"),

@@ -33,7 +33,8 @@ def test_halves_are_written_and_what_crosses_is_named(model: Path, tmp_path: Pat
     code, out, text = run("cut", model, "--at", "inner", "-o", tmp_path / "halves", "--json")
     assert code == 0, text
     assert json.loads(out) == {
-        "schema_version": 1, "tensors": ["inner", "first"], "passthrough": [],
+        "schema_version": 1, "tensors": ["inner", "first"], "passthrough": [], "results": [],
+        "aggregator_inputs": [], "views": 1,
         "identical": True, "worst": 0.0, "silent": [], "costs": [],
     }  # fmt: skip
     assert "sent: first (crosses as well)" in text
@@ -276,7 +277,13 @@ def test_a_sensor_that_can_hold_nothing_is_said(model: Path, tmp_path: Path) -> 
     [
         (lambda path: path.write_bytes(b"nothing"), (), "not an ONNX file, or a truncated one"),
         (lambda path: path.unlink(), (), "cannot be read: no file"),
-        (lambda path: onnx.save(_two_outputs(), str(path)), (), "the model has 2 outputs"),
+        (
+            lambda path: onnx.save(_two_outputs(), str(path)),
+            ("-o", "bundle"),
+            "the model has 2 outputs ('logits', 'flat'), a bundle has one (leave the others out, or write the halves",
+        ),
+        (lambda path: None, ("--aggregator-input", "pose"), "no input is called 'pose' (there are 'pixels')"),
+        (lambda path: None, ("--aggregator-input", "pixels"), "no output depends on what the sensor captures"),
         (lambda path: None, ("--system", "nowhere"), "nowhere"),
         (lambda path: None, ("--input-data", "none.npz"), "none.npz: not an .npy or .npz file"),
     ],

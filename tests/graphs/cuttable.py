@@ -8,7 +8,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from splitkit.graphs.cut import Halves, tensor_dtype, tensor_shape
+from splitkit.graphs.cut import Halves
+from splitkit.graphs.shapes import tensor_dtype, tensor_shape
 
 Arrays = Mapping[str, NDArray[np.generic]]
 SHAPE = (1, 4, 6, 6)

@@ -6,9 +6,10 @@ from torch import nn
 
 from splitkit.errors import ModelError
 from splitkit.exporters import CompileTarget, KernelExporter, get_exporter
-from splitkit.graphs.cut import cut, tensor_dtype, tensor_shape
+from splitkit.graphs.cut import cut
 from splitkit.graphs.export import export_half, export_module, export_whole
 from splitkit.graphs.render import render
+from splitkit.graphs.shapes import tensor_dtype, tensor_shape
 from splitkit.sides import SIDES
 from splitkit.space import describe
 from splitkit.space.search_space import Fusion

@@ -9,8 +9,8 @@ from splitkit.errors import ModelError
 from splitkit.graphs.cut import cut
 from splitkit.graphs.narrow import LinkDtype, affine, narrowed
 from splitkit.graphs.quantisation import stated_quantisation
+from splitkit.graphs.session import Session
 from splitkit.partition.proof import prove
-from splitkit.partition.session import Session
 from tests.bundle.plain_models import image_twice, inputs_of, plain, residual
 
 RANGES = dict.fromkeys(("inner", "first", "active"), (-3.0, 5.0))

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from splitkit.bundle import load_bundle
+from splitkit.graphs.edges import Edges
+from splitkit.graphs.subject import OneView
 from splitkit.latency.store import LutStore
 from splitkit.partition import Option, partition
 from splitkit.partition.export import export_option
 from splitkit.profiles import load_system
 from tests.bundle.plain_models import inputs_of, plain
+
+SUBJECT = OneView(plain(), Edges.of(plain()))
 
 
 @pytest.mark.parametrize(
@@ -33,8 +37,8 @@ def test_the_bundle_sends_what_was_asked_for(
         options = partition(plain(), system, store, listed=20, link_dtype=dtype).options  # type: ignore[arg-type]
     [option] = [each for each in options if each.crossing == ("active",)]
     bundle = export_option(
-        plain(), path, option, system, tmp_path / "bundle",
-        inputs=frames, link_dtype=dtype, bottleneck=ratio, calibration=list(frames),  # type: ignore[arg-type]
+        SUBJECT, path, option, system, tmp_path / "bundle", inputs=frames, link_dtype=dtype, bottleneck=ratio,
+        calibration=[{"pixels": frame} for frame in frames],  # type: ignore[arg-type]
     )  # fmt: skip
     [link] = load_bundle(bundle.path).manifest.links
     assert (link.name, link.shape, link.dtype) == (sent, shape, dtype or "float32")
@@ -51,5 +55,5 @@ def test_without_a_split_there_is_nothing_to_lighten(tmp_path: Path) -> None:
     with LutStore(tmp_path / "lut.db") as store:
         options = partition(plain(), system, store, link_dtype="uint8").options
     whole: list[Option] = [each for each in options if each.placement == "aggregator"]
-    bundle = export_option(plain(), path, whole[0], system, tmp_path / "bundle", inputs=frames, link_dtype="uint8")
+    bundle = export_option(SUBJECT, path, whole[0], system, tmp_path / "bundle", inputs=frames, link_dtype="uint8")
     assert [link.name for link in bundle.manifest.links] == ["pixels"]

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from splitkit.errors import DataError, ModelError
+from splitkit.graphs.calibrate import least_error_range, ranges_of
 from splitkit.graphs.cut import cut
 from splitkit.graphs.narrow import affine
+from splitkit.graphs.session import Arrays, Session
 from splitkit.partition.bottleneck import with_bottleneck
-from splitkit.partition.calibrate import least_error_range, ranges_of
 from splitkit.partition.inputs import read_frames, read_labels
 from splitkit.partition.link import cost_of, lighten, narrow_link
 from splitkit.partition.proof import prove
-from splitkit.partition.session import Arrays, Session
 from splitkit.space.tensor import TensorSpec
 from tests.bundle.plain_models import image_twice, inputs_of, plain
 
@@ -118,7 +118,7 @@ def test_a_bottleneck_loses_less_the_wider_it_is_and_nothing_at_full_width() -> 
 
 def test_a_bottleneck_is_the_best_linear_one() -> None:
     """By the features: what is left over is what the smallest eigenvalues of their covariance say."""
-    from splitkit.partition.calibrate import values_of
+    from splitkit.graphs.calibrate import values_of
 
     made = with_bottleneck(plain(), ["active"], 0.5, frames(16))
     assert made.sent == {"active": "active_reduce"}

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitkit.compiler.frontend import LoweredPart
+from splitkit.graphs.edges import Edges
 from splitkit.partition.network import Network
 from splitkit.space.tensor import TensorSpec
 
 SOURCE, RESULT = TensorSpec("source", (1, 3)), TensorSpec("result", (1, 2))
+EDGES = Edges((SOURCE,), (), (RESULT,))
 
 
 @st.composite
@@ -37,7 +39,7 @@ def test_pieces_are_the_parts_between_tensors_that_can_be_sent(
     given: tuple[list[LoweredPart], dict[str, TensorSpec]],
 ) -> None:
     parts, known = given
-    network, piece_of = Network.of(parts, known, SOURCE, RESULT)
+    network, piece_of = Network.of(parts, known, EDGES)
     assert len(piece_of) == len(parts)
     assert set(piece_of) == set(range(len(network.pieces)))
     sendable = {name for name, tensor in known.items() if tensor.dtype in ("float32", "uint8")}

@@ -10,6 +10,8 @@ from benchmarks.outsider_networks import OUTSIDERS, outsider
 from benchmarks.stranger_networks import STRANGERS, stranger
 from splitkit.errors import ModelError
 from splitkit.graphs.cut import cut
+from splitkit.graphs.edges import Edges
+from splitkit.graphs.subject import OneView
 from splitkit.latency.store import LutStore
 from splitkit.partition.costs import network_and_costs
 from splitkit.partition.cuts import list_cuts
@@ -33,9 +35,9 @@ def model_of(name: str) -> onnx.ModelProto:
 def test_halves_of_listed_cuts_equal_the_model_bit_for_bit(name: str, most: int, tmp_path: Path) -> None:
     model, system = model_of(name), analytical_system()
     with LutStore(tmp_path / "lut.db") as store:
-        examiner = Examiner.of(model, system, store)
+        examiner = Examiner.of(OneView(model, Edges.of(model)), system, store)
         network, costs = network_and_costs(examiner, named_tensors(model))
-    source = examiner.source
+    [source] = examiner.subject.edges.captured
     cuts = [found for found in list_cuts(network) if found.placement == "split"]
     assert len(cuts) >= 3
     first, second = ({source.name: noise(source, 1, seed)[0]} for seed in (0, 1))

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
 
-from splitkit.errors import DeviceError, ModelError
+from splitkit.errors import DeviceError
 from splitkit.latency.store import LutStore
 from splitkit.partition import Partition, partition
 from splitkit.partition.examine import ModelGraph
@@ -121,13 +120,6 @@ def test_the_kernels_are_those_of_the_whole_model(tmp_path: Path) -> None:
         result = partition(model, system(1e6), store, listed=20)
     macs = sum(kernel.macs for kernel in whole.kernels)
     assert {option.sensor_macs + option.aggregator_macs for option in result.options} == {macs}
-
-
-def test_two_outputs_are_refused(tmp_path: Path) -> None:
-    model = plain()
-    model.graph.output.append(helper.make_tensor_value_info("flat", TensorProto.FLOAT, (1, 8)))
-    with pytest.raises(ModelError, match="the model has 2 outputs"):
-        found(model, system(1e6), tmp_path)
 
 
 def test_an_exporter_that_names_no_kernels_is_refused(tmp_path: Path) -> None:

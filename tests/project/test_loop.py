@@ -110,6 +110,29 @@ def test_exported_bundle_runs_over_its_link(inside: Path) -> None:
     assert measured["total_us"] == pytest.approx(stages, rel=0.2)
 
 
+def test_a_bundle_in_integers_says_what_they_cost_and_runs(inside: Path) -> None:
+    result = CliRunner().invoke(main, ["export", "--split", "first", "-o", "int8", "--precision", "int8"])
+    assert result.exit_code == 0, result.output
+    assert "int8: " in result.stderr
+    assert "95 % interval" in result.stderr
+    manifest = json.loads((inside / "int8/manifest.json").read_text())
+    halves = [manifest[side] for side in ("sensor", "aggregator") if manifest[side]]
+    assert all(half["precision"] == "int8" for half in halves)
+    predicted = manifest["predicted"]
+    assert predicted["test_accuracy"] == pytest.approx(predicted["float32_test_accuracy"], abs=0.1)
+    assert "total_us" not in predicted  # kernels of integers were not measured
+    measured = json.loads(run("bench", "int8", "--frames", "5", "--json"))
+    assert measured["top1_agreement"] == 1.0
+
+
+def test_a_precision_that_there_is_not_is_refused(inside: Path) -> None:
+    for text in ("int4", "camera=int8"):
+        result = CliRunner().invoke(main, ["export", "--split", "first", "-o", "nothing", "--precision", text])
+        assert result.exit_code == 2
+        assert "[sensor|aggregator=]float32|int8 is expected" in " ".join(result.stderr.split())
+    assert not (inside / "nothing").exists()
+
+
 def test_a_point_by_its_index_and_an_index_that_is_not_there(inside: Path) -> None:
     points = json.loads((inside / "runs/first/pareto.json").read_text())["points"]
     index = next(i for i, p in enumerate(points) if p["placement"] == "sensor")

@@ -43,7 +43,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in topological order, the type of every tensor, and the value of every constant."""
+    """Nodes in topological order, the type of every tensor, and the value of every constant.
+
+    `dequantised` has the DequantizeLinear behind constants that were folded from one; its inputs are constants too.
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -51,6 +54,7 @@ class Graph:
     types: Mapping[str, Type]
     constants: Mapping[str, Array]
     opset: int
+    dequantised: Mapping[str, Node] = field(default_factory=dict)
 
     def with_nodes(self, nodes: list[Node], constants: Mapping[str, Array] | None = None) -> "Graph":
         """The same graph of other nodes; dead ones are dropped, types of new constants added."""

@@ -63,6 +63,7 @@ class _Walk:
         self.outputs = tuple(o.name for o in self.proto.output)
         self.nodes: list[Node] = []
         self.renamed: dict[str, str] = {}
+        self.dequantised: dict[str, Node] = {}
         self.taken = {name for node in self.proto.node for name in node.output}
 
     def graph(self) -> Graph:
@@ -78,7 +79,7 @@ class _Walk:
             attrs = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
             self.place(Node(proto.op_type, name, tuple(proto.input), tuple(proto.output), attrs), self.opset)
         self._check_outputs()
-        empty = Graph(self.inputs, self.outputs, (), self.types, {}, NEWEST)
+        empty = Graph(self.inputs, self.outputs, (), self.types, {}, NEWEST, self.dequantised)
         return empty.with_nodes(self.nodes, self.constants)
 
     def _check(self, proto: onnx.NodeProto, name: str, context: onnx.checker.C.CheckerContext) -> None:
@@ -110,6 +111,8 @@ class _Walk:
         if folded is not None:
             for name, value in folded.items():
                 self._constant(name, value)
+            if node.op == "DequantizeLinear":
+                self.dequantised[node.output] = node
             return
         if node.op == "Identity" and node.output not in self.outputs:
             self.renamed[node.output] = node.inputs[0]

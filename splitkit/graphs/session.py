@@ -31,6 +31,11 @@ class Session:
         except Exception as error:  # its own classes derive from nothing narrower
             raise ModelError(f"ONNX Runtime cannot run {model.graph.name!r}: {_first_line(error)}") from error
 
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what it takes, in order."""
+        return [value.name for value in self._session.get_inputs()]
+
     def __call__(self, given: Arrays) -> dict[str, NDArray[Any]]:
         """Outputs by name; of what is given it takes its inputs."""
         names = [value.name for value in self._session.get_outputs()]
@@ -38,7 +43,8 @@ class Session:
         try:
             return dict(zip(names, self._session.run(names, wanted), strict=True))
         except Exception as error:
-            raise ModelError(f"ONNX Runtime: {_first_line(error)}") from error
+            hint = "real inputs are given with --calibration FILE.npz"
+            raise ModelError(f"ONNX Runtime: {_first_line(error)}", hint) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The range that a tensor's codes should hold, from what the tensor is on real inputs."""
+"""The range that a tensor's codes should hold, from what the tensor is on real inputs; and models quantised by it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,30 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from splitkit.graphs.int8.quantise import quantised, quantised_tensors
 from splitkit.graphs.narrow import affine
+from splitkit.graphs.session import Arrays, Session
 from splitkit.graphs.shapes import value_infos
-from splitkit.partition.session import Arrays, Session
 
 NARROWER = np.geomspace(1.0, 0.1, 24)
 """Shares of a tensor's whole range that are tried."""
+
+
+def quantise(model: onnx.ModelProto, frames: Sequence[Arrays]) -> onnx.ModelProto:
+    """A float model in int8 (docs/int8.md): ordinary ONNX, with the ranges that lose least of its activations.
+
+    `examples/quantise.py` shows it at work; in short:
+
+        int8 = sk.quantise(onnx.load("theirs.onnx"), [{"image": image} for image in images])
+
+    Args:
+        model: with static shapes, of opset 13 or later, its batch norms folded.
+        frames: real inputs by name, one run each; a few dozen.
+
+    Raises:
+        ModelError: its opset is older, or ONNX Runtime cannot run it.
+    """
+    return quantised(model, ranges_of(model, quantised_tensors(model), frames))
 
 
 def ranges_of(
