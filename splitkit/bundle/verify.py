@@ -39,9 +39,13 @@ RELATIVE_TOLERANCE = {"float32": 1e-4, "float16": 2e-3}
 """By link dtype. float16 carries 11 significant bits: two neighbouring roundings are 1e-3 apart."""
 
 COMPUTE_TOLERANCE = RELATIVE_TOLERANCE["float32"]
-INT8_TOLERANCE = 0.02
-"""Of halves in integers: two steps of scores whose largest fills four tenths of its range. Runtimes round a sum to
-eight bits by rules of their own, which differ where it lies between two steps."""
+INT8_TOLERANCE = 0.05
+"""Of halves in integers, and of root mean squares instead of the largest, as is the difference on a uint8 link:
+runtimes round a sum to eight bits by rules of their own, and later layers make more of it where it lies between two
+steps. ONNX Runtime differs from itself by 0.06 steps after eleven layers of an untrained network, by two at most. A lost
+channel or a wrong weight is far more."""
+INT8_TIE = 0.02
+"""Classes whose scores differ by no more of the largest are as good as one another there: five of its 255 steps."""
 BORDER_TOLERANCE_LSB = 1
 LEAST_TOP1_AGREEMENT = 0.995
 
@@ -76,6 +80,18 @@ class Reference:
         """What relative errors of computed values may be."""
         return INT8_TOLERANCE if self.quantised else COMPUTE_TOLERANCE
 
+    def error(self, values: Array, expected: Array) -> float:
+        """How far values are off, relative: the largest difference, or of halves in integers the root mean square."""
+        return _typical_error(values, expected) if self.quantised else relative_error(values, expected)
+
+    def agrees(self, best: Array) -> Array:
+        """Whether each frame's best class, (frames,), is the reference's; in integers, or one as good as that."""
+        flat = self.scores.reshape(len(self.scores), -1)
+        behind = flat.max(axis=1) - flat[np.arange(len(flat)), best]
+        tie = INT8_TIE * np.abs(flat).max() if self.quantised else 0.0
+        found: Array = (best == _best(self.scores)) | (behind < tie)
+        return found
+
     @property
     def masks(self) -> tuple[Array, ...]:
         """The mask of every frame as an aggregator takes it, (frames, views, 1, 1, 1); none where it takes none."""
@@ -109,13 +125,13 @@ class Agreement:
         runtime: what ran the halves, such as `onnxruntime` or `tvm`.
         reference: what ran the whole.
         frames: number of frames compared.
-        link_error: relative error of what the sensor sends; for a uint8 link the largest difference in LSB. Of several
-            tensors it is that of the one nearest to its tolerance.
+        link_error: relative error of what the sensor sends; for a uint8 link the largest difference in LSB (of halves
+            in integers the root mean square). Of several tensors it is that of the one nearest to its tolerance.
         link_tolerance: what `link_error` may be.
         aggregator_error: relative error of the scores the aggregator gives for the reference's link tensors.
         scores_error: relative error of the scores of both halves in a row.
         scores_tolerance: what `scores_error` may be; None for a uint8 link, where the top-1 agreement decides.
-        top1_agreement: fraction of frames with the same best class.
+        top1_agreement: fraction of frames with the same best class, or in integers one that is as good.
     """
 
     runtime: str
@@ -149,10 +165,10 @@ def verify(reference: Reference, runtime: str, sensor: Part | None, aggregator: 
         frames=len(reference.images),
         link_error=error,
         link_tolerance=tolerance,
-        aggregator_error=None if alone is None else relative_error(alone, reference.scores),
-        scores_error=relative_error(scores, reference.scores),
+        aggregator_error=None if alone is None else reference.error(alone, reference.scores),
+        scores_error=reference.error(scores, reference.scores),
         scores_tolerance=None if "uint8" in dtypes else largest,
-        top1_agreement=float(np.mean(_best(scores) == _best(reference.scores))),
+        top1_agreement=float(np.mean(reference.agrees(_best(scores)))),
     )
     _check(agreement, reference)
     return agreement
@@ -167,19 +183,34 @@ def relative_error(values: Array, reference: Array) -> float:
     return difference / largest if largest else float("inf") if difference else 0.0
 
 
+def root_mean_square(values: Array) -> float:
+    """Of all values."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def _typical_error(values: Array, reference: Array) -> float:
+    """As `relative_error`, of root mean squares."""
+    if values.shape != reference.shape or not np.all(np.isfinite(values)):
+        return float("inf")
+    difference, whole = root_mean_square(values.astype(np.float64) - reference), root_mean_square(reference)
+    return difference / whole if whole else float("inf") if difference else 0.0
+
+
 def _link_error(computed: Sequence[Array], whole: Reference) -> tuple[float | None, float | None]:
     """Error and tolerance of the tensor that is nearest to its tolerance; None where the sensor computes nothing."""
     found: list[tuple[float, float]] = []
     for sent, reference in zip(computed, whole.links, strict=False):
         quantised = reference.dtype == np.uint8
         tolerance = max(RELATIVE_TOLERANCE.get(str(reference.dtype), 0.0), whole.tolerance)
-        tolerance = float(BORDER_TOLERANCE_LSB) if quantised else tolerance
+        if quantised:
+            tolerance = float(BORDER_TOLERANCE_LSB)
         if sent.dtype != reference.dtype or sent.shape != reference.shape:
             error = float("inf")
         elif quantised:
-            error = float(np.abs(sent.astype(np.int64) - reference.astype(np.int64)).max())
+            difference = np.abs(sent.astype(np.int64) - reference.astype(np.int64))
+            error = float(root_mean_square(difference) if whole.quantised else difference.max())
         else:
-            error = relative_error(sent, reference)
+            error = whole.error(sent, reference)
         found.append((error, tolerance))
     return max(found, key=lambda pair: pair[0] / pair[1], default=(None, None))
 

@@ -41,6 +41,8 @@ def test_halves_in_integers_are_proved_and_run(sides: set[Side], dtype: str, tmp
     tvm = next(record for record in manifest.verification if record.runtime.startswith("tvm"))
     assert tvm.top1_agreement >= 0.995
     assert (tvm.aggregator_error or 0) <= INT8_TOLERANCE
+    assert tvm.link_tolerance == (1 if dtype == "uint8" else INT8_TOLERANCE)
+    assert tvm.link_error is None or tvm.link_error < 0.2 * tvm.link_tolerance
     floats = reference_of(network, images).scores
     frames, scores = bundle.sample()
     sample = floats[: len(frames)]

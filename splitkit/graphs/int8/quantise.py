@@ -23,6 +23,10 @@ from splitkit.graphs.shapes import value_infos
 OLDEST = 13
 """Opset from which weights may have a scale for each output channel."""
 
+UNEVEN = 1.00261
+"""By which ranges are widened of what is computed in floats, such as pixels that were resized: with steps of whole
+levels, means of two pixels would lie just between two steps, and runtimes would round them either way."""
+
 BOUNDS = frozenset({"Relu", "Clip"})
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 PAIRS = frozenset({"Add", "Mul"})
@@ -239,7 +243,10 @@ class _Quantiser:
 
     def _quantise(self, name: str, source: str, target: str, ranges: Ranges) -> None:
         """Steps between `source` and `target`, of the range of `name`."""
-        scale, zero = affine(*ranges[self.steps[name]])
+        low, high = ranges[self.steps[name]]
+        if name not in self.makers or id(self.makers[name]) not in self.layers:
+            low, high = low * UNEVEN, high * UNEVEN
+        scale, zero = affine(low, high)
         self.scales[target] = float(np.float32(scale))
         constants, codes = self._scale_and_zero(name, scale, zero), self._fresh(f"{name}.bytes")
         self._put("QuantizeLinear", [source, *constants], codes, f"{name}.quantise")
