@@ -42,8 +42,8 @@ COMPUTE_TOLERANCE = RELATIVE_TOLERANCE["float32"]
 INT8_TOLERANCE = 0.05
 """Of halves in integers, and of root mean squares instead of the largest, as is the difference on a uint8 link:
 runtimes round a sum to eight bits by rules of their own, and later layers make more of it where it lies between two
-steps. ONNX Runtime differs from itself by 0.06 steps after eleven layers of an untrained network, by two at most. A lost
-channel or a wrong weight is far more."""
+steps. ONNX Runtime differs from itself by 0.06 steps after eleven layers of an untrained network, by two at most. A
+lost channel or a wrong weight is far more."""
 INT8_TIE = 0.02
 """Classes whose scores differ by no more of the largest are as good as one another there: five of its 255 steps."""
 BORDER_TOLERANCE_LSB = 1
