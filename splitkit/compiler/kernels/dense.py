@@ -9,7 +9,7 @@ each thread into its own, which is faster than to wait for one another.
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from math import ceil, gcd, prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,12 @@ from splitkit.compiler.codegen.borders import column_runs, inside, kernel_rows, 
 from splitkit.compiler.codegen.code import Code, Expr, Register, divide, splat
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.compiler.codegen.tiling import Group, Run, Tile, Tiling, panels, ranked_tiles, tiling
-from splitkit.compiler.kernels.convolution import ConvOperands, ConvSpec
+from splitkit.compiler.kernels.conv_operands import ConvOperands
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
+
+if TYPE_CHECKING:
+    from splitkit.compiler.kernels.convolution import ConvSpec
 
 HELD_WEIGHTS = 8
 """Most weights per strip that are held in registers while a plain image's columns pass by."""
@@ -30,24 +33,24 @@ WRITTEN_OUT_CHANNELS = 3
 """Plain inputs of so few channels are reduced without a loop over them."""
 
 
-def emit(spec: ConvSpec, machine: Machine) -> KernelFunction:
+def emit(spec: "ConvSpec", machine: Machine) -> KernelFunction:
     """The kernel. Weights as `pack`, bias as `pack_bias` lays it out."""
     kernel = DenseKernel(flattened(spec), machine)
     kernel.emit()
     return KernelFunction(kernel.code.function(kernel.operands.in_order), 4 * kernel.workspace_elements)
 
 
-def plan(spec: ConvSpec, machine: Machine) -> Tiling:
+def plan(spec: "ConvSpec", machine: Machine) -> Tiling:
     """Register tiles of one group of a convolution."""
     return tiling(*_extents(spec, machine), tile=spec.tile)
 
 
-def candidates(spec: ConvSpec, machine: Machine) -> tuple[Tile, ...]:
+def candidates(spec: "ConvSpec", machine: Machine) -> tuple[Tile, ...]:
     """Tiles worth a try, the most promising first."""
     return ranked_tiles(*_extents(spec, machine))
 
 
-def _extents(spec: ConvSpec, machine: Machine) -> tuple[int, int, int, int, int, Machine, int, int]:
+def _extents(spec: "ConvSpec", machine: Machine) -> tuple[int, int, int, int, int, Machine, int, int]:
     """What `ranked_tiles` wants to know."""
     spec = flattened(spec)
     height, width = spec.out_size
@@ -58,18 +61,18 @@ def _extents(spec: ConvSpec, machine: Machine) -> tuple[int, int, int, int, int,
     return channels, chunk(spec), width, spec.batch * height, depth, machine, held, min(shares, width)
 
 
-def threads(spec: ConvSpec, machine: Machine) -> int:
+def threads(spec: "ConvSpec", machine: Machine) -> int:
     """Threads worth their fork."""
     values = spec.batch * (spec.in_channels * prod(spec.size) + spec.out_channels * prod(spec.out_size))
     return threads_for(machine, spec.macs, 4 * (values + spec.weight_elements))
 
 
-def chunk(spec: ConvSpec) -> int:
+def chunk(spec: "ConvSpec") -> int:
     """Most output channels that lie side by side in memory wherever a group begins: a power of two."""
     return spec.out_block if spec.groups == 1 else gcd(spec.out_channels // spec.groups, spec.out_block)
 
 
-def by_columns(spec: ConvSpec) -> bool:
+def by_columns(spec: "ConvSpec") -> bool:
     """Whether each value of a plain image is loaded once per kernel row and meets all the row's weights.
 
     The other order, one kernel column after the other, loads it once per column, but holds one weight only.
@@ -77,20 +80,20 @@ def by_columns(spec: ConvSpec) -> bool:
     return spec.in_block == 1 and 1 < spec.kernel[1] <= HELD_WEIGHTS
 
 
-def flattened(spec: ConvSpec) -> ConvSpec:
+def flattened(spec: "ConvSpec") -> "ConvSpec":
     """A pointwise convolution as one row of all its pixels; others as they are."""
     if spec.kernel == (1, 1) and spec.stride == (1, 1) and not any(spec.padding):
         return replace(spec, size=(1, prod(spec.size)))
     return spec
 
 
-def pack(spec: ConvSpec, weight: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
+def pack(spec: "ConvSpec", weight: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
     """OIHW to the panels of the tiling, each (kh, kw, in_channels / groups, width), group after group."""
     tiles = plan(spec, machine)
     return np.concatenate([panels(rows, tiles) for rows in np.split(weight, spec.groups)])
 
 
-def pack_bias(spec: ConvSpec, bias: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
+def pack_bias(spec: "ConvSpec", bias: NDArray[np.float32], machine: Machine) -> NDArray[np.float32]:
     """(out,) to (groups, padded channels of a group)."""
     padded = np.zeros((spec.groups, plan(spec, machine).padded_channels), np.float32)
     padded[:, : spec.out_channels // spec.groups] = bias.reshape(spec.groups, -1)
@@ -110,7 +113,7 @@ class Place(NamedTuple):
 class DenseKernel:
     """The emission of one kernel."""
 
-    def __init__(self, spec: ConvSpec, machine: Machine) -> None:
+    def __init__(self, spec: "ConvSpec", machine: Machine) -> None:
         self.spec, self.machine = spec, machine
         self.tiling = plan(spec, machine)
         self.code = Code()

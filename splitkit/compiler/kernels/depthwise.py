@@ -5,6 +5,7 @@ border are clipped, never padded.
 """
 
 from math import ceil, prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +14,22 @@ from splitkit.compiler.codegen.borders import column_runs, kernel_rows, reached
 from splitkit.compiler.codegen.code import Code, Expr, Register, divide, splat
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.compiler.codegen.tiling import Run, Tile, balanced
-from splitkit.compiler.kernels.convolution import ConvOperands, ConvSpec
+from splitkit.compiler.kernels.conv_operands import ConvOperands
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
+
+if TYPE_CHECKING:
+    from splitkit.compiler.kernels.convolution import ConvSpec
 
 MOST_PIXELS = 16
 
 
-def applies(spec: ConvSpec) -> bool:
+def applies(spec: "ConvSpec") -> bool:
     """Whether this is how the convolution becomes code."""
     return spec.family == "depthwise" and spec.in_block == spec.out_block and not spec.input_scale
 
 
-def pack(spec: ConvSpec, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def pack(spec: "ConvSpec", weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """(C, 1, kh, kw) to (ceil(C/v), kh, kw, v)."""
     blocks, v = ceil(spec.out_channels / spec.out_block), spec.out_block
     padded = np.zeros((blocks * v, *spec.kernel), np.float32)
@@ -33,17 +37,17 @@ def pack(spec: ConvSpec, weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(padded.reshape(blocks, v, *spec.kernel).transpose(0, 2, 3, 1))
 
 
-def pack_bias(spec: ConvSpec, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+def pack_bias(spec: "ConvSpec", bias: NDArray[np.float32]) -> NDArray[np.float32]:
     """(out,) padded with zeros to whole blocks."""
     return np.pad(bias, (0, -len(bias) % spec.out_block))
 
 
-def plan(spec: ConvSpec, machine: Machine) -> tuple[Run, ...]:
+def plan(spec: "ConvSpec", machine: Machine) -> tuple[Run, ...]:
     """Tiles of a row of output pixels."""
     return balanced(spec.out_size[1], spec.tile.pixels if spec.tile else _most_pixels(spec, machine))
 
 
-def emit(spec: ConvSpec, machine: Machine) -> KernelFunction:
+def emit(spec: "ConvSpec", machine: Machine) -> KernelFunction:
     """The kernel. Weights as `pack` lays them out; bias padded to whole blocks."""
     code = Code()
     v, blocks = spec.out_block, ceil(spec.out_channels / spec.out_block)
@@ -73,20 +77,20 @@ def emit(spec: ConvSpec, machine: Machine) -> KernelFunction:
     return KernelFunction(code.function(ops.in_order))
 
 
-def candidates(spec: ConvSpec, machine: Machine) -> tuple[Tile, ...]:
+def candidates(spec: "ConvSpec", machine: Machine) -> tuple[Tile, ...]:
     """Tiles worth a try, the most promising first."""
     most = min(_most_pixels(spec, machine), spec.out_size[1])
     return tuple(Tile(1, pixels) for pixels in range(most, 0, -1))
 
 
-def _most_pixels(spec: ConvSpec, machine: Machine) -> int:
+def _most_pixels(spec: "ConvSpec", machine: Machine) -> int:
     per_vector = max(1, spec.out_block // machine.lanes)
     return max(1, min(MOST_PIXELS, machine.registers // per_vector - spec.kernel[1] - 2))
 
 
 def _row(
     code: Code,
-    spec: ConvSpec,
+    spec: "ConvSpec",
     ops: ConvOperands,
     acc: list[Register],
     plane: Expr,

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from math import ceil, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,18 @@ from splitkit.compiler.codegen.dot import Unit, unit_for
 from splitkit.compiler.codegen.integers import Rule, Sum
 from splitkit.compiler.codegen.parallel import UNEVEN, Whole, balance, shared, threads_for
 from splitkit.compiler.codegen.tiling import Group, Run, balanced
-from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
+
+if TYPE_CHECKING:
+    from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
 
 MOST_STRIPS = 4
 IN_FLIGHT = 10
 """Sums that hide the latency of a product, where there are registers for them."""
 
 
-def flattened(spec: Int8ConvSpec) -> Int8ConvSpec:
+def flattened(spec: "Int8ConvSpec") -> "Int8ConvSpec":
     """A pointwise convolution as one row of all its pixels; others as they are."""
     from dataclasses import replace
 
@@ -35,7 +37,7 @@ def flattened(spec: Int8ConvSpec) -> Int8ConvSpec:
 class Plan:
     """How a convolution is cut: strips of outputs in groups, tiles of pixels, steps of the reduction."""
 
-    def __init__(self, spec: Int8ConvSpec, machine: Machine) -> None:
+    def __init__(self, spec: "Int8ConvSpec", machine: Machine) -> None:
         self.spec = spec = flattened(spec)
         self.unit = unit_for(machine, spec.in_dtype)
         self.channels = spec.out_channels // spec.groups
@@ -54,7 +56,7 @@ class Plan:
 
 
 @lru_cache(maxsize=1024)
-def plan(spec: Int8ConvSpec, machine: Machine) -> Plan:
+def plan(spec: "Int8ConvSpec", machine: Machine) -> Plan:
     """The plan, made once."""
     return Plan(spec, machine)
 
@@ -75,7 +77,7 @@ def _tile(unit: Unit, strips: int, row: int) -> tuple[int, int]:
     return best
 
 
-def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
+def pack(spec: "Int8ConvSpec", role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
     """Weights to (group, strips, kernel row, column, step, strip, step's weights); the rest padded by group."""
     cut = plan(spec, machine)
     spec, unit = cut.spec, cut.unit
@@ -107,7 +109,7 @@ def _by_group(values: NDArray[Any], groups: int, padded: int) -> NDArray[Any]:
     return np.pad(split, room).reshape(*values.shape[:-1], -1)
 
 
-def emit(spec: Int8ConvSpec, machine: Machine) -> KernelFunction:
+def emit(spec: "Int8ConvSpec", machine: Machine) -> KernelFunction:
     """The kernel."""
     kernel = _Dense(plan(spec, machine), machine)
     kernel.emit()

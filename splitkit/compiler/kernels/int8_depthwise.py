@@ -8,7 +8,7 @@ rows at the border are left out. Neither minds the sign of its input.
 
 from functools import lru_cache
 from math import ceil, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,11 @@ from splitkit.compiler.codegen.dot import Rows, rows_for
 from splitkit.compiler.codegen.integers import Rule, Sum, cast, number, padded_load
 from splitkit.compiler.codegen.parallel import Share, Whole, shared, threads_for
 from splitkit.compiler.codegen.tiling import Run, balanced
-from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
+
+if TYPE_CHECKING:
+    from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
 
 MOST_PIXELS = 8
 FEW_PIXELS = 3
@@ -33,7 +35,7 @@ FEW_PIXELS = 3
 class Plan:
     """Strips of channels, and how the rows of a window are read."""
 
-    def __init__(self, spec: Int8ConvSpec, machine: Machine) -> None:
+    def __init__(self, spec: "Int8ConvSpec", machine: Machine) -> None:
         self.spec, self.lanes = spec, machine.lanes
         self.rows = rows_for(machine, spec.in_dtype)
         self.cases = BorderCases(spec, spec.shifted)
@@ -52,12 +54,12 @@ class Plan:
 
 
 @lru_cache(maxsize=1024)
-def plan(spec: Int8ConvSpec, machine: Machine) -> Plan:
+def plan(spec: "Int8ConvSpec", machine: Machine) -> Plan:
     """The plan, made once."""
     return Plan(spec, machine)
 
 
-def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
+def pack(spec: "Int8ConvSpec", role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
     """Weights to (strip, kernel row, column, channel of the strip), or where rows are interleaved to (rows at the
     border, strip, column, group of rows, channel, row); sums and multipliers padded to whole strips."""
     cut = plan(spec, machine)
@@ -77,7 +79,7 @@ def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -
     return np.ascontiguousarray(split.transpose(0, 1, 5, 3, 2, 4))
 
 
-def emit(spec: Int8ConvSpec, machine: Machine) -> KernelFunction:
+def emit(spec: "Int8ConvSpec", machine: Machine) -> KernelFunction:
     """The kernel."""
     kernel = _Depthwise(plan(spec, machine), machine)
     kernel.emit(machine)

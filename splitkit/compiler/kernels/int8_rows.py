@@ -6,7 +6,7 @@ row has. At the border it is shorter.
 
 from functools import lru_cache
 from math import ceil, prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,18 @@ from splitkit.compiler.codegen.code import Code, Expr, Operand
 from splitkit.compiler.codegen.dot import Helium, unit_for
 from splitkit.compiler.codegen.integers import Rule, Sum
 from splitkit.compiler.codegen.tiling import Run, balanced
-from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
 from splitkit.compiler.kernels.int8_dense import flattened
 from splitkit.compiler.kernels.protocol import KernelFunction
 from splitkit.compiler.machine import Machine
+
+if TYPE_CHECKING:
+    from splitkit.compiler.kernels.int8_convolution import Int8ConvSpec
 
 
 class Plan:
     """Outputs and pixels of a tile, and the bytes of a row of the window."""
 
-    def __init__(self, spec: Int8ConvSpec, machine: Machine) -> None:
+    def __init__(self, spec: "Int8ConvSpec", machine: Machine) -> None:
         self.spec = spec = flattened(spec)
         self.unit = unit_for(machine, spec.in_dtype)
         self.channels = spec.out_channels // spec.groups
@@ -49,12 +51,12 @@ class Plan:
 
 
 @lru_cache(maxsize=1024)
-def plan(spec: Int8ConvSpec, machine: Machine) -> Plan:
+def plan(spec: "Int8ConvSpec", machine: Machine) -> Plan:
     """The plan, made once."""
     return Plan(spec, machine)
 
 
-def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
+def pack(spec: "Int8ConvSpec", role: str, value: NDArray[Any], machine: Machine) -> NDArray[Any]:
     """Weights to (out, kernel row, bytes of the row)."""
     cut = plan(spec, machine)
     if role == "sums":
@@ -70,7 +72,7 @@ def pack(spec: Int8ConvSpec, role: str, value: NDArray[Any], machine: Machine) -
     return np.concatenate([found.reshape(-1), np.zeros(cut.unit.depth, np.int8)])
 
 
-def emit(spec: Int8ConvSpec, machine: Machine) -> KernelFunction:
+def emit(spec: "Int8ConvSpec", machine: Machine) -> KernelFunction:
     """The kernel."""
     kernel = _Rows(plan(spec, machine), machine)
     kernel.emit()
