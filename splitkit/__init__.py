@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from splitkit.bundle.export import export_bundle as export
     from splitkit.bundle.partition import export_partition
     from splitkit.data import Dataset, load_dataset
+    from splitkit.graphs.calibrate import quantise
     from splitkit.graphs.cut import cut
     from splitkit.graphs.graph import OnnxGraph
     from splitkit.latency import GraphPredictor, SystemPredictor

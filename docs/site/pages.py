@@ -3,6 +3,7 @@
 Run by mkdocs (plugin gen-files); nothing here is typed twice.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -12,12 +13,19 @@ import mkdocs_gen_files
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import splitkit
 from splitkit.cli.main import COMMANDS
+from splitkit.devices.linux_cross.device import LinuxCrossOptions
+from splitkit.devices.qemu_system.board import Board
+from splitkit.devices.rpc.options import RpcOptions
 from splitkit.profiles.schema import DeviceProfile, LinkProfile, System
 from splitkit.project.config import Project
 from splitkit.space.search_space import SearchSpace, space_template
 
 ROOT = Path(__file__).parents[2]
+
+OPTIONS: dict[str, type[BaseModel]] = {"linux-cross": LinuxCrossOptions, "qemu-system": Board, "rpc": RpcOptions}
+"""What `[options]` of a device profile may hold."""
 
 PACKAGES = {
     "space": "what can be chosen, what one choice is, what it computes",
@@ -25,7 +33,8 @@ PACKAGES = {
     "data": "images and labels",
     "supernet": "the two weight-sharing networks",
     "training": "the training loop, evaluation, fine-tuning",
-    "graphs": "ONNX graphs: rendering, exporting, cutting",
+    "autograd": "operators that train faster than torch's own",
+    "graphs": "ONNX graphs: rendering, exporting, cutting, reading, quantising",
     "compiler": "from a graph to kernels and code",
     "exporters": "one folder per edge runtime",
     "devices": "running and timing what was compiled",
@@ -33,6 +42,7 @@ PACKAGES = {
     "bench": "measuring, and building the table",
     "tuning": "searching register tiles",
     "search": "evolution, feedback, fronts",
+    "partition": "the best cut of any ONNX model",
     "bundle": "both halves, proved",
     "runtime": "the two processes and the link between them",
     "report": "tables, the page and its pictures",
@@ -108,14 +118,14 @@ def config_page() -> str:
     nested = dict(sections(Project))
     parts.append(table(Project, frozenset(nested) | {"root", "runtimes"}))
     for name, model in nested.items():
-        parts += [f"## [{name}]", (model.__doc__ or "").strip(), table(model)]
+        parts += [f"## [{name}]", attributes(model), table(model)]
     return "\n\n".join(parts) + "\n"
 
 
 def spaces_page() -> str:
-    parts = ["# Search spaces", (SearchSpace.__doc__ or "").strip()]
+    parts = ["# Search spaces", attributes(SearchSpace), table(SearchSpace)]
     for name, model in sections(SearchSpace):
-        parts += [f"## {name}", (model.__doc__ or "").strip(), table(model)]
+        parts += [f"## {name}", attributes(model), table(model)]
     parts += ["## A commented space to copy", f"```toml\n{space_template().strip()}\n```"]
     return "\n\n".join(parts) + "\n"
 
@@ -144,6 +154,11 @@ def profiles_page() -> str:
     ]
     for title, model in (("Devices", DeviceProfile), ("Links", LinkProfile), ("Systems", System)):
         parts += [f"## {title}", attributes(model), table(model)]
+        parts += [part for name, inner in sections(model) for part in (f"### {name}", attributes(inner), table(inner))]
+    parts.append("## Options of a device, by kind")
+    for kind, model in OPTIONS.items():
+        parts += [f"### {kind}", attributes(model), table(model)]
+        parts += [part for name, inner in sections(model) for part in (f"#### {name}", attributes(inner), table(inner))]
     shipped = ["## Shipped"]
     for kind in ("devices", "links", "systems"):
         names = sorted(file.stem for file in (ROOT / "profiles" / kind).glob("*.toml"))
@@ -161,6 +176,20 @@ def commands_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def public_names() -> str:
+    """Each with its documentation, and the examples that use it."""
+    about = (splitkit.__doc__ or "").strip()
+    first, _, rest = about.partition("\n\n")
+    examples = {file.name: file.read_text() for file in sorted((ROOT / "examples").glob("*.py"))}
+    parts = ["# Python", first, rest]
+    for name in splitkit.__all__:
+        value = splitkit._public(name)
+        used = [f"`examples/{file}`" for file, text in examples.items() if re.search(rf"sk\.{name}\b", text)]
+        parts += [f"## sk.{name}", f"At work in {', '.join(used)}.", f"::: {value.__module__}.{value.__qualname__}"]
+    parts += ["## The examples", *(f"### {file}\n\n```python\n{text}```" for file, text in examples.items())]
+    return "\n\n".join(parts) + "\n"
+
+
 def python_pages() -> None:
     nav = ["* [The public names](index.md)"]
     for package, about in PACKAGES.items():
@@ -168,7 +197,11 @@ def python_pages() -> None:
         page += [f"::: {module}" for module in modules_of(package)]
         write(f"reference/python/{package}.md", "\n\n".join(page) + "\n")
         nav.append(f"* [splitkit.{package}]({package}.md)")
-    write("reference/python/index.md", "# Python\n\n::: splitkit\n")
+    top = [file.stem for file in sorted((ROOT / "splitkit").glob("*.py")) if not file.stem.startswith("_")]
+    page = ["# Modules that stand alone", *(f"::: splitkit.{module}" for module in top)]
+    write("reference/python/modules.md", "\n\n".join(page) + "\n")
+    nav.append("* [splitkit.errors and others](modules.md)")
+    write("reference/python/index.md", public_names())
     write("reference/python/SUMMARY.md", "\n".join(nav) + "\n")
 
 

@@ -1,6 +1,5 @@
 """What the bench found out about one architecture on one system."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -126,9 +125,3 @@ def summarise(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     timings = [Timing(column) for column in samples.T]
     times = np.array([timing.undisturbed for timing in timings])
     return times, np.array([timing.variance for timing in timings])
-
-
-def relative_errors(predicted: Sequence[float], measured: Sequence[float]) -> NDArray[np.float64]:
-    """|predicted / measured - 1| of each pair."""
-    ratios: NDArray[np.float64] = np.asarray(predicted, dtype=np.float64) / np.asarray(measured, dtype=np.float64)
-    return np.abs(ratios - 1)

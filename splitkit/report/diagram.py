@@ -99,7 +99,8 @@ def _row(placed: PlacedUnit) -> Row:
     if isinstance(unit, Block):
         more = ", squeeze-excite" if unit.squeeze_excite else ""
         kernel = f"{unit.kernel}x{unit.kernel}{_stride(unit.stride)}"
-        return Row("block", channels, f"{where}, depthwise {kernel}, expand {unit.expand}{more}")
+        convolution = "dense" if unit.kind == "fused" else "depthwise"
+        return Row("block", channels, f"{where}, {convolution} {kernel}, expand {unit.expand}{more}")
     if isinstance(unit, Reduce | Fuse):
         joined = f"{unit.fusion} of {unit.views} views, " if isinstance(unit, Fuse) and unit.views > 1 else ""
         return Row(_title(placed), channels, f"{where}, {joined}conv 1x1, {output.dtype}")

@@ -214,5 +214,5 @@ class _GraphSearch:
     def _runs(self, artifact: Artifact) -> int:
         if not self.device.real_time:
             return 1
-        us = self.device.time_graph(artifact, repeats=RUNS[0]).undisturbed
-        return int(np.clip(TURN_S * 1e6 / max(us, 1e-3), *RUNS))
+        once = self.device.time_graph(artifact, repeats=RUNS[0]).undisturbed  # us, since its time is real
+        return int(np.clip(TURN_S * 1e6 / max(once, 1e-3), *RUNS))
