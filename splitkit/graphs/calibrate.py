@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from splitkit.errors import ModelError
 from splitkit.graphs.int8.quantise import quantised, quantised_tensors
 from splitkit.graphs.narrow import affine
 from splitkit.graphs.session import Arrays, Session
@@ -28,8 +29,10 @@ def quantise(model: onnx.ModelProto, frames: Sequence[Arrays]) -> onnx.ModelProt
         frames: real inputs by name, one run each; a few dozen.
 
     Raises:
-        ModelError: its opset is older, or ONNX Runtime cannot run it.
+        ModelError: its opset is older, ONNX Runtime cannot run it, or there are no frames or one lacks an input.
     """
+    if not frames:
+        raise ModelError("no frames to take ranges from", "give a few dozen real inputs")
     return quantised(model, ranges_of(model, quantised_tensors(model), frames))
 
 

@@ -39,7 +39,10 @@ class Session:
     def __call__(self, given: Arrays) -> dict[str, NDArray[Any]]:
         """Outputs by name; of what is given it takes its inputs."""
         names = [value.name for value in self._session.get_outputs()]
-        wanted = {value.name: given[value.name] for value in self._session.get_inputs()}
+        wanted = {value.name: given.get(value.name) for value in self._session.get_inputs()}
+        for name, value in wanted.items():
+            if value is None:
+                raise ModelError(f"no array for input {name!r}", f"given are {', '.join(map(repr, given)) or 'none'}")
         try:
             return dict(zip(names, self._session.run(names, wanted), strict=True))
         except Exception as error:

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from splitkit.errors import ModelError
+from splitkit.graphs.calibrate import quantise
 from splitkit.graphs.int8.patterns import in_integers
 from splitkit.graphs.int8.quantise import quantised, quantised_tensors
 from splitkit.graphs.reading import read_onnx
@@ -103,3 +104,9 @@ def test_a_gate_is_one_function_of_what_it_gates() -> None:
     assert [node.op for node in in_integers(read_onnx(found)).nodes] == [
         "QuantizeLinear", "IntegerConv", "ByteTable", "DequantizeLinear",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("frames", "said"), [([], "no frames"), ([{"y": np.zeros(1)}], "no array for input 'x'")])
+def test_frames_that_say_nothing_are_refused_in_a_line(frames: list[dict[str, np.ndarray]], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        quantise(network(np.random.default_rng(0)), frames)
