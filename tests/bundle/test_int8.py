@@ -145,3 +145,28 @@ def test_json_of_a_manifest_names_the_precision(tmp_path: Path) -> None:
     body = json.loads((bundle.path / "manifest.json").read_text())
     assert body["sensor"]["precision"] == "int8"
     assert "precision" not in body["aggregator"]
+
+
+def test_frames_that_lack_views_are_proved_in_integers_too(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    import torch
+
+    from splitkit.data import Samples
+    from splitkit.project.steps.export import _integer_accuracy
+    from splitkit.training.evaluation import score_subnetwork
+
+    space = space_of("tiny", 2, masked=True)
+    network = subnetwork(space, with_link(space, space.smallest(), 3, "uint8"))
+    images = digit_images(2)
+    samples = Samples(torch.from_numpy(images[:32]), torch.arange(32) % 10)
+    floats, found = score_subnetwork(network, samples), {}
+
+    def measured(halves: dict[Side, onnx.ModelProto]) -> dict[str, float]:
+        found.update(_integer_accuracy(halves, SimpleNamespace(test=samples), floats, masked=True))  # type: ignore[arg-type]
+        return found
+
+    bundle = export_bundle(network, fast_system(exporter="tvm"), images, tmp_path / "b", int8=SIDES, measured=measured)
+    assert bundle.manifest.masks
+    assert found["float32_test_accuracy"] == floats.score.accuracy
+    assert abs(found["int8_difference"]) < 0.2

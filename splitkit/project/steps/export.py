@@ -49,7 +49,7 @@ def export_step(
 
     def measured(halves: "Halves") -> dict[str, float]:
         """Accuracy of halves in integers, and what of it they lost."""
-        return _integer_accuracy(halves, data, floats) if int8 else {}
+        return _integer_accuracy(halves, data, floats, network.space.input.masked) if int8 else {}
 
     predicted = {
         "search_accuracy": point.accuracy,
@@ -71,8 +71,11 @@ def export_step(
     )  # fmt: skip
 
 
-def _integer_accuracy(halves: "Halves", data: "Dataset", floats: "ImageScores") -> dict[str, float]:
-    """On the test images, in ONNX Runtime: accuracy, and the difference to that in float32 with its interval."""
+def _integer_accuracy(halves: "Halves", data: "Dataset", floats: "ImageScores", masked: bool) -> dict[str, float]:
+    """On the test images, in ONNX Runtime: accuracy, and the difference to that in float32 with its interval.
+
+    `masked`: the aggregator takes a mask; all views are there.
+    """
     import numpy as np
 
     from splitkit.bundle.quantise import run_halves
@@ -80,7 +83,10 @@ def _integer_accuracy(halves: "Halves", data: "Dataset", floats: "ImageScores") 
     from splitkit.scores import ImageScores, paired_difference
 
     parts = list(batches_of(data.test, ACCURACY_BATCH))
-    scores = [run_halves(halves, part.images.numpy(), (part.images.numpy(),))[1] for part in parts]
+    scores = []
+    for images in (part.images.numpy() for part in parts):
+        present = np.ones((*images.shape[:2], 1, 1, 1), np.float32)
+        scores.append(run_halves(halves, images, (images,), (present,) if masked else ())[1])
     labels = np.concatenate([part.labels.numpy() for part in parts])
     found = ImageScores.of(np.concatenate(scores).astype(np.float64), labels)
     lost = paired_difference(found, floats)
